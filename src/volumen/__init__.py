@@ -1,0 +1,1 @@
+"""volumen: from a scanned volume to text, with few labels."""

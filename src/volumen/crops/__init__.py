@@ -1,0 +1,1 @@
+"""Room 2, crops: lazy arrays in, samples out."""

@@ -1,0 +1,1 @@
+"""Room 8, evaluation: arrays in, numbers out."""

@@ -1,0 +1,134 @@
+"""What long work says while it runs: frozen events, to and from JSON lines.
+
+Long work is a generator of these. Stopping is not pulling any more.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from volumen.errors import VolumenError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """Work begins: ``total`` units of it, on ``device`` where one is used."""
+
+    work: str
+    total: int
+    unit: str
+    device: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stepped:
+    """``done`` of ``total`` units are finished; ``values`` are what was measured on the way (loss, rates)."""
+
+    done: int
+    total: int
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """A model was scored after ``step`` of its own units (epochs, for training)."""
+
+    step: int
+    scores: Mapping[str, float]
+    best: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileWritten:
+    """An output tile is on disk at every level; ``box`` is (y0, y1, x0, x1) at level 0, in pixels."""
+
+    done: int
+    total: int
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """A file or folder that people or later work can use is complete."""
+
+    path: str
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warned:
+    """Something that the person should know, in words; the work goes on."""
+
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The work is done; ``result`` holds its numbers and paths."""
+
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
+Event = Started | Stepped | Scored | TileWritten | Saved | Warned | Finished
+
+_KINDS: dict[str, type[Any]] = {
+    "started": Started,
+    "stepped": Stepped,
+    "scored": Scored,
+    "tile_written": TileWritten,
+    "saved": Saved,
+    "warned": Warned,
+    "finished": Finished,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+def to_json(event: Event) -> str:
+    """Write an event as one line of JSON, its kind under ``event``; NaN and infinity become null."""
+    return json.dumps({"event": _NAMES[type(event)], **_plain(asdict(event))}, ensure_ascii=False)
+
+
+def from_json(line: str) -> Event:
+    """Read an event from one line of JSON, as `to_json` wrote it."""
+    fields = json.loads(line)
+    kind = _KINDS[fields.pop("event")]
+    if "box" in fields:
+        fields["box"] = tuple(fields["box"])
+    event: Event = kind(**fields)
+    return event
+
+
+def result(events: Iterable[Event]) -> Mapping[str, Any]:
+    """Pull every event and return the result of the last, which must be `Finished`.
+
+    Examples
+    --------
+    >>> dict(result(iter([Finished(result={"auc": 0.97})])))
+    {'auc': 0.97}
+    """
+    last: Event | None = None
+    for event in events:
+        last = event
+    if not isinstance(last, Finished):
+        raise VolumenError(f"The work ended without finishing: its last event was {last!r}.")
+    return last.result
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy scalars, paths, tuples and non-finite numbers into what JSON can hold."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool | int | str) or value is None:
+        return value
+    if hasattr(value, "item"):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value)

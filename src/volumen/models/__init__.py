@@ -1,0 +1,1 @@
+"""Room 4, models: tensors in, features out."""

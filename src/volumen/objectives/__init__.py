@@ -1,0 +1,1 @@
+"""Room 5, objectives: model outputs in, loss terms out."""

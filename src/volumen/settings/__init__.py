@@ -1,0 +1,13 @@
+"""What every verb can be told: one frozen model a verb, the one home of names, defaults, bounds and help."""
+
+from volumen.settings.check import Check
+from volumen.settings.convert import Convert
+from volumen.settings.demo import Demo
+from volumen.settings.evaluate import Evaluate
+from volumen.settings.finetune import Finetune
+from volumen.settings.phantom import Phantom
+from volumen.settings.predict import Predict
+from volumen.settings.report import Report
+from volumen.settings.resume import Resume
+
+__all__ = ["Check", "Convert", "Demo", "Evaluate", "Finetune", "Phantom", "Predict", "Report", "Resume"]

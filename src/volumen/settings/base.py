@@ -1,0 +1,102 @@
+"""What all settings share: frozen, keyword-only, checked on creation; and the types that people write as text."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+
+class Settings(BaseModel):
+    """Base of every verb's settings; the CLI's options and the plugin's forms are derived from the fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+
+    positional: ClassVar[tuple[str, ...]] = ()
+    """Fields that the command line takes without a ``--name``."""
+
+
+def _parse_range(value: Any) -> Any:
+    """Read ``A:B``; leave anything else to pydantic."""
+    if isinstance(value, str) and ":" in value:
+        return _numbers(value.split(":"), value, "A:B, such as 22:42")
+    return value
+
+
+def _parse_layers(value: Any) -> Any:
+    """Read ``A:B`` or a number of centre layers."""
+    if isinstance(value, str) and ":" not in value:
+        return _numbers([value], value, "a number of centre layers or A:B, such as 20 or 22:42")[0]
+    return _parse_range(value)
+
+
+def _parse_region(value: Any) -> Any:
+    """Read ``Y0:Y1,X0:X1``."""
+    if isinstance(value, str):
+        parts = value.replace(",", ":").split(":")
+        return _numbers(parts, value, "Y0:Y1,X0:X1, such as 0:400,320:640", count=4)
+    return value
+
+
+def _parse_pair(value: Any) -> Any:
+    """Read ``H,W``."""
+    if isinstance(value, str):
+        return _numbers(value.split(","), value, "H,W, such as 1024,2048", count=2)
+    return value
+
+
+def _numbers(parts: list[str], text: str, form: str, count: int | None = None) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(part) for part in parts)
+    except ValueError:
+        numbers = ()
+    if not numbers or (count is not None and len(numbers) != count):
+        raise ValueError(f"expected {form}; got {text!r}")
+    return numbers
+
+
+def _check_order(value: Any) -> Any:
+    if isinstance(value, tuple):
+        for start, stop in zip(value[::2], value[1::2], strict=True):
+            if not 0 <= start < stop:
+                raise ValueError(f"a range must start at 0 or later and end after it starts; got {start}:{stop}")
+    return value
+
+
+def _ranges_as_text(value: Any) -> Any:
+    if not isinstance(value, tuple):
+        return value
+    return ",".join(f"{start}:{stop}" for start, stop in zip(value[::2], value[1::2], strict=True))
+
+
+def _numbers_as_text(value: tuple[int, ...]) -> str:
+    return ",".join(str(number) for number in value)
+
+
+def _metavar(text: str) -> Any:
+    return Field(json_schema_extra={"metavar": text})
+
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+Region = Annotated[
+    tuple[int, int, int, int],
+    BeforeValidator(_parse_region),
+    AfterValidator(_check_order),
+    PlainSerializer(_ranges_as_text),
+    _metavar("Y0:Y1,X0:X1"),
+]
+"""A YX box in pixels at full size, half-open."""
+
+Layers = Annotated[
+    Count | tuple[int, int],
+    BeforeValidator(_parse_layers),
+    AfterValidator(_check_order),
+    PlainSerializer(_ranges_as_text),
+    _metavar("N|A:B"),
+]
+"""How many centre layers, or which layers, half-open."""
+
+Size = Annotated[tuple[Count, Count], BeforeValidator(_parse_pair), PlainSerializer(_numbers_as_text), _metavar("H,W")]
+"""Height and width in pixels."""

@@ -1,0 +1,24 @@
+"""Settings of conversion to chunked OME-Zarr."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from volumen.settings.base import Count
+from volumen.settings.source import LabelPaths, Path
+
+
+class Convert(LabelPaths):
+    """Convert a segment to chunked OME-Zarr 0.5 with a pyramid, in bounded memory, labels carried along."""
+
+    positional: ClassVar[tuple[str, ...]] = ("source", "out")
+
+    source: Path = Field(description="Layer folder, TIFF, .npy or zarr, local or a URL")
+    out: Path = Field(description="OME-Zarr to write")
+    chunk: Annotated[tuple[Count, Count, Count], Field(description="Chunk shape Z Y X in voxels")] = (16, 128, 128)
+    compression: Literal["zstd", "lz4", "none"] = Field("zstd", description="Codec of the chunks")
+    memory_gb: float = Field(1.0, gt=0, description="About how much memory to use for voxels in flight, in GB")
+    resume: bool = Field(False, description="Go on where an interrupted conversion stopped")
+    overwrite: bool = Field(False, description="Replace what is at the output path")

@@ -1,0 +1,86 @@
+"""Settings of supervised training."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from volumen.settings.base import Count, Layers, Region, Share
+from volumen.settings.source import LabelPaths, Path
+
+Score = Literal["average_precision", "auc", "dice", "f05", "loss"]
+
+
+class Finetune(LabelPaths):
+    """Train a ResNet-UNet on labelled segments; the run folder can be resumed at any moment."""
+
+    positional: ClassVar[tuple[str, ...]] = ("segments",)
+
+    segments: tuple[Path, ...] = Field(min_length=1, description="Segments to learn from")
+    out: Path = Field(description="Run folder to make")
+    overwrite: bool = Field(False, description="Replace what is at the output path")
+
+    layers: Layers = Field(20, description="How many centre layers, or which layers, the model sees")
+    window: Count = Field(320, ge=32, description="Side of a training crop in pixels")
+    stride: Count | None = Field(None, description="Distance between crops in pixels; half the window if not given")
+    input_size: Count | None = Field(
+        None, ge=32, description="Side a crop is cut and resized to, a multiple of 32; 0.7 windows if not given"
+    )
+    sampling: Literal["ink", "mask"] = Field(
+        "ink", description="Learn from crops that hold enough ink, or from all inside the mask"
+    )
+    min_ink: Share = Field(0.05, description="Least share of ink in a crop, for sampling 'ink'")
+    region: Region | None = Field(None, description="Learn and score only inside this box")
+    held_out_region: Region | None = Field(None, description="Score in this box, and learn nowhere near it")
+    split: Literal["blocks", "ordered"] = Field(
+        "blocks", description="Hold out whole blocks behind a guard band, or the last crops in order (the report's way)"
+    )
+    held_out_share: Share = Field(0.2, gt=0, lt=1, description="Share of the crops or blocks to hold out")
+    normalization: Literal["divide", "clip", "percentile", "robust"] = Field(
+        "percentile", description="How voxels are brought to 0…1; stored in the checkpoint and kept at prediction"
+    )
+    views: Literal["none", "flips", "grand_prize"] = Field("grand_prize", description="Augmentations")
+    resized_crop: bool = Field(True, description="Cut a random part of each crop and resize it to the input size")
+
+    encoder_name: str = Field("resnet50", description="Any smp or timm convolutional encoder")
+    encoder: Path | None = Field(None, description="Weights to start the encoder from; none means random")
+    freeze: bool = Field(False, description="Keep the encoder as it is, norm statistics too")
+
+    epochs: Count = Field(100, description="Passes over the crops")
+    batch: Count = Field(16, description="Crops in a step, over all devices")
+    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of AdamW")
+    weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW")
+    clip_norm: float = Field(10.0, gt=0, description="Largest gradient norm")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="How far targets are moved from 0 and 1 towards one half"
+    )
+    score: Score = Field("average_precision", description="Held-out score that says which weights are best")
+    patience: int = Field(20, ge=0, description="Stop after so many epochs without a better score; 0 never stops")
+
+    seed: int = Field(0, ge=0, description="Seed of weights, crops and augmentations")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute")
+    devices: Count = Field(1, description="Number of devices, or of processes on a CPU")
+    num_nodes: Count = Field(1, description="Number of machines")
+    precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="Number format of the arithmetic")
+    save_seconds: float = Field(60.0, ge=0, description="How often the resumable state is saved within an epoch")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.input_size is not None and self.input_size % 32:
+            raise ValueError(f"input_size must be a multiple of 32; got {self.input_size}")
+        if self.input_size is not None and self.input_size > self.window and not self.resized_crop:
+            raise ValueError(f"input_size {self.input_size} is larger than the window of {self.window}")
+        if self.batch % (self.devices * self.num_nodes):
+            raise ValueError(f"batch {self.batch} must divide by devices x num_nodes = {self.devices * self.num_nodes}")
+        return self
+
+    @property
+    def crop_stride(self) -> int:
+        """Distance between crops in pixels."""
+        return self.stride or max(1, self.window // 2)
+
+    @property
+    def model_size(self) -> int:
+        """Side of what the model sees in training, in pixels; 320 gives the report's 224."""
+        return self.input_size or max(32, 32 * round(0.7 * self.window / 32))

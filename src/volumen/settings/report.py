@@ -1,0 +1,21 @@
+"""Settings of the report."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from volumen.settings.base import Count, Settings
+from volumen.settings.source import Path
+
+
+class Report(Settings):
+    """Write one self-contained page about one run or several: curves, pictures, tables, settings."""
+
+    positional: ClassVar[tuple[str, ...]] = ("runs",)
+
+    runs: tuple[Path, ...] = Field(min_length=1, description="Run folders")
+    out: Path = Field(description="Folder to write report.html and its tables to")
+    predictions: tuple[Path, ...] = Field((), description="Ink maps to show; found beside the runs if not given")
+    places: Count = Field(4, description="How many places to show in pictures")

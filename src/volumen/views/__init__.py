@@ -1,0 +1,1 @@
+"""Room 3, views: tensors in, tensors out; drawn, then applied."""
