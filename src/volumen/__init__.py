@@ -1,1 +1,81 @@
-"""volumen: from a scanned volume to text, with few labels."""
+"""volumen: from a scanned volume to text, with few labels.
+
+Verbs do the work, and yield events while they do; nouns hold state. Everything loads on first use, so that
+``import volumen`` brings in neither torch nor zarr.
+
+Examples
+--------
+>>> import volumen
+>>> chosen = volumen.settings.Finetune(segments=("scroll.zarr",), out="run", layers="22:42")
+>>> for event in volumen.finetune(chosen):  # doctest: +SKIP
+...     print(event)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from volumen import settings
+    from volumen.events import result
+    from volumen.recipes.infer import load_model, predict
+    from volumen.recipes.check import check
+    from volumen.recipes.demo import demo
+    from volumen.recipes.evaluate import evaluate
+    from volumen.recipes.finetune import finetune
+    from volumen.recipes.report import report
+    from volumen.recipes.resume import resume
+    from volumen.sources.convert import convert
+    from volumen.sources.open import open_segment
+    from volumen.sources.phantom import make_phantom
+    from volumen.sources.segment import Segment
+    from volumen.windows import Window
+
+_HOMES = {
+    "Segment": "volumen.sources.segment",
+    "Window": "volumen.windows",
+    "check": "volumen.recipes.check",
+    "convert": "volumen.sources.convert",
+    "demo": "volumen.recipes.demo",
+    "evaluate": "volumen.recipes.evaluate",
+    "finetune": "volumen.recipes.finetune",
+    "load_model": "volumen.recipes.infer",
+    "make_phantom": "volumen.sources.phantom",
+    "open_segment": "volumen.sources.open",
+    "predict": "volumen.recipes.infer",
+    "report": "volumen.recipes.report",
+    "result": "volumen.events",
+    "resume": "volumen.recipes.resume",
+    "settings": "volumen",
+}
+
+__all__ = [
+    "Segment",
+    "Window",
+    "check",
+    "convert",
+    "demo",
+    "evaluate",
+    "finetune",
+    "load_model",
+    "make_phantom",
+    "open_segment",
+    "predict",
+    "report",
+    "result",
+    "resume",
+    "settings",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'volumen' has no attribute {name!r}")
+    if name == "settings":
+        return importlib.import_module("volumen.settings")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -117,6 +117,24 @@ def result(events: Iterable[Event]) -> Mapping[str, Any]:
     if not isinstance(last, Finished):
         raise VolumenError(f"The work ended without finishing: its last event was {last!r}.")
     return last.result
+
+
+def relay(events: Iterable[Event]) -> Generator[Event, None, Mapping[str, Any]]:
+    """Pass on the events of a part of some larger work, and return the part's result instead of its `Finished`.
+
+    Examples
+    --------
+    >>> def whole():
+    ...     part = yield from relay([Warned(message="dim"), Finished(result={"auc": 0.9})])
+    ...     yield Finished(result={"half": part["auc"] / 2})
+    >>> [type(event).__name__ for event in whole()]
+    ['Warned', 'Finished']
+    """
+    for event in events:
+        if isinstance(event, Finished):
+            return event.result
+        yield event
+    raise VolumenError("A part of the work ended without finishing.")
 
 
 def _plain(value: Any) -> Any:

@@ -45,6 +45,13 @@ def _parse_pair(value: Any) -> Any:
     return value
 
 
+def _parse_triple(value: Any) -> Any:
+    """Read ``Z,Y,X``."""
+    if isinstance(value, str):
+        return _numbers(value.split(","), value, "Z,Y,X, such as 16,128,128", count=3)
+    return value
+
+
 def _numbers(parts: list[str], text: str, form: str, count: int | None = None) -> tuple[int, ...]:
     try:
         numbers = tuple(int(part) for part in parts)
@@ -100,3 +107,11 @@ Layers = Annotated[
 
 Size = Annotated[tuple[Count, Count], BeforeValidator(_parse_pair), PlainSerializer(_numbers_as_text), _metavar("H,W")]
 """Height and width in pixels."""
+
+Shape = Annotated[
+    tuple[Count, Count, Count],
+    BeforeValidator(_parse_triple),
+    PlainSerializer(_numbers_as_text),
+    _metavar("Z,Y,X"),
+]
+"""A ZYX shape in voxels."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from volumen.settings.base import Count
+from volumen.settings.base import Shape
 from volumen.settings.source import LabelPaths, Path
 
 
@@ -17,7 +17,7 @@ class Convert(LabelPaths):
 
     source: Path = Field(description="Layer folder, TIFF, .npy or zarr, local or a URL")
     out: Path = Field(description="OME-Zarr to write")
-    chunk: Annotated[tuple[Count, Count, Count], Field(description="Chunk shape Z Y X in voxels")] = (16, 128, 128)
+    chunk: Shape = Field((16, 128, 128), description="Chunk shape in voxels")
     compression: Literal["zstd", "lz4", "none"] = Field("zstd", description="Codec of the chunks")
     memory_gb: float = Field(1.0, gt=0, description="About how much memory to use for voxels in flight, in GB")
     resume: bool = Field(False, description="Go on where an interrupted conversion stopped")

@@ -1,0 +1,102 @@
+"""The `volumen` command: settings from the command line in, events out, as progress bars or as JSON lines."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from volumen import settings
+from volumen.allocator import tune_allocator
+from volumen.cli.arguments import build_parser
+from volumen.errors import VolumenError
+from volumen.events import Finished, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from volumen.events import Event
+    from volumen.settings.base import Settings
+
+VERBS: dict[str, tuple[type[Settings], str]] = {
+    "demo": (settings.Demo, "volumen.recipes.demo:demo"),
+    "check": (settings.Check, "volumen.recipes.check:check"),
+    "convert": (settings.Convert, "volumen.sources.convert:convert"),
+    "phantom": (settings.Phantom, "volumen.sources.phantom:make_phantom"),
+    "finetune": (settings.Finetune, "volumen.recipes.finetune:finetune"),
+    "resume": (settings.Resume, "volumen.recipes.resume:resume"),
+    "predict": (settings.Predict, "volumen.recipes.infer:predict"),
+    "evaluate": (settings.Evaluate, "volumen.recipes.evaluate:evaluate"),
+    "report": (settings.Report, "volumen.recipes.report:report"),
+}
+"""Each verb's settings, and the recipe it calls: imported only then, so that ``--help`` is instant."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code: 0 done, 1 findings of ``check``, 2 an error, 130 stopped by hand."""
+    parser = build_parser({name: kind for name, (kind, _) in VERBS.items()})
+    options = vars(parser.parse_args(arguments))
+    verb, as_json, debug = options.pop("verb"), options.pop("json", False), options.pop("debug", False)
+    kind, recipe = VERBS[verb]
+    try:
+        result = _run(recipe, kind(**options), as_json)
+    except KeyboardInterrupt:
+        _say("Stopped. What was finished is kept; the same command with --resume, or `volumen resume`, goes on.")
+        return 130
+    except (VolumenError, ValidationError) as error:
+        if debug:
+            traceback.print_exc()
+        else:
+            _say(f"volumen {verb}: {_in_words(error)}")
+        return 2
+    return 1 if verb == "check" and result.get("findings") else 0
+
+
+def _run(recipe: str, chosen: Settings, as_json: bool) -> dict[str, Any]:
+    """Pull every event of a recipe and show it; only the first of several processes speaks."""
+    tune_allocator()
+    module, name = recipe.split(":")
+    verb: Callable[[Settings], Iterator[Event]] = getattr(importlib.import_module(module), name)
+    events = verb(chosen)
+    if os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("NODE_RANK", "0") != "0":
+        for _ in events:
+            pass
+        return {}
+    return _print_lines(events) if as_json else _show(events)
+
+
+def _print_lines(events: Iterator[Event]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for event in events:
+        sys.stdout.write(to_json(event) + "\n")
+        sys.stdout.flush()
+        if isinstance(event, Finished):
+            result = dict(event.result)
+    return result
+
+
+def _show(events: Iterator[Event]) -> dict[str, Any]:
+    from volumen.cli.progress import show  # rich is needed only here, and `--help` should not wait for it
+
+    return show(events)
+
+
+def _in_words(error: VolumenError | ValidationError) -> str:
+    """Say an error in one line or two, each setting by its name on the command line."""
+    if isinstance(error, VolumenError):
+        return str(error)
+    lines = []
+    for problem in error.errors():
+        name = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""
+        message = problem["msg"].removeprefix("Value error, ")
+        given = f" (got {problem['input']!r})" if problem["loc"] and "got" not in message else ""
+        lines.append(f"{name}{message}{given}.")
+    return "\n".join(lines)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")

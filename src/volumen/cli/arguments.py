@@ -1,0 +1,127 @@
+"""The command line's options, derived from the fields of the settings; nothing is validated here."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.metadata import version
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic.fields import FieldInfo
+
+    from volumen.settings.base import Settings
+
+_BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Say what is wrong in two lines: the error, and where the help is."""
+
+    def error(self, message: str) -> Any:
+        self.exit(2, f"{self.prog}: {message}\nSee `{self.prog} --help`.\n")
+
+
+def build_parser(verbs: Mapping[str, type[Settings]]) -> argparse.ArgumentParser:
+    """Build the parser of every verb from its settings; unset options are left out of the result."""
+    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument("--json", action="store_true", help="print events as JSON lines; the last one has the result")
+    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser = _Parser(
+        prog="volumen",
+        description="From a scanned volume to text, with few labels.",
+        epilog="`volumen VERB --help` tells each verb's options. Start with `volumen demo`.",
+        parents=[shared],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=version("volumen"))
+    commands = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, settings in verbs.items():
+        summary = (settings.__doc__ or "").strip()
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            parents=[shared],
+            argument_default=argparse.SUPPRESS,
+            allow_abbrev=False,
+        )
+        _add_fields(command, settings)
+    return parser
+
+
+def _add_fields(parser: argparse.ArgumentParser, settings: type[Settings]) -> None:
+    for name in settings.positional:
+        field = settings.model_fields[name]
+        many = {"nargs": "+"} if _is_list(field) else {}
+        parser.add_argument(name, metavar=name.upper(), help=_help(field), **many)  # type: ignore[arg-type]
+    for name, field in settings.model_fields.items():
+        if name not in settings.positional:
+            _add_option(parser, "--" + name.replace("_", "-"), name, field)
+
+
+def _add_option(parser: argparse.ArgumentParser, flag: str, name: str, field: FieldInfo) -> None:
+    common: dict[str, Any] = {"dest": name, "help": _help(field), "required": field.is_required()}
+    kind = _bare(field)
+    if kind is bool:
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
+    elif _is_list(field):
+        choices = _choices(get_args(kind)[0])
+        parser.add_argument(flag, nargs="+", choices=choices, metavar=None if choices else "PATH", **common)
+    elif choices := _choices(kind):
+        parser.add_argument(flag, choices=choices, **common)
+    else:
+        parser.add_argument(flag, metavar=_metavar(field, kind), **common)
+
+
+def _help(field: FieldInfo) -> str:
+    """Join a field's description, bounds and default."""
+    bounds = [
+        f"{sign} {getattr(rule, key)}" for rule in _rules(field) for key, sign in _BOUNDS.items() if hasattr(rule, key)
+    ]
+    if not field.is_required() and field.default not in (None, (), False, True):
+        default = field.default
+        text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        bounds.append(f"default {text}")
+    suffix = f" ({'; '.join(bounds)})" if bounds else ""
+    return f"{field.description}{suffix}".replace("%", "%%")
+
+
+def _rules(field: FieldInfo) -> list[Any]:
+    """Collect a field's constraints, also those of an annotated type inside an optional one."""
+    rules = list(field.metadata)
+    for part in (field.annotation, *get_args(field.annotation)):
+        for info in getattr(part, "__metadata__", ()):
+            rules.extend(getattr(info, "metadata", ()))
+    return rules
+
+
+def _metavar(field: FieldInfo, kind: Any) -> str:
+    extras = [field.json_schema_extra]
+    for part in get_args(field.annotation):
+        extras.extend(getattr(info, "json_schema_extra", None) for info in getattr(part, "__metadata__", ()))
+    for extra in extras:
+        if isinstance(extra, dict) and "metavar" in extra:
+            return str(extra["metavar"])
+    return {int: "N", float: "X"}.get(kind, "TEXT")
+
+
+def _bare(field: FieldInfo) -> Any:
+    """Return a field's type without its annotations and without None."""
+    kind = field.annotation
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(part for part in get_args(kind) if part is not type(None))
+    while hasattr(kind, "__metadata__"):
+        kind = kind.__origin__
+    return kind
+
+
+def _is_list(field: FieldInfo) -> bool:
+    kind = _bare(field)
+    return get_origin(kind) is tuple and Ellipsis in get_args(kind)
+
+
+def _choices(kind: Any) -> tuple[str, ...] | None:
+    return get_args(kind) if get_origin(kind) is Literal else None

@@ -1,0 +1,118 @@
+"""Events for people: a bar with rate and time left for each part of the work, and what matters in words."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from volumen.events import Finished, Saved, Scored, Started, Stepped, TileWritten, Warned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from volumen.events import Event
+
+_PLAIN_SECONDS = 10.0
+"""Where the output is no terminal, a line this often says how far the work is."""
+
+
+def show(events: Iterable[Event]) -> dict[str, Any]:
+    """Show every event on the terminal and return the result of the last.
+
+    Bars and words go to standard error, the result to standard output.
+    """
+    console = Console(stderr=True, highlight=False)
+    result: dict[str, Any] = {}
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[values]}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        board = _Board(bars, console)
+        for event in events:
+            board.show(event)
+            if isinstance(event, Finished):
+                result = dict(event.result)
+    for name, value in _flat(result):
+        Console(highlight=False, soft_wrap=True).print(f"{name}: {value}", markup=False)
+    return result
+
+
+class _Board:
+    """The bar of the part that runs now, as a bar or, without a terminal, as a line now and then."""
+
+    def __init__(self, bars: Progress, console: Console) -> None:
+        self.bars = bars
+        self.console = console
+        self.task: TaskID | None = None
+        self.part = Started(work="", total=0, unit="")
+        self.begun = self.spoken = time.monotonic()
+        self.first_done: int | None = None
+
+    def show(self, event: Event) -> None:
+        match event:
+            case Started():
+                self._begin(event)
+            case Stepped() | TileWritten():
+                self._advance(event.done, event.total, getattr(event, "values", {}))
+            case Scored():
+                star = " (best so far)" if event.best else ""
+                self._say(f"  after {event.step}: {_numbers(event.scores)}{star}")
+            case Saved():
+                self._say(f"  {event.what}: {event.path}")
+            case Warned():
+                self._say(f"  Note: {event.message}")
+            case Finished():
+                pass
+
+    def _begin(self, event: Started) -> None:
+        where = f" on {event.device}" if event.device else ""
+        self._say(f"{event.work}: {event.total} {event.unit}{where}")
+        if self.task is not None:
+            self.bars.update(self.task, visible=False)
+        self.task = self.bars.add_task(event.work, total=event.total, unit=event.unit, rate="", values="")
+        self.part, self.first_done = event, None
+        self.begun = self.spoken = time.monotonic()
+
+    def _advance(self, done: int, total: int, values: Mapping[str, float]) -> None:
+        if self.task is None:
+            return
+        now = time.monotonic()
+        if self.first_done is None:  # a resumed part starts beyond zero: its rate counts only what was done now
+            self.first_done, self.begun = done - 1, self.begun if done <= 1 else now
+        seconds = now - self.begun
+        rate = (done - self.first_done) / seconds if seconds > 0 else 0.0
+        text = f"{rate:.3g}/s" if rate >= 1 or not rate else f"{1 / rate:.3g} s each"
+        self.bars.update(self.task, completed=done, total=total, rate=text, values=_numbers(values))
+        if not self.console.is_terminal and (now - self.spoken >= _PLAIN_SECONDS or done == total):
+            self.spoken = now
+            left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+            self._say(f"  {done}/{total} {self.part.unit}, {text}{left} {_numbers(values)}".rstrip())
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+
+def _numbers(values: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+
+
+def _flat(result: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Lay nested results out as lines, numbers to four digits."""
+    lines: list[tuple[str, str]] = []
+    for name, value in result.items():
+        if isinstance(value, dict):
+            lines += _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, float):
+            lines.append((prefix + name, f"{value:.4g}"))
+        else:
+            lines.append((prefix + name, str(value)))
+    return lines
