@@ -1,0 +1,99 @@
+"""The command line is derived from the settings, and says errors in words."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from volumen import cli, settings
+from volumen.cli.arguments import build_parser
+from volumen.events import Finished, Started, Stepped
+
+
+def parse(*arguments):
+    parser = build_parser({name: kind for name, (kind, _) in cli.VERBS.items()})
+    return vars(parser.parse_args(arguments))
+
+
+def test_text_becomes_settings():
+    options = parse("finetune", "a.zarr", "b.zarr", "--out", "run", "--layers", "22:42", "--epochs", "3", "--freeze")
+    assert options.pop("verb") == "finetune"
+    chosen = settings.Finetune(**options)
+    assert chosen.segments == ("a.zarr", "b.zarr")
+    assert chosen.layers == (22, 42)
+    assert chosen.epochs == 3
+    assert chosen.freeze
+
+
+def test_what_is_not_given_is_left_to_the_settings():
+    assert set(parse("predict", "run", "seg.zarr", "--out", "ink.zarr")) == {"verb", "checkpoint", "segment", "out"}
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_help_names_every_field(verb, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([verb, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    kind, _ = cli.VERBS[verb]
+    for name in kind.model_fields:
+        shown = name.upper() if name in kind.positional else "--" + name.replace("_", "-")
+        assert shown in text
+
+
+def test_bounds_and_defaults_are_in_the_help(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["finetune", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Passes over the crops (≥ 1; default 100)" in text
+    assert "N|A:B" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["finetune", "a", "--out", "r", "--epochs", "0"], ["--epochs", "greater than or equal to 1", "'0'"]),
+        (["finetune", "a", "--out", "r", "--layers", "9:3"], ["--layers", "9:3"]),
+        (["predict", "r", "s", "--out", "o", "--region", "1,2"], ["--region", "Y0:Y1,X0:X1"]),
+        (["finetune", "a", "--out", "r", "--input-size", "100"], ["multiple of 32", "100"]),
+    ],
+)
+def test_bad_settings_are_said_in_words(arguments, words, capsys):
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert all(word in said for word in words)
+    assert "Traceback" not in said
+    assert len(said.splitlines()) <= 2
+
+
+def test_json_prints_a_line_an_event_and_the_result_last(monkeypatch, capsys):
+    def recipe(chosen):
+        yield Started(work="check", total=1, unit="windows")
+        yield Stepped(done=1, total=1)
+        yield Finished(result={"findings": ["reversed"], "path": chosen.path})
+
+    monkeypatch.setattr("volumen.cli._load", lambda _: recipe)
+    assert cli.main(["check", "seg", "--json"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in lines] == ["started", "stepped", "finished"]
+    assert lines[-1]["result"] == {"findings": ["reversed"], "path": "seg"}
+
+
+def test_people_see_words_and_the_result(monkeypatch, capsys):
+    def recipe(_):
+        yield Started(work="check", total=2, unit="windows")
+        yield Stepped(done=1, total=2, values={"loss": 0.25})
+        yield Stepped(done=2, total=2)
+        yield Finished(result={"findings": [], "scores": {"auc": 0.98765}})
+
+    monkeypatch.setattr("volumen.cli._load", lambda _: recipe)
+    assert cli.main(["check", "seg"]) == 0
+    streams = capsys.readouterr()
+    assert "scores.auc: 0.9877" in streams.out
+    assert "2/2 windows" in streams.err
+
+
+def test_module_and_command_are_the_same():
+    done = subprocess.run([sys.executable, "-m", "volumen", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0.1.0"

@@ -1,0 +1,47 @@
+"""The front door is short, complete and light: importing it loads none of the heavy packages."""
+
+import subprocess
+import sys
+
+import pytest
+
+import volumen
+
+HELP = """
+import contextlib, io, volumen.cli
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    volumen.cli.main(["finetune", "--help"])
+"""
+HEAVY = ("torch", "zarr", "dask", "qtpy", "napari", "PyQt6", "matplotlib")
+
+
+def modules_after(statement: str) -> set[str]:
+    program = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import volumen",
+        "import volumen.settings",
+        "import volumen.cli",
+        HELP,
+    ],
+)
+def test_nothing_heavy_is_loaded(statement):
+    assert not modules_after(statement) & set(HEAVY)
+
+
+def test_every_name_leads_somewhere():
+    assert len(volumen.__all__) <= 20
+    assert set(volumen.__all__) == set(volumen._HOMES)
+    for name in volumen.__all__:
+        assert getattr(volumen, name) is not None
+    assert set(volumen.__all__) <= set(dir(volumen))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = volumen.nothing
