@@ -106,8 +106,14 @@ class Segment:
             raise SourceError(f"{window} reaches outside level {level} of {self.name}, which has shape {array.shape}.")
         if self.reverse:
             flipped = window.layers(depth - window.z[1], depth - window.z[0])
-            return array[flipped.zyx][::-1]
-        return array[window.zyx]
+            return self._checked(array[flipped.zyx][::-1], window)
+        return self._checked(array[window.zyx], window)
+
+    def _checked(self, voxels: NDArray[Any], window: Window) -> NDArray[Any]:
+        """Refuse voxels that would poison a model; integers hold none."""
+        if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+            raise SourceError(f"{self.source} holds NaN or infinity within {window}; repair or re-export the volume.")
+        return voxels
 
     def raster(self, name: str) -> Raster:
         """Return a raster that must be there; a missing one is an error, never zeros."""
@@ -122,11 +128,14 @@ class Segment:
         return raster
 
     def supervised(self, window: Window) -> NDArray[np.bool_]:
-        """Return where the ink label may be trusted, YX: the supervision raster, else the mask, else all of it."""
+        """Return where the ink label may be trusted, YX.
+
+        That is where the supervision raster says so (the mask, where there is none; everywhere, without either),
+        and the ink raster's own extent reaches: padding beyond a label's edge is not background.
+        """
         trusted = self.supervision or self.mask
-        if trusted is None:
-            return np.ones(window.shape[1:], dtype=np.bool_)
-        return np.asarray(trusted.read(window) > 0.5)
+        inside = np.ones(window.shape[1:], dtype=np.bool_) if self.ink is None else self.ink.covered(window)
+        return inside if trusted is None else inside & (trusted.read(window) > 0.5)
 
     def reversed(self) -> Segment:
         """Return the same segment with its layers in the other order."""
