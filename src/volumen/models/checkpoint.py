@@ -1,0 +1,151 @@
+"""Checkpoint: one .safetensors file whose header says all that is needed to use the weights.
+
+The header is JSON under the metadata key ``volumen``. What it may say beside the architecture is listed in
+`Header`; whoever trains fills it, whoever predicts obeys it.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.metadata
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import safetensors.torch
+
+from volumen.errors import CheckpointError, OutOfSpaceError, SettingsError
+from volumen.models.transplant import KeyReport, load_encoder
+from volumen.models.unet import Unet, build_unet
+from volumen.models.weights import read_safetensors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Header", "KeyReport", "load_checkpoint", "load_encoder", "read_header", "save_checkpoint"]
+
+_KEY = "volumen"
+
+
+class Header(TypedDict, total=False):
+    """What a checkpoint's header says; ``architecture`` and ``volumen`` are filled in on saving."""
+
+    architecture: dict[str, Any]
+    """Arguments of `volumen.models.unet.build_unet`."""
+    volumen: str
+    """Version that wrote the file."""
+    layers: list[int]
+    """[start, stop) of the layers the model saw, in the segment's order."""
+    layer_count: int
+    """How many layers it sees."""
+    reverse: bool
+    """Whether the training segments were read last layer first."""
+    normalization: dict[str, Any]
+    """How voxels are brought to [0, 1], as ``Normalization.to_dict`` wrote it."""
+    window: int
+    """Side of a training crop in px."""
+    input_size: int
+    """Side of what the model saw in training, in px."""
+    voxel_um: float | None
+    """Edge of a voxel in µm."""
+    threshold: float | None
+    """Probability above which a pixel is called ink, calibrated on held-out pixels."""
+    label_hash: dict[str, str]
+    """Digest of the ink label of each segment."""
+    held_out: dict[str, list[list[int]]]
+    """Boxes (y0, y1, x0, x1) of each segment that no training crop touched."""
+
+
+def save_checkpoint(path: str | os.PathLike[str], model: Unet, header: Mapping[str, Any]) -> None:
+    """Write a model and its header to one file, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        File to write; what stood there is replaced once the new one is complete.
+    model
+        The model; its weights are written in their own type, from whatever device.
+    header
+        What `Header` lists, as far as it is known: anything that JSON can hold.
+
+    Raises
+    ------
+    SettingsError
+        If the header holds what JSON cannot.
+    OutOfSpaceError
+        If the disk is full.
+    """
+    whole = {**header, "architecture": model.architecture, "volumen": importlib.metadata.version("volumen")}
+    try:
+        text = json.dumps(whole, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"A checkpoint's header must be finite JSON data ({error}); got {whole!r}.") from error
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    _write_whole(Path(path), safetensors.torch.save(tensors, metadata={_KEY: text}))
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Unet, dict[str, Any]]:
+    """Build the model that a checkpoint holds.
+
+    Returns
+    -------
+    tuple
+        The model, on the CPU in evaluation mode, and the header (see `Header`).
+
+    Raises
+    ------
+    SourceNotFoundError
+        If there is no such file.
+    CheckpointError
+        If it is damaged, no volumen checkpoint, or a pickle (which is never opened).
+    """
+    tensors, metadata = read_safetensors(path)
+    header = _parse(path, metadata)
+    try:
+        model = build_unet(**header["architecture"])
+        model.load_state_dict(tensors)
+    except (RuntimeError, TypeError, SettingsError) as error:
+        raise CheckpointError(
+            f"The weights in {os.fspath(path)} do not fit the architecture that its header names, "
+            f"{header['architecture']}, as volumen {importlib.metadata.version('volumen')} builds it; "
+            f"it was written by volumen {header.get('volumen', 'of unknown version')}."
+        ) from error
+    return model.eval(), header
+
+
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what a checkpoint says about itself, without building the model; raises what `load_checkpoint` does."""
+    return _parse(path, read_safetensors(path)[1])
+
+
+def _parse(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[str, Any]:
+    if _KEY not in metadata:
+        raise CheckpointError(
+            f"{os.fspath(path)} holds weights but no volumen header; it may serve as the encoder of a fine-tuning, "
+            f"not as a model."
+        )
+    try:
+        header = json.loads(metadata[_KEY])
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"The volumen header of {os.fspath(path)} is damaged ({error}).") from error
+    if not isinstance(header, dict) or not isinstance(header.get("architecture"), dict):
+        raise CheckpointError(f"The volumen header of {os.fspath(path)} does not say which architecture it holds.")
+    return header
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write beside the goal and move into place, so that a reader sees the former file or this one."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise OutOfSpaceError(error.errno, f"No space left to write {path}; free some and go on.") from error
+        raise
+    finally:
+        part.unlink(missing_ok=True)

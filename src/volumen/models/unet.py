@@ -1,0 +1,107 @@
+"""Unet: a convolutional encoder of any kind under a U-Net decoder; the one import of segmentation-models-pytorch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import segmentation_models_pytorch as smp
+import torch.fx
+from torch import nn
+
+from volumen.errors import SettingsError
+from volumen.models.encoders import check_name
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STRIDE = 32
+"""How far the deepest features lie apart, in input pixels; input sides are multiples of it."""
+
+
+def build_unet(encoder_name: str, in_channels: int, classes: int = 1) -> Unet:
+    """Build a U-Net with random weights; nothing is downloaded.
+
+    Parameters
+    ----------
+    encoder_name
+        Any encoder of segmentation-models-pytorch, such as ``resnet50``, or any convolutional one of timm behind
+        ``tu-``, such as ``tu-convnext_tiny``.
+    in_channels
+        Number of layers that the model sees.
+    classes
+        Number of output channels.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such encoder, or it cannot stand under a U-Net.
+
+    Examples
+    --------
+    >>> import torch
+    >>> build_unet("resnet18", in_channels=20)(torch.zeros(2, 20, 64, 96)).shape
+    torch.Size([2, 1, 64, 96])
+    """
+    if in_channels < 1 or classes < 1:
+        raise SettingsError(f"A U-Net needs at least one input and one output channel; got {in_channels}, {classes}.")
+    check_name(encoder_name, smp.encoders.get_encoder_names())
+    try:
+        parts = smp.Unet(encoder_name, encoder_weights=None, in_channels=in_channels, classes=classes)
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise SettingsError(
+            f"Encoder {encoder_name!r} cannot stand under a U-Net with {in_channels} input channels ({why}); "
+            f"take a convolutional one, such as resnet50."
+        ) from error
+    return Unet(parts, encoder_name=encoder_name, in_channels=in_channels, classes=classes)
+
+
+class Unet(nn.Module):
+    """Map a stack of layers, NCHW in [0, 1], to logits of the same height and width, N × classes × H × W.
+
+    H and W are multiples of `STRIDE`. Make one with `build_unet`.
+
+    Attributes
+    ----------
+    encoder
+        Features at strides 1 to 32. For ResNets its state-dict keys are those of timm and torchvision.
+    decoder, head
+        From features to logits.
+    """
+
+    def __init__(self, parts: smp.Unet, *, encoder_name: str, in_channels: int, classes: int) -> None:
+        super().__init__()
+        # The parts, not the whole: smp's own model changes what train() and load_state_dict() mean.
+        self.encoder: nn.Module = parts.encoder
+        self.decoder: nn.Module = parts.decoder
+        self.head: nn.Module = parts.segmentation_head
+        self.encoder_name = encoder_name
+        self.in_channels = in_channels
+        self.classes = classes
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Arguments of `build_unet` that make this model again."""
+        return {"encoder_name": self.encoder_name, "in_channels": self.in_channels, "classes": self.classes}
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits, N × classes × H × W."""
+        _check_shape(image, self.in_channels)
+        logits: Tensor = self.head(self.decoder(self.encoder(image)))
+        return logits
+
+
+@torch.fx.wrap
+def _check_shape(image: Tensor, in_channels: int) -> None:
+    if image.ndim != 4 or image.shape[1] != in_channels:
+        raise SettingsError(
+            f"This model sees {in_channels} layers and expects an image N × {in_channels} × H × W; "
+            f"got shape {tuple(image.shape)}. Choose as many layers as it was built for."
+        )
+    height, width = image.shape[2:]
+    if height % STRIDE or width % STRIDE:
+        up = (-(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE)
+        raise SettingsError(
+            f"Height and width of a model's input must be multiples of {STRIDE}; got {height} x {width}. "
+            f"Pad or cut it, for example to {up[0]} x {up[1]}."
+        )

@@ -1,0 +1,107 @@
+"""Weight files of any origin -> named tensors, without ever running what a pickle carries."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from volumen.errors import CheckpointError, SourceNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+_ZIP = b"PK\x03\x04"  # what torch.save has written since 1.6
+_PICKLE = b"\x80"
+
+
+def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a .safetensors file.
+
+    Returns
+    -------
+    tuple
+        Tensors by name, on the CPU, and the text metadata of the file's header.
+
+    Raises
+    ------
+    SourceNotFoundError
+        If there is no such file.
+    CheckpointError
+        If it is damaged, or another format (a pickle is recognised and left alone).
+    """
+    head = _head(path)
+    if head.startswith((_ZIP, _PICKLE)):
+        raise CheckpointError(
+            f"{os.fspath(path)} is a pickle of torch.save, not a .safetensors checkpoint, and was not opened; "
+            f"if it holds encoder weights, give it as the encoder of a fine-tuning."
+        )
+    try:
+        with safe_open(os.fspath(path), framework="pt", device="cpu") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{os.fspath(path)} is damaged, cut short or no .safetensors file ({_first_line(error)}); "
+            f"make or copy it again."
+        ) from error
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read named tensors from .safetensors, or from .pth/.pt with ``weights_only=True``; the content decides which.
+
+    Nested checkpoints are searched: of ``{"epoch": …, "state_dict": {…}}`` the largest group of tensors is taken.
+
+    Raises
+    ------
+    SourceNotFoundError
+        If there is no such file.
+    CheckpointError
+        If it is damaged, holds no named tensors, or holds objects other than tensors and plain data, which are
+        never unpickled.
+    """
+    if not _head(path).startswith((_ZIP, _PICKLE)):
+        return read_safetensors(path)[0]
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{os.fspath(path)} holds more than tensors, or is damaged, and was not unpickled, because a pickle can "
+            f"run any code; save its state_dict alone, best as .safetensors."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise CheckpointError(
+            f"{os.fspath(path)} is damaged or cut short ({_first_line(error)}); make or copy it again."
+        ) from error
+    tensors = _largest_group(content)
+    if not tensors:
+        raise CheckpointError(f"{os.fspath(path)} holds no named tensors; expected a state_dict.")
+    return tensors
+
+
+def _largest_group(content: Any) -> dict[str, Tensor]:
+    """Find the mapping with the most numbers in tensors, in whatever nesting it lies."""
+    if not isinstance(content, dict):
+        return {}
+    groups = [_largest_group(value) for value in content.values()]
+    groups.append({name: value for name, value in content.items() if isinstance(value, torch.Tensor)})
+    return max(groups, key=_numbers)
+
+
+def _numbers(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors.values())
+
+
+def _head(path: str | os.PathLike[str]) -> bytes:
+    if not os.path.isfile(path):
+        raise SourceNotFoundError(f"There is no weight file {os.fspath(path)}.")
+    with open(path, "rb") as file:
+        return file.read(4)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
