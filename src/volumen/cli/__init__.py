@@ -59,14 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(recipe: str, chosen: Settings, as_json: bool) -> dict[str, Any]:
     """Pull every event of a recipe and show it; only the first of several processes speaks."""
     tune_allocator()
-    module, name = recipe.split(":")
-    verb: Callable[[Settings], Iterator[Event]] = getattr(importlib.import_module(module), name)
-    events = verb(chosen)
+    events = _load(recipe)(chosen)
     if os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("NODE_RANK", "0") != "0":
         for _ in events:
             pass
         return {}
     return _print_lines(events) if as_json else _show(events)
+
+
+def _load(recipe: str) -> Callable[[Settings], Iterator[Event]]:
+    module, name = recipe.split(":")
+    verb: Callable[[Settings], Iterator[Event]] = getattr(importlib.import_module(module), name)
+    return verb
 
 
 def _print_lines(events: Iterator[Event]) -> dict[str, Any]:

@@ -56,14 +56,14 @@ def _add_fields(parser: argparse.ArgumentParser, settings: type[Settings]) -> No
     for name in settings.positional:
         field = settings.model_fields[name]
         many = {"nargs": "+"} if _is_list(field) else {}
-        parser.add_argument(name, metavar=name.upper(), help=_help(field), **many)  # type: ignore[arg-type]
+        parser.add_argument(name, metavar=name.upper(), help=describe(field).replace("%", "%%"), **many)  # type: ignore[arg-type]
     for name, field in settings.model_fields.items():
         if name not in settings.positional:
             _add_option(parser, "--" + name.replace("_", "-"), name, field)
 
 
 def _add_option(parser: argparse.ArgumentParser, flag: str, name: str, field: FieldInfo) -> None:
-    common: dict[str, Any] = {"dest": name, "help": _help(field), "required": field.is_required()}
+    common: dict[str, Any] = {"dest": name, "help": describe(field).replace("%", "%%"), "required": field.is_required()}
     kind = _bare(field)
     if kind is bool:
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
@@ -76,7 +76,7 @@ def _add_option(parser: argparse.ArgumentParser, flag: str, name: str, field: Fi
         parser.add_argument(flag, metavar=_metavar(field, kind), **common)
 
 
-def _help(field: FieldInfo) -> str:
+def describe(field: FieldInfo) -> str:
     """Join a field's description, bounds and default."""
     bounds = [
         f"{sign} {getattr(rule, key)}" for rule in _rules(field) for key, sign in _BOUNDS.items() if hasattr(rule, key)
@@ -86,7 +86,7 @@ def _help(field: FieldInfo) -> str:
         text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
         bounds.append(f"default {text}")
     suffix = f" ({'; '.join(bounds)})" if bounds else ""
-    return f"{field.description}{suffix}".replace("%", "%%")
+    return f"{field.description}{suffix}"
 
 
 def _rules(field: FieldInfo) -> list[Any]:
