@@ -37,3 +37,11 @@ class CheckpointError(VolumenError, ValueError):
 
 class MissingExtraError(VolumenError, ImportError):
     """An optional package is needed for what was asked; the message names the extra to install."""
+
+
+class DivergedError(VolumenError, ArithmeticError):
+    """Training left the numbers: a loss or gradient is NaN or infinite."""
+
+
+class OutOfMemoryError(VolumenError, MemoryError):
+    """The device has too little memory even for one sample at a time."""

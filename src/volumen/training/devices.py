@@ -1,0 +1,72 @@
+"""Devices: where training computes, and in which number format; the one place that makes a Fabric."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+
+from volumen.errors import SettingsError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "32", "bf16", "16"]
+
+
+def open_fabric(
+    *, device: Device = "auto", devices: int = 1, num_nodes: int = 1, precision: Precision = "auto"
+) -> Fabric:
+    """Choose devices and start their processes.
+
+    With several devices this starts the other processes by running the present command line again, so call it
+    before anything is written, and let only ``fabric.is_global_zero`` write and speak. ``auto`` takes cuda,
+    else mps, else the CPU; its precision is bf16 on a CUDA device that has it, 16 on any other CUDA device and
+    32 elsewhere.
+
+    Raises
+    ------
+    SettingsError
+        The device is not there, there are fewer than asked for, or it cannot compute in that precision.
+    """
+    accelerator = _pick(device)
+    if accelerator == "cuda" and devices > torch.cuda.device_count():
+        raise SettingsError(f"Expected {devices} CUDA devices; this machine has {torch.cuda.device_count()}.")
+    if accelerator == "mps" and devices > 1:
+        raise SettingsError(f"An MPS device trains alone; got devices {devices}. Use 1, or device cpu.")
+    several = devices * num_nodes > 1
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=num_nodes,
+        # fit() averages gradients itself and broadcasts nothing in forward: see training/loop.py
+        strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
+        precision=_format(accelerator, precision),
+    )
+    fabric.launch()
+    return fabric
+
+
+def _pick(device: Device) -> str:
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return next(name for name, available in there.items() if available)
+    if not there[device]:
+        raise SettingsError(
+            f"Expected a {device} device; this machine has {', '.join(name for name in there if there[name])}."
+        )
+    return device
+
+
+def _format(accelerator: str, precision: Precision) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
+    if precision == "16" and accelerator == "cpu":
+        raise SettingsError("A CPU does not train in precision 16; use bf16 or 32.")
+    if precision == "auto" and accelerator == "cuda":
+        precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "16"
+    match precision:
+        case "bf16":
+            return "bf16-mixed"
+        case "16":
+            return "16-mixed"
+        case _:
+            return "32-true"

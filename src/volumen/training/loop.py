@@ -1,0 +1,174 @@
+"""The training loop: objective and batches in, weights out, event by event; read `fit` from top to bottom."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from volumen.errors import SettingsError
+from volumen.events import Saved, Scored, Stepped
+from volumen.training.steps import Batch, Objective, Stepper
+from volumen.training.stopping import Stopping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from lightning_fabric import Fabric
+
+    from volumen.events import Event
+    from volumen.training.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a training ended: steps and epochs done, the best score, and whether patience ran out."""
+
+    steps: int
+    epochs: int
+    stopping: Stopping
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether patience ran out."""
+        return self.stopping.exhausted
+
+
+def fit(
+    *,
+    fabric: Fabric,
+    model: nn.Module,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    learning_rate: Callable[[int], float],
+    batches: Callable[[int, int], Iterator[Batch]],
+    steps_per_epoch: int,
+    epochs: int,
+    validate: Callable[[nn.Module], Mapping[str, float]],
+    score: str,
+    run: Run,
+    save_best: Callable[[Path, nn.Module, Mapping[str, float]], None],
+    patience: int = 0,
+    clip_norm: float = 10.0,
+    save_seconds: float = 60.0,
+    seed: int = 0,
+    opening: Sequence[Event] = (),
+) -> Generator[Event, None, Outcome]:
+    """Train, or go on training where the run's state says.
+
+    Whatever is random in a step (dropout) is drawn from ``(seed, step, rank)``, the learning rate is a function
+    of the step, and the batches of an epoch can begin at any step: so a run that was killed and resumed ends
+    with the same weights as an unbroken one on the same device. State is saved after every epoch, and within
+    one every ``save_seconds``. Events are recorded in the run before the state that follows them, so
+    ``events.jsonl`` tells every step once. On several devices every process runs this generator to its end;
+    only that of rank 0 yields, writes and validates. Norm statistics are then each process's own in training;
+    those of rank 0 are validated and kept.
+
+    Parameters
+    ----------
+    fabric
+        From `open_fabric`, already launched.
+    model, optimizer
+        As built; `fit` moves them to the device. Frozen parameters stay as they are.
+    objective
+        From the model and a batch on the device to `LossTerms`; called in training mode.
+    learning_rate
+        From the step, counted from 0, to the learning rate of every parameter group.
+    batches
+        ``batches(epoch, start_step)`` yields this process's batches of an epoch (from 0) from a step on; a
+        batch is a dict of tensors that share their first axis N.
+    steps_per_epoch, epochs
+        How many batches an epoch yields; how many epochs at most.
+    validate
+        From the model in evaluation mode, without gradients, to named scores.
+    score, patience
+        Which of them says what is best, and how many epochs without a better one to wait; 0 waits for ever.
+    run
+        Where events, state and best weights go.
+    save_best
+        ``save_best(path, model, scores)`` writes the weights, complete or not at all.
+    clip_norm
+        Largest gradient norm.
+    opening
+        What to say first; recorded only where nothing is resumed.
+
+    Returns
+    -------
+    Outcome
+        The generator's return value: ``outcome = yield from fit(...)``.
+
+    Raises
+    ------
+    DivergedError
+        The loss or a gradient is no longer a number.
+    CheckpointError
+        The run's state is damaged or is for another model.
+    SettingsError
+        ``score`` is not among what ``validate`` returns.
+    """
+    speaks = fabric.is_global_zero
+    state = fabric.broadcast(run.rewind() if speaks else None)
+    for event in opening if speaks else ():
+        if state is None:
+            run.record(event)
+        yield event
+
+    stepper = Stepper(fabric, model, optimizer, objective, clip_norm=clip_norm, seed=seed)
+    stopping, step, losses = Stopping(score=score, patience=patience), 0, 0.0
+    if state is not None:
+        stepper.restore(state["stepper"])
+        stopping, step, losses = Stopping(**state["stopping"]), state["step"], state["losses"]
+    total, saved_at, stepped_at = steps_per_epoch * epochs, time.monotonic(), time.monotonic()
+
+    while step < total and not stopping.exhausted:
+        epoch, first = divmod(step, steps_per_epoch)
+        stepper.module.train()
+        for batch in batches(epoch, first):
+            taken = stepper.step(step, batch, learning_rate(step))
+            step, losses = step + 1, losses + taken.values["loss"]
+            pace = {"epoch": epoch + 1, "crops_per_second": taken.samples / (time.monotonic() - stepped_at)}
+            stepped_at = time.monotonic()
+            if speaks:
+                stepped = Stepped(done=step, total=total, values={**taken.values, **pace})
+                yield from _recorded(run, *taken.warnings, stepped)
+            if speaks and step % steps_per_epoch and stepped_at - saved_at >= save_seconds:
+                run.save_state(_state(stepper, stopping, step, losses))
+                saved_at = time.monotonic()
+        if step != (epoch + 1) * steps_per_epoch:
+            raise SettingsError(f"Expected {steps_per_epoch} batches an epoch; epoch {epoch + 1} ended at step {step}.")
+
+        scores = fabric.broadcast(_scores(model, validate) if speaks else {})
+        stopping = stopping.update(epoch + 1, scores)
+        if speaks:
+            means = {**scores, "train_loss": losses / steps_per_epoch}
+            told: list[Event] = [Scored(step=epoch + 1, scores=means, best=stopping.improved)]
+            if stopping.improved:
+                save_best(run.best_path, model, scores)
+                told.append(Saved(path=str(run.best_path), what="best weights"))
+            told = [*_recorded(run, *told)]
+            run.save_state(_state(stepper, stopping, step, 0.0))
+            yield from told
+        losses, saved_at, stepped_at = 0.0, time.monotonic(), time.monotonic()
+
+    return Outcome(steps=step, epochs=step // steps_per_epoch, stopping=stopping)
+
+
+def _recorded(run: Run, *events: Event) -> Iterator[Event]:
+    """Record each event before it is passed on."""
+    for event in events:
+        run.record(event)
+        yield event
+
+
+def _scores(model: nn.Module, validate: Callable[[nn.Module], Mapping[str, float]]) -> dict[str, float]:
+    model.eval()
+    with torch.no_grad():
+        return {name: float(value) for name, value in validate(model).items()}
+
+
+def _state(stepper: Stepper, stopping: Stopping, step: int, losses: float) -> dict[str, Any]:
+    return {"stepper": stepper.state(), "stopping": stopping.to_dict(), "step": step, "losses": losses}

@@ -1,0 +1,223 @@
+"""Run: a folder that holds everything about one training, and can be gone on with after a kill at any moment."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import shutil
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from volumen.errors import CheckpointError, OutOfSpaceError, OutputExistsError, SourceError, SourceNotFoundError
+from volumen.events import Finished, from_json, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from volumen.events import Event
+
+_RECIPE = "recipe.json"
+_EVENTS = "events.jsonl"
+_POSITION = "events_position"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder: ``recipe.json``, ``events.jsonl``, ``last/``, ``best.safetensors``, ``report/``.
+
+    One process writes a run; any number may read it meanwhile. The events and the saved state belong
+    together: the state remembers how long ``events.jsonl`` was when it was taken, and `rewind` cuts off what
+    came later, since those steps will be done, and told, again.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    recipe
+        Everything that is needed to do the work again: verb, settings, seeds, versions, data identities,
+        label hashes. Plain values that JSON can hold.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from volumen.events import Stepped
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = Run.create(Path(folder) / "run", {"verb": "finetune"})
+    ...     run.record(Stepped(done=1, total=2))
+    ...     run.save_state({"step": 1})
+    ...     run.record(Stepped(done=2, total=2))
+    ...     state = run.rewind()
+    ...     state, [event.done for event in run.events()]
+    ({'step': 1}, [1])
+    """
+
+    path: Path
+    recipe: Mapping[str, Any]
+
+    @classmethod
+    def create(cls, path: str | Path, recipe: Mapping[str, Any], *, overwrite: bool = False) -> Run:
+        """Make a run folder; it appears complete or not at all.
+
+        Raises
+        ------
+        OutputExistsError
+            Something is there already. With ``overwrite`` a run, or an empty folder, is replaced; anything
+            else is never deleted.
+        """
+        path = Path(path)
+        _check_free(path, overwrite=overwrite)
+        fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        with _disk(path):
+            fresh.mkdir(parents=True)
+            (fresh / _RECIPE).write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            (fresh / _EVENTS).touch()
+            _swap(fresh, path)
+        return cls(path, json.loads((path / _RECIPE).read_text(encoding="utf-8")))
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Open a run folder to read it or go on with it; nothing in it changes.
+
+        Raises
+        ------
+        SourceNotFoundError
+            The folder is missing or is no run.
+        SourceError
+            Its recipe cannot be read.
+        """
+        path = Path(path)
+        try:
+            text = (path / _RECIPE).read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise SourceNotFoundError(f"Expected a run folder with a {_RECIPE}; {path} is none.") from error
+        try:
+            recipe = json.loads(text)
+        except ValueError as error:
+            raise SourceError(f"The recipe {path / _RECIPE} is damaged: {error}. Start a fresh run.") from error
+        return cls(path, recipe)
+
+    @property
+    def best_path(self) -> Path:
+        """Where the best weights are, or will be."""
+        return self.path / "best.safetensors"
+
+    @property
+    def state_path(self) -> Path:
+        """Where the resumable state is, or will be."""
+        return self.path / "last" / "state.pt"
+
+    @property
+    def report_path(self) -> Path:
+        """Where the report is, or will be."""
+        return self.path / "report"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        return any(isinstance(event, Finished) for event in self.events())
+
+    def record(self, event: Event) -> None:
+        """Append an event, one line, out of this process before the call returns."""
+        with _disk(self.path), open(self.path / _EVENTS, "ab") as file:
+            file.write(to_json(event).encode() + b"\n")
+
+    def events(self) -> Iterator[Event]:
+        """Yield the recorded events; a last line that is still being written is left out."""
+        with open(self.path / _EVENTS, "rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield from_json(line.decode())
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Save tensors and plain values; the previous state stays until this one is complete on the disk."""
+        unfinished = self.state_path.with_suffix(".tmp")
+        position = (self.path / _EVENTS).stat().st_size
+        with _disk(self.path):
+            self.state_path.parent.mkdir(exist_ok=True)
+            with open(unfinished, "wb") as file:
+                torch.save({**state, _POSITION: position}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, self.state_path)
+
+    def load_state(self) -> dict[str, Any] | None:
+        """Return the saved state with its tensors on the CPU, or None where none was saved yet.
+
+        Raises
+        ------
+        CheckpointError
+            The state is damaged, or holds more than tensors and plain values (no pickled code is ever run).
+        """
+        state = self._stored()
+        if state is not None:
+            del state[_POSITION]
+        return state
+
+    def rewind(self) -> dict[str, Any] | None:
+        """Return the saved state as `load_state` does, and forget the events that came after it."""
+        state = self._stored()
+        position = 0 if state is None else state.pop(_POSITION)
+        with open(self.path / _EVENTS, "ab") as file:
+            if file.tell() < position:
+                raise CheckpointError(
+                    f"{self.path / _EVENTS} is shorter than when the state was saved: expected at least {position} "
+                    f"bytes, got {file.tell()}. Restore it, or delete {self.state_path.parent} to train from the start."
+                )
+            file.truncate(position)
+        return state
+
+    def _stored(self) -> dict[str, Any] | None:
+        try:
+            state = torch.load(self.state_path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            return None
+        except (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+            raise self._damaged(f"{error}".splitlines()[0] if f"{error}" else type(error).__name__) from error
+        if not isinstance(state, dict) or not isinstance(state.get(_POSITION), int):
+            raise self._damaged("it was not written by a run")
+        return state
+
+    def _damaged(self, reason: str) -> CheckpointError:
+        return CheckpointError(
+            f"The resumable state {self.state_path} cannot be read: {reason}. "
+            f"Delete {self.state_path.parent} and resume: the run then trains from the start of its recipe."
+        )
+
+
+def _check_free(path: Path, *, overwrite: bool) -> None:
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not overwrite:
+        raise OutputExistsError(f"{path} exists already. Resume it, choose another folder, or overwrite it.")
+    if not (path / _RECIPE).is_file():
+        raise OutputExistsError(f"{path} is no run folder and is not overwritten. Choose another folder.")
+
+
+def _swap(fresh: Path, path: Path) -> None:
+    """Put ``fresh`` in the place of ``path``; the older one is deleted only when the newer stands."""
+    aside = path.with_name(fresh.name + ".replaced")
+    if path.exists():
+        path.rename(aside)
+    fresh.rename(path)
+    if aside.exists():
+        shutil.rmtree(aside)
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """Say which run a full disk hit, and that what was saved before is kept."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfSpaceError(
+                error.errno, f"The disk is full; {path} keeps its last complete state. Make room and resume"
+            ) from error
+        raise

@@ -1,0 +1,199 @@
+"""Stepper: one optimiser step, on as many devices and in as many parts as the memory asks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from volumen.errors import CheckpointError, DivergedError, OutOfMemoryError
+from volumen.events import Warned
+from volumen.objectives.terms import LossTerms
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Batch = Mapping[str, Tensor]
+Objective = Callable[[nn.Module, Batch], LossTerms]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What a step measured: values to report, samples over all devices, and what the person should know."""
+
+    values: Mapping[str, float]
+    samples: int
+    warnings: tuple[Warned, ...] = ()
+
+
+class Stepper:
+    """Descend one step at a time, and halve the micro-batch where memory runs out.
+
+    Gradients are averaged over the devices by hand after each has finished its share, not in the hooks of
+    DistributedDataParallel: a device that runs out of memory in its backward pass would leave the others
+    waiting there for ever, while here it tries again in smaller parts and they wait for it.
+
+    Parameters
+    ----------
+    fabric
+        Already launched.
+    model, optimizer
+        Moved to the device here.
+    objective
+        From the model and a batch to `LossTerms`.
+    clip_norm
+        Largest gradient norm.
+    seed
+        What is random in a step is drawn from ``(seed, step, rank)``.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        objective: Objective,
+        *,
+        clip_norm: float,
+        seed: int,
+    ) -> None:
+        self.parts = 1
+        self.module, self._wrapped_optimizer = fabric.setup(model, optimizer)
+        self._fabric, self._model, self._optimizer, self._objective = fabric, model, optimizer, objective
+        self._clip_norm, self._seed = clip_norm, seed
+
+    def step(self, step: int, batch: Batch, learning_rate: float) -> Taken:
+        """Take step number ``step`` (from 0) on this process's share of the batch.
+
+        Raises
+        ------
+        DivergedError
+            The loss, or outside precision 16 a gradient, is not a number; the weights are as before the step.
+        OutOfMemoryError
+            One sample at a time is still too much.
+        """
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        batch = self._fabric.to_device(dict(batch))
+        count = len(next(iter(batch.values())))
+        warnings = []
+        while (terms := self._try(step, batch)) is None:
+            warnings.append(self._halve(count))
+        self._average()
+        values = {**terms, "gradient_norm": self._clip(), "learning_rate": learning_rate}
+        self._check(step, values)
+        self._wrapped_optimizer.step()
+        return Taken(values=values, samples=count * self._fabric.world_size, warnings=tuple(warnings))
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the next step depends on."""
+        return {
+            "parts": self.parts,
+            "weights": self._model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "precision": self._fabric.strategy.precision.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a `state`; a `CheckpointError` says what does not fit this model."""
+        try:
+            self.parts = state["parts"]
+            self._model.load_state_dict(state["weights"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._fabric.strategy.precision.load_state_dict(state["precision"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise CheckpointError(
+                f"The saved state does not fit the model that the recipe builds: {error}. "
+                "Resume with the version that began the run, or delete its folder last/ to train from the start."
+            ) from error
+
+    def _try(self, step: int, batch: Batch) -> dict[str, float] | None:
+        """Return the loss and its terms with gradients in place, or None where memory ran out."""
+        try:
+            return self._accumulate(step, batch)
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+        # outside the except block, since the error's traceback holds on to the tensors of the failed pass
+        if self._fabric.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return None
+
+    def _accumulate(self, step: int, batch: Batch) -> dict[str, float]:
+        self._wrapped_optimizer.zero_grad(set_to_none=True)
+        count = len(next(iter(batch.values())))
+        pieces = {name: torch.tensor_split(tensor, self.parts) for name, tensor in batch.items()}
+        sums: dict[str, float] = {}
+        several = self._fabric.world_size > 1
+        devices = [self._fabric.device] if self._fabric.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(self._draw(step))
+            for index in range(self.parts):
+                piece = {name: tensors[index] for name, tensors in pieces.items()}
+                share = len(next(iter(piece.values()))) / count
+                with self._fabric.no_backward_sync(self.module) if several else nullcontext():
+                    terms = self._objective(self.module, piece)
+                    self._fabric.backward(terms.total * share)
+                for name, value in {"loss": terms.total, **terms.terms}.items():
+                    sums[name] = sums.get(name, 0.0) + float(value.detach()) * share
+        return sums
+
+    def _draw(self, step: int) -> int:
+        key = np.random.SeedSequence([self._seed, step, self._fabric.global_rank])
+        return int(key.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+    def _halve(self, count: int) -> Warned:
+        """Double the number of parts that the batch is computed in."""
+        if self.parts >= count:
+            raise OutOfMemoryError(
+                f"The {self._fabric.device} has too little memory for one sample. "
+                "Use a smaller input size, fewer layers, or a smaller encoder."
+            )
+        self.parts = min(2 * self.parts, count)
+        return Warned(
+            message=f"The {self._fabric.device} ran out of memory with {count} samples; going on with "
+            f"{math.ceil(count / self.parts)} at a time, gradients added up. Norm statistics and Dice are "
+            "now taken over these smaller parts."
+        )
+
+    def _average(self) -> None:
+        """Average the gradients over the devices."""
+        if self._fabric.world_size == 1:
+            return
+        gradients = [parameter.grad for parameter in self._model.parameters() if parameter.grad is not None]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        means = cast("Tensor", self._fabric.all_reduce(flat, reduce_op="mean"))
+        start = 0
+        for gradient in gradients:
+            gradient.copy_(means[start : start + gradient.numel()].view_as(gradient))
+            start += gradient.numel()
+
+    def _clip(self) -> float:
+        """Cut the gradients to the largest norm and return the norm that they had."""
+        norm = self._fabric.clip_gradients(
+            self.module, self._wrapped_optimizer, max_norm=self._clip_norm, error_if_nonfinite=False
+        )
+        return float(norm) if norm is not None else 0.0
+
+    def _check(self, step: int, values: Mapping[str, float]) -> None:
+        # with a gradient scaler an infinite gradient is normal: the scaler skips the step and scales less
+        scaled = getattr(self._fabric.strategy.precision, "scaler", None) is not None
+        for name in ("loss",) if scaled else ("loss", "gradient_norm"):
+            if not math.isfinite(values[name]):
+                raise DivergedError(
+                    f"Training diverged: the {name.replace('_', ' ')} of step {step + 1} is {values[name]}. "
+                    "Use a lower learning rate or precision 32, and check the volume for damaged voxels."
+                )
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    # only CUDA has a type of its own for it
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("out of memory", "can't allocate memory")
+    )
