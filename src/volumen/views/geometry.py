@@ -1,0 +1,193 @@
+"""Affine: where each pixel of a view is taken from; crops, flips and turns composed, then sampled once.
+
+Positions are (x, y) in pixels, pixel centres on whole numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+from volumen.errors import SettingsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+_WHOLLY = 1 - 1e-3  # float32 weights of four supervised neighbours do not always add up to exactly 1
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Map a position in the view to the position in the source that it shows.
+
+    ``source_x = xx · x + xy · y + x0`` and ``source_y = yx · x + yy · y + y0``. ``a @ b`` first applies ``b``: its
+    source is the view of ``a``.
+
+    Examples
+    --------
+    >>> flip = Affine(xx=-1.0, x0=223.0)
+    >>> flip @ flip == Affine()
+    True
+    """
+
+    xx: float = 1.0
+    xy: float = 0.0
+    x0: float = 0.0
+    yx: float = 0.0
+    yy: float = 1.0
+    y0: float = 0.0
+
+    def __call__(self, x: float, y: float) -> tuple[float, float]:
+        """Return the source position (x, y) of a view position."""
+        return (self.xx * x + self.xy * y + self.x0, self.yx * x + self.yy * y + self.y0)
+
+    def __matmul__(self, inner: Affine) -> Affine:
+        x0, y0 = self(inner.x0, inner.y0)
+        return Affine(
+            xx=self.xx * inner.xx + self.xy * inner.yx,
+            xy=self.xx * inner.xy + self.xy * inner.yy,
+            x0=x0,
+            yx=self.yx * inner.xx + self.yy * inner.yx,
+            yy=self.yx * inner.xy + self.yy * inner.yy,
+            y0=y0,
+        )
+
+
+def draw_crop(generator: np.random.Generator, source: tuple[int, int], size: int) -> Affine:
+    """Draw a square of ``size`` px at a random place inside a source of (H, W) px.
+
+    Raises
+    ------
+    SettingsError
+        If the source is smaller than ``size``.
+    """
+    height, width = source
+    if size > min(height, width):
+        raise SettingsError(
+            f"A crop of {size} px cannot be cut from a window of {height} x {width} px; "
+            f"choose a smaller input size or a larger window."
+        )
+    y, x = generator.integers(0, height - size + 1), generator.integers(0, width - size + 1)
+    return Affine(x0=float(x), y0=float(y))
+
+
+def draw_resized_crop(
+    generator: np.random.Generator,
+    source: tuple[int, int],
+    size: int,
+    *,
+    area: tuple[float, float] = (0.67, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> Affine:
+    """Draw a box holding a share of the source's ``area``, width / height in ``ratio``, stretched to ``size`` px.
+
+    The box is drawn as torchvision's ``RandomResizedCrop`` does: ten attempts at one that fits, then the largest
+    centred one of an allowed ratio.
+    """
+    height, width = source
+    for _ in range(10):
+        pixels = height * width * generator.uniform(*area)
+        shape = math.exp(generator.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        w, h = round(math.sqrt(pixels * shape)), round(math.sqrt(pixels / shape))
+        if 0 < w <= width and 0 < h <= height:
+            y, x = generator.integers(0, height - h + 1), generator.integers(0, width - w + 1)
+            return _stretch(float(x), float(y), w, h, size)
+    w, h = width, height
+    if width / height < ratio[0]:
+        h = round(width / ratio[0])
+    elif width / height > ratio[1]:
+        w = round(height * ratio[1])
+    return _stretch(float((width - w) // 2), float((height - h) // 2), w, h, size)
+
+
+def draw_flips(generator: np.random.Generator, size: int, *, horizontal: float = 0.5, vertical: float = 0.5) -> Affine:
+    """Draw a left-right and a top-bottom flip of a square view, each with its probability."""
+    mirror_x, mirror_y = generator.random() < horizontal, generator.random() < vertical
+    last = float(size - 1)
+    return Affine(
+        xx=-1.0 if mirror_x else 1.0,
+        x0=last if mirror_x else 0.0,
+        yy=-1.0 if mirror_y else 1.0,
+        y0=last if mirror_y else 0.0,
+    )
+
+
+def draw_shift_scale_rotate(
+    generator: np.random.Generator, size: int, *, degrees: float = 360.0, shift: float = 0.15, scale: float = 0.15
+) -> Affine:
+    """Draw a turn about the centre, a magnification and a shift (as a share of ``size``), each uniform in ±limit."""
+    angle = math.radians(generator.uniform(-degrees, degrees))
+    zoom = 1 + generator.uniform(-scale, scale)
+    shift_x, shift_y = generator.uniform(-shift, shift, size=2) * size
+    centre = (size - 1) / 2
+    cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
+    turn = Affine(xx=cos, xy=sin, yx=-sin, yy=cos)
+    from_centre = Affine(x0=-centre - float(shift_x), y0=-centre - float(shift_y))
+    return Affine(x0=centre, y0=centre) @ turn @ from_centre
+
+
+def warp(affine: Affine, size: int, image: Tensor, ink: Tensor, supervision: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Show an image and its labels through an affine, as a square of ``size`` px.
+
+    What lies outside the source is filled by reflection about its outermost pixels (OpenCV's reflect-101). Image
+    and ink are interpolated bilinearly; a pixel of the view is supervised only where all the source pixels that
+    it is made of are. Whole-pixel shifts and flips inside the source are cut out exactly.
+
+    Parameters
+    ----------
+    image
+        CHW, float32.
+    ink, supervision
+        1HW, float32, of the same height and width.
+
+    Returns
+    -------
+    tuple
+        The three, size × size, sharing no memory with the arguments.
+    """
+    boxed = _slices(affine, size, (image.shape[1], image.shape[2]))
+    if boxed is not None:
+        (rows, columns), flipped = boxed
+        cut = [torch.flip(tensor[:, rows, columns], flipped) for tensor in (image, ink, supervision)]
+        return cut[0], cut[1], cut[2]
+    labels = torch.cat([ink, supervision])
+    grid = _grid(affine, size, (image.shape[1], image.shape[2]))
+    image, labels = (
+        F.grid_sample(tensor[None], grid, mode="bilinear", padding_mode="reflection", align_corners=True)[0]
+        for tensor in (image, labels)
+    )
+    return image.clamp_(0, 1), labels[:1].clamp(0, 1), (labels[1:] >= _WHOLLY).to(labels.dtype)
+
+
+def _stretch(left: float, top: float, width: int, height: int, size: int) -> Affine:
+    """Show a box as ``size`` x ``size``, pixel edges on pixel edges."""
+    x_step, y_step = width / size, height / size
+    return Affine(xx=x_step, x0=left + (x_step - 1) / 2, yy=y_step, y0=top + (y_step - 1) / 2)
+
+
+def _grid(affine: Affine, size: int, source: tuple[int, int]) -> Tensor:
+    """Return sampling positions, 1 × size × size × (x, y); -1 and 1 are the outermost pixel centres of the source."""
+    height, width = source
+    step = torch.arange(size, dtype=torch.float64)
+    x = (affine.xx * step + affine.x0)[None, :] + (affine.xy * step)[:, None]
+    y = (affine.yx * step + affine.y0)[None, :] + (affine.yy * step)[:, None]
+    position = torch.stack([x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1], dim=-1)
+    return position[None].float()
+
+
+def _slices(affine: Affine, size: int, source: tuple[int, int]) -> tuple[tuple[slice, slice], list[int]] | None:
+    """Return the box and the axes to flip that an affine amounts to, or None if it must be interpolated."""
+    if affine.xy or affine.yx or any(value != round(value) for value in astuple(affine)):
+        return None
+    if abs(affine.xx) != 1 or abs(affine.yy) != 1:
+        return None
+    left, top = (int(min(affine(x, y)[axis] for x in (0, size - 1) for y in (0, size - 1))) for axis in (0, 1))
+    if min(left, top) < 0 or top + size > source[0] or left + size > source[1]:
+        return None
+    flipped = [axis for axis, factor in ((1, affine.yy), (2, affine.xx)) if factor < 0]
+    return (slice(top, top + size), slice(left, left + size)), flipped
