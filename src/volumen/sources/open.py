@@ -1,0 +1,190 @@
+"""open_segment: whatever people keep a flattened volume in, with the labels and masks beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from volumen.errors import SourceError, SourceNotFoundError
+from volumen.sources.beside import find_rasters, holds_one_volume, open_inner_rasters, open_raster
+from volumen.sources.images import TIFFS, suffix
+from volumen.sources.layer_stack import LayerStack, find_layers, open_stack, open_tiff_stack
+from volumen.sources.location import Location
+from volumen.sources.npy_volume import open_npy
+from volumen.sources.segment import RASTERS, LazyArray, Segment
+from volumen.sources.zarr_volume import open_zarr
+
+if TYPE_CHECKING:
+    from volumen.sources.rasters import Raster
+
+Path = str | os.PathLike[str]
+
+_LAYER_FOLDERS = ("layers", "surface_volume")
+_TYPES = ("uint8", "uint16", "float16", "float32", "float64")
+
+
+def open_segment(
+    path: Path,
+    *,
+    ink: Path | None = None,
+    supervision: Path | None = None,
+    held_out: Path | None = None,
+    mask: Path | None = None,
+    reverse: bool = False,
+    voxel_um: float | None = None,
+    name: str | None = None,
+) -> Segment:
+    """Open a segment lazily: only headers and metadata are read, and no store is listed.
+
+    Parameters
+    ----------
+    path
+        Folder of layer images (``00.tif`` … ``64.tif``) or its parent with ``layers/`` or ``surface_volume/``,
+        multi-page TIFF, ``.npy``, zarr v2 or v3 array or group, OME-Zarr 0.4 or 0.5; local, or a URL that fsspec
+        knows (https, s3, memory …).
+    ink, supervision, held_out, mask
+        Rasters, where they are not found beside the volume under the usual names (``<id>_inklabels.png``,
+        ``<id>_supervision_mask.*``, ``<id>_validation_mask.*``, ``<id>_mask.png``, ``_v2`` and so on).
+    reverse
+        Read the layers last to first.
+    voxel_um
+        Edge of a voxel in micrometres, where the files do not say it.
+    name
+        Identity of the segment; the file's or folder's name if not given.
+
+    Raises
+    ------
+    SourceNotFoundError
+        When nothing is at ``path``, or at the path of a raster.
+    SourceError
+        When the data are damaged, inconsistent or in a form that is not understood.
+    LabelError
+        When a raster's size does not fit the volume.
+
+    Examples
+    --------
+    >>> segment = open_segment("20230827161847.zarr", reverse=True)  # doctest: +SKIP
+    >>> segment.shape, segment.surface_index  # doctest: +SKIP
+    ((65, 9163, 5048), 32)
+    """
+    found = _open_volume(Location.of(path))
+    _check(found)
+    given = {"ink": ink, "supervision": supervision, "held_out": held_out, "mask": mask}
+    identity = name or found.identity
+    rasters = _open_rasters(found, {key: Location.of(value) for key, value in given.items() if value}, identity)
+    _, height, width = found.levels[0].shape
+    return Segment(
+        name=identity,
+        source=str(path),
+        levels=found.levels,
+        voxel_um=voxel_um or found.voxel_um,
+        reverse=reverse,
+        **{key: raster.fit((height, width), f"the volume {path}") for key, raster in rasters.items()},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """A volume, what its files say, and where its rasters may be: (folder, whether it is the segment's own)."""
+
+    location: Location
+    levels: tuple[LazyArray, ...]
+    voxel_um: float | None
+    places: tuple[tuple[Location, bool], ...]
+    attributes: dict[str, Any] | None = None
+
+    @property
+    def identity(self) -> str:
+        folder = self.location.parent if self.location.name in _LAYER_FOLDERS else self.location
+        stem = re.sub(r"(\.ome)?\.(zarr|tiff?|npy)$", "", folder.name, flags=re.IGNORECASE)
+        return stem.removesuffix("_superseded") or "segment"
+
+
+def _open_volume(location: Location) -> _Found:
+    if suffix(location) == ".npy":
+        return _single(location, (open_npy(location),))
+    if suffix(location) in TIFFS:
+        return _single(location, (open_tiff_stack(location),))
+    image = open_zarr(location)
+    if image is not None:
+        return _single(location, image.levels, image.voxel_um, dict(image.attributes))
+    for folder in (location, *(location / name for name in _LAYER_FOLDERS)):
+        files = find_layers(folder)
+        if files:
+            return _folder(folder, location, open_stack(files))
+    if not location.exists():
+        raise SourceNotFoundError(f"There is nothing at {location}.")
+    raise SourceError(
+        f"{location} holds no volume that is understood: expected numbered layer images (00.tif …), "
+        f"{' or '.join(name + '/' for name in _LAYER_FOLDERS)} with such, a TIFF, a .npy or a zarr."
+    )
+
+
+def _single(
+    location: Location,
+    levels: tuple[LazyArray, ...],
+    voxel_um: float | None = None,
+    attributes: dict[str, Any] | None = None,
+) -> _Found:
+    """Describe a volume of one file or store: its rasters are its siblings, or in a folder of its name."""
+    found = _Found(location=location, levels=levels, voxel_um=voxel_um, places=(), attributes=attributes)
+    parent = location.parent
+    names = parent.listing() if parent.local else None
+    alone = parent.name == found.identity or holds_one_volume(names or ())
+    places = [(parent, alone), (parent / found.identity, True)]
+    return _Found(location=location, levels=levels, voxel_um=voxel_um, places=tuple(places), attributes=attributes)
+
+
+def _folder(folder: Location, opened: Location, stack: LayerStack) -> _Found:
+    """Describe a folder of layers: rasters lie in it or, where it is the segment's ``layers/``, next to it."""
+    own = [folder]
+    if folder.name in _LAYER_FOLDERS:
+        own.append(folder.parent)
+    if opened not in own:
+        own.append(opened)
+    return _Found(
+        location=folder,
+        levels=(stack,),
+        voxel_um=next((edge for edge in map(_voxelsize, own) if edge), None),
+        places=tuple((place, True) for place in own),
+    )
+
+
+def _voxelsize(folder: Location) -> float | None:
+    """Return the edge of a voxel in µm from the scan's ``meta.json``, if it says so."""
+    raw = (folder / "meta.json").read()
+    if raw is None:
+        return None
+    try:
+        meta = json.loads(raw)
+    except ValueError as error:
+        raise SourceError(f"{folder / 'meta.json'} is damaged: it should hold JSON ({error}).") from error
+    edge = meta.get("voxelsize") if isinstance(meta, dict) else None
+    return float(edge) if isinstance(edge, int | float) and edge > 0 else None
+
+
+def _open_rasters(found: _Found, given: dict[str, Location], identity: str) -> dict[str, Raster]:
+    """Open those given; then those inside our own store; then those beside the volume."""
+    rasters = {key: open_raster(location) for key, location in given.items()}
+    if found.attributes is not None and (found.location.local or "volumen" in found.attributes):
+        rasters = open_inner_rasters(found.location) | rasters
+    for place, own in found.places:
+        if set(rasters) == set(RASTERS):
+            break
+        for key, location in find_rasters(place, identity, own=own).items():
+            if key not in rasters and location.path != found.location.path:
+                rasters[key] = open_raster(location)
+    return rasters
+
+
+def _check(found: _Found) -> None:
+    volume = found.levels[0]
+    if len(volume.shape) != 3 or 0 in volume.shape:
+        raise SourceError(f"{found.location} should be a volume of three axes, ZYX; it has shape {volume.shape}.")
+    if volume.dtype.name not in _TYPES:
+        raise SourceError(
+            f"{found.location} holds {volume.dtype} voxels; expected one of {', '.join(_TYPES)}. Convert it to 16-bit."
+        )

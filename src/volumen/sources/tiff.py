@@ -1,0 +1,163 @@
+"""TiffLayer: one page of a TIFF, of which a box is read without decoding more strips or tiles than it touches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+
+from volumen.errors import SourceError
+from volumen.sources.damage import DAMAGE
+from volumen.sources.images import damaged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from volumen.sources.location import Location
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TiffLayer:
+    """A grey page whose directory has been read.
+
+    Parameters
+    ----------
+    location
+        The file.
+    page
+        Its index in the file.
+    shape
+        (H, W) in pixels.
+    dtype
+        Type of a voxel, in this machine's byte order.
+    piece
+        (rows, columns) of a strip or tile: what is decoded at once.
+    offsets, lengths
+        Where each strip or tile lies in the file, in bytes.
+    stored
+        Type of a voxel on disk, where the page lies there as in memory, from the first offset on; else None.
+    """
+
+    location: Location
+    page: int
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    piece: tuple[int, int]
+    offsets: tuple[int, ...]
+    lengths: tuple[int, ...]
+    stored: np.dtype[Any] | None
+
+    def map(self) -> NDArray[Any] | None:
+        """Map the page into memory, where it lies uncompressed in a local file."""
+        if self.stored is None or not self.location.local:
+            return None
+        return np.memmap(self.location.path, dtype=self.stored, mode="r", offset=self.offsets[0], shape=self.shape)
+
+    def decode(self, index: int) -> NDArray[Any]:
+        """Read and decode a strip or tile, YX; it is cut or padded at the page's edge.
+
+        Raises
+        ------
+        SourceError
+            When it is truncated, empty or damaged.
+        """
+        with self.location.open() as file:
+            file.seek(self.offsets[index])
+            raw = file.read(self.lengths[index])
+        if not raw or len(raw) < self.lengths[index]:
+            raise SourceError(f"{self.location} is truncated at page {self.page}; copy it again.")
+        try:
+            decoded = self._decoder(raw, index)[0]
+        except DAMAGE as error:
+            raise damaged(self.location, error) from error
+        return np.asarray(decoded[0, :, :, 0], dtype=self.dtype)  # ZYXC, Z = C = 1 -> YX
+
+    @cached_property
+    def _decoder(self) -> Callable[..., tuple[Any, ...]]:
+        with self.location.open() as file, tifffile.TiffFile(file) as tiff:
+            page = tiff.pages[self.page]
+            keyframe = page.keyframe
+            if keyframe is None:
+                raise SourceError(f"{self.location} has no directory for page {self.page}; copy it again.")
+            return keyframe.decode if page.jpegtables is None else partial(keyframe.decode, jpegtables=page.jpegtables)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # tifffile's decoder is a closure, which cannot be pickled; a worker process makes its own.
+        return {key: value for key, value in self.__dict__.items() if key != "_decoder"}
+
+
+def open_tiff_layers(location: Location) -> tuple[TiffLayer, ...]:
+    """Read the directories of a TIFF: its pages, or the layers of an ImageJ or OME stack, in order.
+
+    Raises
+    ------
+    SourceError
+        When the file is damaged, truncated, in colour, or holds more than one stack.
+    """
+    with location.open() as file:
+        try:
+            layers = _layers(location, file)
+        except DAMAGE as error:
+            raise damaged(location, error) from error
+        length = file.seek(0, 2)
+    for layer in layers:
+        end = max(map(sum, zip(layer.offsets, layer.lengths, strict=True)))
+        if 0 in layer.lengths or end > length:
+            raise SourceError(f"{location} is truncated: it ends within page {layer.page}. Copy it again.")
+    return layers
+
+
+def _layers(location: Location, file: IO[bytes]) -> tuple[TiffLayer, ...]:
+    with tifffile.TiffFile(file) as tiff:
+        series = tiff.series[0]
+        first = series.keyframe
+        if first.samplesperpixel != 1 or first.colormap is not None:
+            raise SourceError(
+                f"{location} is in colour ({first.samplesperpixel} channels); layers must be grey. Convert it to grey."
+            )
+        if len(tiff.series) > 1:
+            shapes = ", ".join(str(one.shape) for one in tiff.series)
+            raise SourceError(f"{location} holds several images, of shapes {shapes}; save one stack of equal pages.")
+        if first.dtype is None:
+            raise SourceError(f"{location} holds {first.bitspersample}-bit voxels; expected 8 or 16 bit, or float.")
+        shape = (first.imagelength, first.imagewidth)
+        count = int(np.prod(series.shape, dtype=np.int64)) // (shape[0] * shape[1])
+        dtype, stored = np.dtype(first.dtype), np.dtype(first.dtype).newbyteorder(tiff.byteorder)
+        if series.dataoffset is not None:
+            size = shape[0] * shape[1] * dtype.itemsize
+            places = [((series.dataoffset + index * size,), (size,)) for index in range(count)]
+            return tuple(
+                TiffLayer(
+                    location=location,
+                    page=index,
+                    shape=shape,
+                    dtype=dtype,
+                    piece=shape,
+                    offsets=offsets,
+                    lengths=lengths,
+                    stored=stored,
+                )
+                for index, (offsets, lengths) in enumerate(places)
+            )
+        pages = [page for page in series.pages if page is not None]
+        if len(pages) != count:
+            raise SourceError(f"{location} should hold {count} pages but holds {len(pages)}; copy it again.")
+        piece = (first.tilelength, first.tilewidth) if first.is_tiled else (first.rowsperstrip, shape[1])
+        return tuple(
+            TiffLayer(
+                location=location,
+                page=page.index,
+                shape=shape,
+                dtype=dtype,
+                piece=(min(piece[0], shape[0]), piece[1]),
+                offsets=tuple(page.dataoffsets),
+                lengths=tuple(page.databytecounts),
+                stored=stored if page.is_final and page.is_contiguous else None,
+            )
+            for page in pages
+        )

@@ -1,0 +1,232 @@
+"""ZarrVolume: a zarr array, v2 or v3, plain or a level of an OME-Zarr image, local or remote, as a lazy array."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import zarr
+from zarr.storage import FsspecStore, LocalStore
+
+from volumen.errors import SourceError, SourceNotFoundError
+from volumen.sources.damage import DAMAGE, described
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from volumen.sources.location import Location
+
+_MICROMETRES = {
+    "nanometer": 1e-3,
+    "nanometre": 1e-3,
+    "nm": 1e-3,
+    "micrometer": 1.0,
+    "micrometre": 1.0,
+    "um": 1.0,
+    "µm": 1.0,
+    "millimeter": 1e3,
+    "millimetre": 1e3,
+    "mm": 1e3,
+}
+
+
+@dataclass(frozen=True)
+class ZarrVolume:
+    """A zarr array whose errors name the array; leading axes of length one (time, channel) are dropped.
+
+    Parameters
+    ----------
+    array
+        Opened array.
+    source
+        Path or URL of the array, for messages.
+    axes
+        How many of the last axes are kept: 3 for ZYX, 2 for YX.
+    """
+
+    array: zarr.Array[Any]
+    source: str
+    axes: int = 3
+
+    def __post_init__(self) -> None:
+        if any(length != 1 for length in self.array.shape[: -self.axes]):
+            raise SourceError(
+                f"{self.source} has shape {self.array.shape}; at most {self.axes} axes longer than one are understood, "
+                f"the last ones ({'ZYX'[-self.axes :]}). Save one channel and one time point."
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extent along the kept axes."""
+        return self.array.shape[-self.axes :]
+
+    @property
+    def ndim(self) -> int:
+        """Number of kept axes."""
+        return len(self.shape)
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Extent of what is decoded at once: the inner chunk, of a sharded array."""
+        return self.array.chunks[-self.axes :]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of an element, in this machine's byte order."""
+        return self.array.dtype.newbyteorder("=")
+
+    def __getitem__(self, key: tuple[slice, ...], /) -> NDArray[Any]:
+        dropped: tuple[Any, ...] = (0,) * (self.array.ndim - self.ndim)
+        try:
+            voxels = self.array[(*dropped, *key)]
+        except DAMAGE as error:
+            raise SourceError(
+                f"{self.source} cannot be read at {_box(key)}: a chunk is damaged, truncated or out of reach "
+                f"({described(error)}). Download or convert that volume again."
+            ) from error
+        return np.asarray(voxels, dtype=self.dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZarrImage:
+    """What a store holds: arrays by size, the edge of a voxel where it is said, and the store's own attributes."""
+
+    levels: tuple[ZarrVolume, ...]
+    voxel_um: float | None
+    attributes: Mapping[str, Any]
+
+
+def open_zarr(location: Location, axes: int = 3) -> ZarrImage | None:
+    """Open a zarr array or OME-Zarr image without listing its store, or return None where there is none.
+
+    Parameters
+    ----------
+    location
+        The array's or the image's folder.
+    axes
+        3 for a volume, 2 for a flat raster; a flat raster may come as a volume too, see `flat_layer`.
+    """
+    node = _node(location)
+    if node is None:
+        return None
+    version, kind, attributes = node
+    if kind == "array":
+        return ZarrImage(levels=(_open_array(location, version, axes),), voxel_um=None, attributes=attributes)
+    image = _multiscale(attributes)
+    if image is None:
+        levels = _numbered(location, version, axes)
+        return ZarrImage(levels=levels, voxel_um=None, attributes=attributes)
+    _check_axes(image, location)
+    paths = [str(dataset["path"]) for dataset in image.get("datasets", [])]
+    if not paths:
+        raise SourceError(f"{location} names no datasets in its OME-Zarr metadata; the store is incomplete.")
+    levels = tuple(_open_array(location / path, version, axes) for path in paths)
+    return ZarrImage(levels=_same_depth(levels), voxel_um=_voxel_um(image), attributes=attributes)
+
+
+def flat_layer(volume: ZarrVolume) -> NDArray[Any]:
+    """Read a raster, YX; one stored as a volume has its values on the middle layer."""
+    shape = volume.shape
+    if len(shape) == 3:
+        middle = volume[shape[0] // 2 : shape[0] // 2 + 1, 0 : shape[1], 0 : shape[2]]
+        return middle.reshape(shape[1:])  # 1YX -> YX
+    return volume[0 : shape[0], 0 : shape[1]]
+
+
+def _node(location: Location) -> tuple[Literal[2, 3], str, dict[str, Any]] | None:
+    """Return (format, "array" or "group", attributes) from the metadata files alone."""
+    found = _read_json(location / "zarr.json")
+    if found is not None:
+        return 3, str(found.get("node_type")), found.get("attributes") or {}
+    attributes = _read_json(location / ".zattrs") or {}
+    if (location / ".zarray").read() is not None:
+        return 2, "array", attributes
+    if attributes or (location / ".zgroup").read() is not None:
+        return 2, "group", attributes
+    return None
+
+
+def _read_json(location: Location) -> dict[str, Any] | None:
+    raw = location.read()
+    if raw is None:
+        return None
+    try:
+        found = json.loads(raw)
+    except ValueError as error:
+        raise SourceError(f"{location} is damaged: it should hold JSON ({error}).") from error
+    if not isinstance(found, dict):
+        raise SourceError(f"{location} is damaged: it should hold a JSON object, not {type(found).__name__}.")
+    return found
+
+
+def _open_array(location: Location, version: Literal[2, 3], axes: int) -> ZarrVolume:
+    store: LocalStore | FsspecStore
+    try:
+        if location.local:
+            store = LocalStore(location.path, read_only=True)
+        else:
+            store = FsspecStore.from_url(location.path, read_only=True)
+        array = zarr.open_array(store, mode="r", zarr_format=version)
+    except FileNotFoundError as error:
+        raise SourceNotFoundError(f"There is no zarr array at {location}, though its metadata names it.") from error
+    except DAMAGE as error:
+        raise SourceError(f"{location} cannot be opened as a zarr array: {described(error)}") from error
+    return ZarrVolume(array, str(location), min(axes, array.ndim))
+
+
+def _numbered(location: Location, version: Literal[2, 3], axes: int) -> tuple[ZarrVolume, ...]:
+    """Open the arrays 0, 1, 2 … of a group that does not say what it holds."""
+    levels: list[ZarrVolume] = []
+    while True:
+        child = location / str(len(levels))
+        if _node(child) is None:
+            break
+        levels.append(_open_array(child, version, axes))
+    if not levels:
+        raise SourceError(
+            f"{location} is a zarr group without OME-Zarr metadata and without an array 0; "
+            "give the path of the array inside it."
+        )
+    return _same_depth(tuple(levels))
+
+
+def _multiscale(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the first image of OME-Zarr 0.5 (under ``ome``) or 0.4 metadata."""
+    images = (attributes.get("ome") or attributes).get("multiscales")
+    return images[0] if isinstance(images, list) and images and isinstance(images[0], dict) else None
+
+
+def _check_axes(image: Mapping[str, Any], location: Location) -> None:
+    names = [axis["name"] if isinstance(axis, dict) else str(axis) for axis in image.get("axes", [])]
+    if names and [name.lower() for name in names[-3:]] != list("zyx"[-len(names[-3:]) :]):
+        raise SourceError(f"{location} has axes {', '.join(names)}; the last ones must be z, y, x. Transpose it.")
+
+
+def _same_depth(levels: tuple[ZarrVolume, ...]) -> tuple[ZarrVolume, ...]:
+    """Keep the levels that have all layers: a level that mixes layers has another writing surface."""
+    return tuple(level for level in levels if level.shape[:-2] == levels[0].shape[:-2])
+
+
+def _voxel_um(image: Mapping[str, Any]) -> float | None:
+    axes = image.get("axes") or [None]
+    factor = _MICROMETRES.get(axes[-1].get("unit", "")) if isinstance(axes[-1], dict) else None
+    if factor is None:
+        return None
+    edge = 1.0
+    dataset = image["datasets"][0]
+    for step in [*dataset.get("coordinateTransformations", []), *image.get("coordinateTransformations", [])]:
+        if step.get("type") == "scale":
+            edge *= float(step["scale"][-1])
+    return edge * factor
+
+
+def _box(key: tuple[slice, ...]) -> str:
+    return ", ".join(f"{axis}={part}" for axis, part in zip("zyx"[-len(key) :], map(_range, key), strict=False))
+
+
+def _range(part: Any) -> str:
+    return f"{part.start}:{part.stop}" if isinstance(part, slice) else str(part)
