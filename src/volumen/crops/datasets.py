@@ -1,0 +1,159 @@
+"""CropDataset: windows of segments in, normalised and augmented samples out, the same ones for the same seed."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from volumen.crops.cache import SIDE, BlockCache, blocks_of
+from volumen.errors import LabelError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from volumen.crops.normalize import Normalization
+    from volumen.sources.segment import Segment
+    from volumen.windows import Window
+
+Part = tuple["Segment", "Sequence[Window]"]
+"""A segment and its windows to learn from."""
+
+CACHE_BYTES = 2 * 1024**3
+"""Default room for decoded blocks: 2 GiB hold about 1,300 blocks of 20 layers."""
+
+_NEIGHBOURHOOD = 4 * SIDE  # side of the places that are read together where not everything fits the cache
+
+
+class View(Protocol):
+    """An augmentation: drawn into a value, then applied to image, ink and supervision alike."""
+
+    def draw(self, generator: np.random.Generator, shape: tuple[int, ...], /) -> Any:
+        """Draw parameters for an image of ``shape`` CHW."""
+        ...
+
+    def apply(self, params: Any, image: Tensor, ink: Tensor, supervision: Tensor, /) -> tuple[Tensor, Tensor, Tensor]:
+        """Apply drawn parameters to image CHW in [0, 1], ink 1HW and supervision 1HW."""
+        ...
+
+
+class CropDataset(Dataset[dict[str, "Tensor"]]):
+    """Samples cut from windows of one segment or several, in every epoch augmented differently.
+
+    A sample depends on ``(seed, epoch, index)`` alone, so any thread, process or resumed run makes the same.
+
+    Parameters
+    ----------
+    parts
+        Segments and their windows; all windows have one shape (Z, H, W).
+    normalization
+        Brings voxels to [0, 1].
+    view
+        Augmentation, or None for the crops as they are.
+    seed
+        Seed of augmentation and order.
+    cache_bytes
+        Most memory to hold decoded voxels in. Where the windows need more, the order of an epoch stays within
+        one neighbourhood after another, so that this much is enough: the order depends on this number.
+
+    Raises
+    ------
+    LabelError
+        There are no windows.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        *,
+        normalization: Normalization,
+        view: View | None = None,
+        seed: int = 0,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self._segments = tuple(segment for segment, _ in parts)
+        self._items = tuple((part, window) for part, (_, windows) in enumerate(parts) for window in windows)
+        if not self._items:
+            raise LabelError("Expected windows to learn from; got none from any segment.")
+        self._normalization, self._view, self._seed = normalization, view, seed
+        self._cache, self._cache_bytes = BlockCache(self._segments, cache_bytes), cache_bytes
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """Return the sample of epoch 0."""
+        return self.sample(index, epoch=0)
+
+    def sample(self, index: int, *, epoch: int) -> dict[str, Tensor]:
+        """Cut, normalise and augment one window.
+
+        Returns
+        -------
+        dict
+            ``image`` float32 (Z, H, W) in [0, 1]; ``ink`` float32 (1, H, W) in [0, 1]; ``supervision`` float32
+            (1, H, W), 0 or 1.
+
+        Raises
+        ------
+        SourceError
+            The window holds NaN or infinity.
+        """
+        part, window = self._items[index]
+        cube = self._cache.read(part, window)
+        if cube.voxels.dtype.kind == "f" and not np.isfinite(cube.voxels).all():
+            raise SourceError(
+                f"Expected finite voxels; {self._segments[part].name} holds NaN or infinity in {window}. "
+                "Repair the volume, or leave the place out of its mask."
+            )
+        image = torch.from_numpy(self._normalization(cube.voxels))
+        ink = torch.from_numpy(cube.ink[None])  # 1HW
+        supervision = torch.from_numpy(cube.supervision[None].astype(np.float32))  # 1HW
+        if self._view is not None:
+            drawn = self._view.draw(np.random.default_rng([self._seed, epoch, index]), tuple(image.shape))
+            image, ink, supervision = self._view.apply(drawn, image, ink, supervision)
+        return {"image": image, "ink": ink, "supervision": supervision}
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return every index once, in the order of an epoch."""
+        rng = np.random.default_rng([self._seed, epoch])
+        if self._nbytes(range(len(self))) <= self._cache_bytes:
+            return rng.permutation(len(self))
+        places = [list(members) for _, members in groupby(sorted(range(len(self)), key=self._place), self._place)]
+        pools: list[list[int]] = [[]]
+        for place in rng.permutation(len(places)):
+            if pools[-1] and self._nbytes([*pools[-1], *places[place]]) > self._cache_bytes:
+                pools.append([])
+            pools[-1] += places[place]
+        return np.concatenate([rng.permutation(pool) for pool in pools])
+
+    def _place(self, index: int) -> tuple[int, int, int]:
+        part, window = self._items[index]
+        return (part, window.y[0] // _NEIGHBOURHOOD, window.x[0] // _NEIGHBOURHOOD)
+
+    def _nbytes(self, indices: Sequence[int]) -> int:
+        """Return the memory that the blocks behind some windows take."""
+        blocks = {
+            (part, block)
+            for part, window in (self._items[index] for index in indices)
+            for block in blocks_of(window, self._segments[part].shape)
+        }
+        # a pixel's label takes 4 bytes of ink and 1 of supervision
+        return sum(
+            block.shape[1] * block.shape[2] * (block.shape[0] * self._segments[part].dtype.itemsize + 5)
+            for part, block in blocks
+        )
+
+
+def voxel_samples(parts: Sequence[Part], count: int = 32) -> Iterator[NDArray[Any]]:
+    """Yield the voxels of up to ``count`` windows, spread evenly, to fit a `Normalization` on."""
+    items = [(segment, window) for segment, windows in parts for window in windows]
+    for index in np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)):
+        segment, window = items[index]
+        yield segment.read(window.clip(segment.shape))
