@@ -26,6 +26,13 @@ def test_text_becomes_settings():
     assert chosen.freeze
 
 
+def test_lists_are_repeated_options_and_swallow_nothing():
+    options = parse("predict", "--export", "png", "--export", "tiff", "--mask", "m.png", "run", "seg", "--out", "o")
+    assert options["export"] == ["png", "tiff"]
+    assert options["mask"] == ["m.png"]
+    assert (options["checkpoint"], options["segment"]) == ("run", "seg")
+
+
 def test_what_is_not_given_is_left_to_the_settings():
     assert set(parse("predict", "run", "seg.zarr", "--out", "ink.zarr")) == {"verb", "checkpoint", "segment", "out"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -57,13 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(recipe: str, chosen: Settings, as_json: bool) -> dict[str, Any]:
-    """Pull every event of a recipe and show it; only the first of several processes speaks."""
+    """Pull every event of a recipe and show it; of several processes only the first has events."""
     tune_allocator()
     events = _load(recipe)(chosen)
-    if os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("NODE_RANK", "0") != "0":
-        for _ in events:
-            pass
-        return {}
     return _print_lines(events) if as_json else _show(events)
 
 

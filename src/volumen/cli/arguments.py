@@ -46,10 +46,20 @@ def build_parser(verbs: Mapping[str, type[Settings]]) -> argparse.ArgumentParser
             description=summary,
             parents=[shared],
             argument_default=argparse.SUPPRESS,
+            usage=_usage(name, settings),
             allow_abbrev=False,
         )
         _add_fields(command, settings)
     return parser
+
+
+def _usage(verb: str, settings: type[Settings]) -> str:
+    """Name what must be given; everything else is listed below it."""
+    fields = settings.model_fields
+    given = [f"{name.upper()}{' ...' if _is_list(fields[name]) else ''}" for name in settings.positional]
+    required = [name for name, field in fields.items() if field.is_required() and name not in settings.positional]
+    options = [f"--{name.replace('_', '-')} {_metavar(fields[name], _bare(fields[name]))}" for name in required]
+    return " ".join(["volumen", verb, *given, *options, "[options]"])
 
 
 def _add_fields(parser: argparse.ArgumentParser, settings: type[Settings]) -> None:
@@ -69,7 +79,8 @@ def _add_option(parser: argparse.ArgumentParser, flag: str, name: str, field: Fi
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
     elif _is_list(field):
         choices = _choices(get_args(kind)[0])
-        parser.add_argument(flag, nargs="+", choices=choices, metavar=None if choices else "PATH", **common)
+        # repeated rather than open-ended: `--mask a.png RUN SEGMENT` must not swallow what follows
+        parser.add_argument(flag, action="append", choices=choices, metavar=None if choices else "PATH", **common)
     elif choices := _choices(kind):
         parser.add_argument(flag, choices=choices, **common)
     else:
@@ -85,6 +96,8 @@ def describe(field: FieldInfo) -> str:
         default = field.default
         text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
         bounds.append(f"default {text}")
+    if _is_list(field):
+        bounds.append("may be repeated")
     suffix = f" ({'; '.join(bounds)})" if bounds else ""
     return f"{field.description}{suffix}"
 
