@@ -12,7 +12,7 @@ import numpy as np
 from volumen.windows import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -56,29 +56,26 @@ class BlockCache:
     """Read windows of several segments through square blocks that are decoded once while there is room.
 
     Crops overlap and come back every epoch. A flat cache of the labelled places reads them tens of times as fast
-    as the store; what is used longest ago is dropped first. Safe to read from several threads.
+    as the store; what is used longest ago is dropped first. Safe to read from several threads. Segments are told
+    apart by identity and must outlive the cache.
 
     Parameters
     ----------
-    segments
-        Where to read from, by index.
     nbytes
         Most memory to hold blocks in; 0 keeps none.
     """
 
-    def __init__(self, segments: Sequence[Segment], nbytes: int) -> None:
-        self._segments = tuple(segments)
+    def __init__(self, nbytes: int) -> None:
         self._limit = nbytes
         self._held = 0
         self._blocks: OrderedDict[tuple[int, Window], Cube] = OrderedDict()
         self._lock = Lock()
 
-    def read(self, index: int, window: Window) -> Cube:
-        """Read a window of segment ``index``; beyond the volume it is zero and unsupervised."""
-        segment = self._segments[index]
+    def read(self, segment: Segment, window: Window) -> Cube:
+        """Read a window of a segment; beyond the volume it is zero and unsupervised."""
         cube = Cube.zeros(window.shape, segment.dtype)
         for block in blocks_of(window, segment.shape):
-            source = self._block(index, block)
+            source = self._block(segment, block)
             part = window & block
             to, at = part.inside(window), part.inside(block)
             cube.voxels[to.zyx] = source.voxels[at.zyx]
@@ -86,14 +83,13 @@ class BlockCache:
             cube.supervision[to.yx] = source.supervision[at.yx]
         return cube
 
-    def _block(self, index: int, block: Window) -> Cube:
-        key = (index, block)
+    def _block(self, segment: Segment, block: Window) -> Cube:
+        key = (id(segment), block)  # equal sources may differ in labels or layer order
         with self._lock:
             if key in self._blocks:
                 self._blocks.move_to_end(key)
                 return self._blocks[key]
         # decoded outside the lock: two threads may decode the same block once, none waits for another's disk
-        segment = self._segments[index]
         cube = Cube(segment.read(block), segment.raster("ink").read(block), segment.supervised(block))
         with self._lock:
             if key not in self._blocks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from volumen.sources.segment import Segment
     from volumen.windows import Window
 
-Part = tuple["Segment", "Sequence[Window]"]
-"""A segment and its windows to learn from."""
+Item = tuple["Segment", "Window"]
+"""A window and the segment that it is cut from."""
 
 CACHE_BYTES = 2 * 1024**3
 """Default room for decoded blocks: 2 GiB hold about 1,300 blocks of 20 layers."""
@@ -34,7 +33,7 @@ _NEIGHBOURHOOD = 4 * SIDE  # side of the places that are read together where not
 class View(Protocol):
     """An augmentation: drawn into a value, then applied to image, ink and supervision alike."""
 
-    def draw(self, generator: np.random.Generator, shape: tuple[int, ...], /) -> Any:
+    def draw(self, generator: np.random.Generator, shape: tuple[int, int, int], /) -> Any:
         """Draw parameters for an image of ``shape`` CHW."""
         ...
 
@@ -50,8 +49,8 @@ class CropDataset(Dataset[dict[str, "Tensor"]]):
 
     Parameters
     ----------
-    parts
-        Segments and their windows; all windows have one shape (Z, H, W).
+    items
+        Windows of one shape (Z, H, W), each with its segment.
     normalization
         Brings voxels to [0, 1].
     view
@@ -70,19 +69,19 @@ class CropDataset(Dataset[dict[str, "Tensor"]]):
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        items: Sequence[Item],
         *,
         normalization: Normalization,
         view: View | None = None,
         seed: int = 0,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        self._segments = tuple(segment for segment, _ in parts)
-        self._items = tuple((part, window) for part, (_, windows) in enumerate(parts) for window in windows)
-        if not self._items:
+        if not items:
             raise LabelError("Expected windows to learn from; got none from any segment.")
+        self._items = tuple(items)
         self._normalization, self._view, self._seed = normalization, view, seed
-        self._cache, self._cache_bytes = BlockCache(self._segments, cache_bytes), cache_bytes
+        self._cache, self._cache_bytes = BlockCache(cache_bytes), cache_bytes
+        self._pools = self._pooled()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -105,55 +104,58 @@ class CropDataset(Dataset[dict[str, "Tensor"]]):
         SourceError
             The window holds NaN or infinity.
         """
-        part, window = self._items[index]
-        cube = self._cache.read(part, window)
+        segment, window = self._items[index]
+        cube = self._cache.read(segment, window)
         if cube.voxels.dtype.kind == "f" and not np.isfinite(cube.voxels).all():
             raise SourceError(
-                f"Expected finite voxels; {self._segments[part].name} holds NaN or infinity in {window}. "
+                f"Expected finite voxels; {segment.name} holds NaN or infinity in {window}. "
                 "Repair the volume, or leave the place out of its mask."
             )
         image = torch.from_numpy(self._normalization(cube.voxels))
         ink = torch.from_numpy(cube.ink[None])  # 1HW
         supervision = torch.from_numpy(cube.supervision[None].astype(np.float32))  # 1HW
         if self._view is not None:
-            drawn = self._view.draw(np.random.default_rng([self._seed, epoch, index]), tuple(image.shape))
+            drawn = self._view.draw(np.random.default_rng([self._seed, epoch, index]), window.shape)
             image, ink, supervision = self._view.apply(drawn, image, ink, supervision)
         return {"image": image, "ink": ink, "supervision": supervision}
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return every index once, in the order of an epoch."""
         rng = np.random.default_rng([self._seed, epoch])
-        if self._nbytes(range(len(self))) <= self._cache_bytes:
-            return rng.permutation(len(self))
-        places = [list(members) for _, members in groupby(sorted(range(len(self)), key=self._place), self._place)]
+        return np.concatenate([rng.permutation(self._pools[pool]) for pool in rng.permutation(len(self._pools))])
+
+    def _pooled(self) -> tuple[NDArray[np.int64], ...]:
+        """Part the indices into neighbourhoods whose blocks fit the cache together; mostly that is one pool."""
+        first = {id(segment): index for index, (segment, _) in reversed(list(enumerate(self._items)))}
+
+        def place(index: int) -> tuple[int, int, int]:
+            segment, window = self._items[index]
+            return (first[id(segment)], window.y[0] // _NEIGHBOURHOOD, window.x[0] // _NEIGHBOURHOOD)
+
         pools: list[list[int]] = [[]]
-        for place in rng.permutation(len(places)):
-            if pools[-1] and self._nbytes([*pools[-1], *places[place]]) > self._cache_bytes:
+        blocks: set[tuple[int, Window]] = set()
+        held = 0
+        for index in sorted(range(len(self)), key=place):
+            segment, window = self._items[index]
+            touched = {(first[id(segment)], block) for block in blocks_of(window, segment.shape)}
+            if pools[-1] and held + self._nbytes(touched - blocks) > self._cache_bytes:
                 pools.append([])
-            pools[-1] += places[place]
-        return np.concatenate([rng.permutation(pool) for pool in pools])
+                blocks, held = set(), 0
+            held += self._nbytes(touched - blocks)
+            blocks |= touched
+            pools[-1].append(index)
+        return tuple(np.array(pool) for pool in pools)
 
-    def _place(self, index: int) -> tuple[int, int, int]:
-        part, window = self._items[index]
-        return (part, window.y[0] // _NEIGHBOURHOOD, window.x[0] // _NEIGHBOURHOOD)
-
-    def _nbytes(self, indices: Sequence[int]) -> int:
-        """Return the memory that the blocks behind some windows take."""
-        blocks = {
-            (part, block)
-            for part, window in (self._items[index] for index in indices)
-            for block in blocks_of(window, self._segments[part].shape)
-        }
-        # a pixel's label takes 4 bytes of ink and 1 of supervision
+    def _nbytes(self, blocks: set[tuple[int, Window]]) -> int:
+        """Return the memory that blocks take; a pixel's label takes 4 bytes of ink and 1 of supervision."""
         return sum(
-            block.shape[1] * block.shape[2] * (block.shape[0] * self._segments[part].dtype.itemsize + 5)
-            for part, block in blocks
+            block.shape[1] * block.shape[2] * (block.shape[0] * self._items[first][0].dtype.itemsize + 5)
+            for first, block in blocks
         )
 
 
-def voxel_samples(parts: Sequence[Part], count: int = 32) -> Iterator[NDArray[Any]]:
+def voxel_samples(items: Sequence[Item], count: int = 32) -> Iterator[NDArray[Any]]:
     """Yield the voxels of up to ``count`` windows, spread evenly, to fit a `Normalization` on."""
-    items = [(segment, window) for segment, windows in parts for window in windows]
     for index in np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)):
         segment, window = items[index]
         yield segment.read(window.clip(segment.shape))
