@@ -37,7 +37,7 @@ def check_name(name: str, known: Iterable[str]) -> None:
     Examples
     --------
     >>> check_name("resnet18", ["resnet18", "resnet50"])
-    >>> check_name("resnet19", ["resnet18", "resnet50"])
+    >>> check_name("resnet19", ["resnet18", "resnet50"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
     volumen.errors.SettingsError: There is no encoder 'resnet19'. Near it: resnet18, resnet50...

@@ -67,7 +67,8 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not _head(path).startswith((_ZIP, _PICKLE)):
         return read_safetensors(path)[0]
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with open(path, "rb") as file:  # by a path, torch would go by the name's ending instead of the content
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{os.fspath(path)} holds more than tensors, or is damaged, and was not unpickled, because a pickle can "

@@ -29,7 +29,9 @@ class BceDice:
 
     Smoothing s moves the targets of the cross-entropy towards one half; Dice keeps t, and a soft t is never
     thresholded (so a perfect prediction of soft labels leaves a Dice term above zero). On full supervision the
-    terms equal ``SoftBCEWithLogitsLoss`` and ``DiceLoss`` of segmentation-models-pytorch.
+    terms equal ``SoftBCEWithLogitsLoss`` and, for labels of 0 and 1, ``DiceLoss`` of segmentation-models-pytorch;
+    for soft labels that library has come to measure the overlap by ``|p - t|``, where the published ink recipes,
+    and this, take ``p t``.
 
     Empty masks: without any supervised pixel the total is exactly 0 and so is every gradient. Without ink among
     the supervised pixels the Dice term is 0, because an overlap with nothing is not defined; cross-entropy alone
