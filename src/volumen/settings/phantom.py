@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from volumen.settings.base import Count, Settings, Share, Size
+from volumen.settings.base import Count, Settings, Size
 from volumen.settings.source import Path
 
 
@@ -22,7 +22,7 @@ class Phantom(Settings):
     contrast: float = Field(1.0, ge=0, le=8, description="Strength of the ink, 1 being hard but solvable; 0 hides it")
     ink_depth: float = Field(3.0, gt=0, description="How many layers the ink goes down into the papyrus")
     label: Path | None = Field(None, description="Raster whose ink to write instead of rendered letters")
-    ink_share: Share = Field(0.12, description="About how much of the papyrus the letters cover")
+    ink_share: float = Field(0.12, ge=0.01, le=0.25, description="About how much of the papyrus the letters cover")
     voxel_um: float = Field(7.91, gt=0, description="Edge of a voxel in µm")
     seed: int = Field(0, ge=0, description="Same seed, same bytes")
     overwrite: bool = Field(False, description="Replace what is at the output path")
