@@ -1,0 +1,118 @@
+"""Lessons: what a training learns from and is scored on, opened, split and measured before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+from volumen.crops.datasets import voxel_samples
+from volumen.crops.normalize import Normalization
+from volumen.crops.split import Split, split_segment
+from volumen.errors import SettingsError
+from volumen.recipes.opening import open_all
+from volumen.sources.segment import RASTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from volumen.crops.shares import Shares
+    from volumen.settings import Finetune
+    from volumen.sources.rasters import Raster
+    from volumen.sources.segment import Segment
+    from volumen.windows import Window
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lessons:
+    """What a training learns from and is scored on: segments, their splits, the normalisation."""
+
+    segments: tuple[Segment, ...]
+    splits: tuple[Split, ...]
+    normalization: Normalization
+
+    @classmethod
+    def of(cls, settings: Finetune) -> Lessons:
+        """Open, split and measure the segments; what does not fit is an error of `volumen.errors`."""
+        segments = open_all(settings.segments, settings)
+        splits = tuple(
+            split_segment(
+                segment,
+                layers=settings.layers,
+                size=settings.window,
+                stride=settings.crop_stride,
+                sampling=settings.sampling,
+                min_ink=settings.min_ink,
+                region=settings.region,
+                held_out_region=settings.held_out_region,
+                split=settings.split,
+                share=settings.held_out_share,
+                seed=settings.seed,
+            )
+            for segment in segments
+        )
+        names = [segment.name for segment in segments]
+        if len(set(names)) < len(names):
+            raise SettingsError(f"Segments are told apart by their names, which must differ; got {', '.join(names)}.")
+        samples = voxel_samples(_items(segments, [split.train for split in splits]))
+        normalization = Normalization.fit(settings.normalization, samples)
+        return cls(segments=segments, splits=splits, normalization=normalization)
+
+    @property
+    def train(self) -> list[tuple[Segment, Window]]:
+        """Every window to learn from."""
+        return _items(self.segments, [split.train for split in self.splits])
+
+    @property
+    def held_out(self) -> list[tuple[Segment, Window]]:
+        """Every box to score in."""
+        return _items(self.segments, [split.held_out for split in self.splits])
+
+    @property
+    def held_out_boxes(self) -> dict[str, list[list[int]]]:
+        """The boxes to score in, (y0, y1, x0, x1) in pixels, by segment."""
+        pairs = zip(self.segments, self.splits, strict=True)
+        return {segment.name: [list(box.box) for box in split.held_out] for segment, split in pairs}
+
+    @property
+    def label_hashes(self) -> dict[str, str]:
+        """Digest of each segment's ink label."""
+        return {segment.name: segment.raster("ink").digest() for segment in self.segments}
+
+    @property
+    def layer_count(self) -> int:
+        """How many layers the model sees."""
+        return self.train[0][1].shape[0]
+
+    @property
+    def shares(self) -> Shares:
+        """What all training windows hold together."""
+        return reduce(add, (split.shares for split in self.splits))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the person should know before training."""
+        return [text for split in self.splits for text in split.warnings]
+
+    @property
+    def identities(self) -> list[dict[str, Any]]:
+        """What the data are, by the hashes of their labels; a run resumes only on the same."""
+        return [
+            {
+                "name": segment.name,
+                "source": segment.source,
+                "shape": list(segment.shape),
+                "dtype": str(segment.dtype),
+                **{f"{name}_hash": raster and raster.digest() for name, raster in _rasters(segment)},
+            }
+            for segment in self.segments
+        ]
+
+
+def _items(segments: Sequence[Segment], windows: Sequence[Sequence[Window]]) -> list[tuple[Segment, Window]]:
+    return [(segment, window) for segment, some in zip(segments, windows, strict=True) for window in some]
+
+
+def _rasters(segment: Segment) -> list[tuple[str, Raster | None]]:
+    return [(name, getattr(segment, name)) for name in RASTERS]

@@ -1,0 +1,34 @@
+"""Go on with a run, whichever verb began it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from volumen.errors import SettingsError
+from volumen.recipes.finetune import continue_finetune
+from volumen.training.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from volumen.events import Event
+    from volumen.settings import Resume
+
+
+def resume(settings: Resume) -> Iterator[Event]:
+    """Continue an interrupted run to the weights that an unbroken run on the same device ends with.
+
+    Raises
+    ------
+    SourceNotFoundError
+        The folder is no run.
+    SettingsError
+        The run was begun by a verb that cannot be resumed.
+    """
+    run = Run.open(settings.run)
+    verb = run.recipe["verb"]
+    match verb:
+        case "finetune":
+            yield from continue_finetune(run)
+        case _:
+            raise SettingsError(f"Runs of `volumen finetune` can be resumed; {settings.run} is a run of {verb!r}.")
