@@ -89,21 +89,11 @@ def open_raster(location: Location) -> Raster:
     store = open_zarr(location)
     if store is None:
         raise SourceNotFoundError(f"There is no label at {location}: a PNG, JPEG, TIFF, .npy or zarr is expected.")
-    return _raster_of_zarr(location, store)
+    return raster_of_zarr(location, store)
 
 
-def open_inner_rasters(store: Location) -> dict[str, Raster]:
-    """Open the rasters that volumen keeps inside its own stores, at ``labels/<raster>``."""
-    found = {}
-    for raster in NAMES:
-        location = store / "labels" / raster
-        image = open_zarr(location)
-        if image is not None:
-            found[raster] = _raster_of_zarr(location, image)
-    return found
-
-
-def _raster_of_zarr(location: Location, store: ZarrImage) -> Raster:
+def raster_of_zarr(location: Location, store: ZarrImage) -> Raster:
+    """Take an opened zarr for a raster: a flat array, or a volume that has it on the middle layer."""
     level = store.levels[0]
     if level.ndim < 2:
         raise LabelError(f"{location} should be a flat YX image; it has shape {level.shape}.")

@@ -134,8 +134,7 @@ class LayerStack:
     @property
     def rows_at_once(self) -> int:
         """Rows of a layer that must be decoded to read one of them."""
-        mapped = getattr(self.layers[0], "stored", None) is not None
-        return 1 if mapped else max(layer.piece[0] for layer in self.layers)
+        return max(1 if layer.map() is not None else layer.piece[0] for layer in self.layers)
 
     def __getitem__(self, key: tuple[slice | int, ...], /) -> NDArray[Any]:
         ranges = [
@@ -185,6 +184,7 @@ class Recent:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._spent = 0
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], Any], cost: Callable[[Any], int]) -> Any:
@@ -195,10 +195,10 @@ class Recent:
                 return self._kept[key][0]
         value = make()  # outside the lock: two threads may decode the same piece, none waits for another's
         with self._lock:
+            self._spent += cost(value) - self._kept.pop(key, (None, 0))[1]
             self._kept[key] = (value, cost(value))
-            self._kept.move_to_end(key)
-            while len(self._kept) > 1 and sum(spent for _, spent in self._kept.values()) > self._limit:
-                self._kept.popitem(last=False)
+            while len(self._kept) > 1 and self._spent > self._limit:
+                self._spent -= self._kept.popitem(last=False)[1][1]
         return value
 
 

@@ -121,9 +121,7 @@ class Location:
         except ImportError as error:
             raise SourceError(f"{self} needs a package that is not installed: {error}") from error
         except ValueError as error:
-            raise SourceError(
-                f"{self} is no URL that can be read ({error}); https and s3 are known."
-            ) from error
+            raise SourceError(f"{self} is no URL that can be read ({error}); https and s3 are known.") from error
 
     def _unreachable(self, error: Exception) -> SourceError:
         return SourceError(f"{self} cannot be read: {described(error)}")

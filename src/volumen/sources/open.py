@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SourceError, SourceNotFoundError
-from volumen.sources.beside import find_rasters, holds_one_volume, open_inner_rasters, open_raster
+from volumen.sources.beside import find_rasters, holds_one_volume, open_raster
 from volumen.sources.images import TIFFS, suffix
+from volumen.sources.inside import open_inner_rasters
 from volumen.sources.layer_stack import LayerStack, find_layers, open_stack, open_tiff_stack
 from volumen.sources.location import Location
 from volumen.sources.npy_volume import open_npy

@@ -59,7 +59,9 @@ class Pyramid:
         """Extent (Z, Y, X) at full size; a flat image is one layer deep."""
         return _deep(self.shape)
 
-    def write(self, window: Window, block: NDArray[Any], *, base: int = 0, top: int | None = None) -> None:
+    def write(
+        self, window: Window, block: NDArray[Any], *, base: int = 0, first: int | None = None, top: int | None = None
+    ) -> None:
         """Write a block and its halved copies.
 
         Parameters
@@ -69,8 +71,10 @@ class Pyramid:
             stop on such multiples or at the image's edge, so that no pixel of a copy mixes two blocks.
         block
             ZYX, or YX for a flat image.
-        base, top
-            First and last level to write; all levels if not given.
+        base
+            Level that the block belongs to.
+        first, top
+            First and last level to write; from ``base`` to the coarsest if not given.
 
         Raises
         ------
@@ -86,8 +90,9 @@ class Pyramid:
             if level > base:
                 block = halve(block, self.downsampling)
                 window = _halved(window)
-            with out_of_space(self.path):
-                self.levels[level][window.yx if flat else window.zyx] = block
+            if level >= (base if first is None else first):
+                with out_of_space(self.path):
+                    self.levels[level][window.yx if flat else window.zyx] = block
 
     def _check(self, window: Window, block: NDArray[Any], base: int, top: int) -> None:
         shape = _deep(self.levels[base].shape)
@@ -115,6 +120,7 @@ def create_pyramid(
     compression: Compression = "zstd",
     downsampling: Downsampling = "mean",
     attributes: Mapping[str, Any] | None = None,
+    name: str | None = None,
 ) -> Pyramid:
     """Create an empty OME-Zarr 0.5 image; it appears at ``path`` complete with its metadata, or not at all.
 
@@ -138,6 +144,8 @@ def create_pyramid(
         ``mean`` of 2 x 2 pixels, or ``nearest`` (the top left one) for labels that must not turn grey.
     attributes
         What else to record, under ``volumen`` beside ``ome``.
+    name
+        What the image is called inside; the folder's name if not given.
 
     Raises
     ------
@@ -153,12 +161,12 @@ def create_pyramid(
         raise SettingsError(f"Axes {axes} need a shape and chunks of {len(axes)} numbers; got {shape} and {chunks}.")
     if path.exists():
         raise OutputExistsError(f"{path} is already there; give another path, or ask to resume or overwrite it.")
-    count = _level_count(shape) if levels is None else levels
+    count = level_count(shape) if levels is None else levels
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with out_of_space(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            ome = _ome(path.name, axes, count, voxel_um, downsampling)
+            ome = _ome(name or path.name, axes, count, voxel_um, downsampling)
             group = zarr.create_group(draft, attributes={"ome": ome, "volumen": dict(attributes or {})})
             for level in range(count):
                 group.create_array(
@@ -212,18 +220,36 @@ def halve(block: NDArray[Any], downsampling: Downsampling = "mean") -> NDArray[A
     """
     if downsampling == "nearest":
         return block[..., ::2, ::2]
-    height, width = block.shape[-2:]
+    if block.ndim == 2:
+        return _mean(block)
+    half = np.empty((*block.shape[:-2], -(-block.shape[-2] // 2), -(-block.shape[-1] // 2)), dtype=block.dtype)
+    for layer in range(block.shape[0]):  # layer by layer, so that the wider sums stay small
+        half[layer] = halve(block[layer])
+    return half
+
+
+def _mean(layer: NDArray[Any]) -> NDArray[Any]:
+    """Average 2 x 2 pixels of a YX layer."""
+    height, width = layer.shape
     # Repeating an odd last row keeps its mean and leaves one rule for all pixels.
     if height % 2 or width % 2:
-        block = np.pad(block, [(0, 0)] * (block.ndim - 2) + [(0, height % 2), (0, width % 2)], mode="edge")
-    if block.dtype.kind == "f":
-        rows = block[..., 0::2, :] * 0.5 + block[..., 1::2, :] * 0.5
-        return ((rows[..., 0::2] + rows[..., 1::2]) * 0.5).astype(block.dtype)
-    wide = {1: np.int16, 2: np.int32}.get(block.dtype.itemsize, np.int64)
-    rows = np.add(block[..., 0::2, :], block[..., 1::2, :], dtype=wide)
-    total = rows[..., 0::2] + rows[..., 1::2]
+        layer = np.pad(layer, [(0, height % 2), (0, width % 2)], mode="edge")
+    if layer.dtype.kind == "f":
+        rows = layer[0::2] * 0.5 + layer[1::2] * 0.5
+        return np.asarray((rows[:, 0::2] + rows[:, 1::2]) * 0.5, dtype=layer.dtype)
+    wide = {1: np.int16, 2: np.int32}.get(layer.dtype.itemsize, np.int64)
+    sums = np.add(layer[0::2], layer[1::2], dtype=wide)
+    total = sums[:, 0::2] + sums[:, 1::2]
     # The shift rounds down, also below zero: with the two added before, half up.
-    return np.asarray((total + wide(2)) >> wide(2), dtype=block.dtype)
+    return np.asarray((total + wide(2)) >> wide(2), dtype=layer.dtype)
+
+
+def level_count(shape: tuple[int, ...]) -> int:
+    """Return how many levels bring the longer side of an image to one screen, 1024 px."""
+    count = 1
+    while max(_level_shape(shape, count - 1)[-2:]) > _COARSEST:
+        count += 1
+    return count
 
 
 @contextmanager
@@ -250,13 +276,6 @@ def _halved(window: Window) -> Window:
 
 def _level_shape(shape: tuple[int, ...], level: int) -> tuple[int, ...]:
     return (*shape[:-2], -(-shape[-2] >> level), -(-shape[-1] >> level))
-
-
-def _level_count(shape: tuple[int, ...]) -> int:
-    count = 1
-    while max(_level_shape(shape, count - 1)[-2:]) > _COARSEST:
-        count += 1
-    return count
 
 
 def _compressors(compression: Compression, dtype: np.dtype[Any]) -> Any:

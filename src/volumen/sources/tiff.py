@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import IO, TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volumen.sources.location import Location
+
+
+_BAND_BYTES = 2**20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +44,8 @@ class TiffLayer:
     offsets, lengths
         Where each strip or tile lies in the file, in bytes.
     stored
-        Type of a voxel on disk, where the page lies there as in memory, from the first offset on; else None.
+        Type of a voxel on disk, where the page lies there as in memory, from the first offset on; else None. Its
+        pieces are then bands of rows, for a remote file to be read by.
     """
 
     location: Location
@@ -71,6 +76,8 @@ class TiffLayer:
             raw = file.read(self.lengths[index])
         if not raw or len(raw) < self.lengths[index]:
             raise SourceError(f"{self.location} is truncated at page {self.page}; copy it again.")
+        if self.stored is not None:
+            return np.frombuffer(raw, dtype=self.stored).reshape(-1, self.shape[1]).astype(self.dtype)  # YX
         try:
             decoded = self._decoder(raw, index)[0]
         except DAMAGE as error:
@@ -116,37 +123,20 @@ def _layers(location: Location, file: IO[bytes]) -> tuple[TiffLayer, ...]:
     with tifffile.TiffFile(file) as tiff:
         series = tiff.series[0]
         first = series.keyframe
-        if first.samplesperpixel != 1 or first.colormap is not None:
-            raise SourceError(
-                f"{location} is in colour ({first.samplesperpixel} channels); layers must be grey. Convert it to grey."
-            )
-        if len(tiff.series) > 1:
-            shapes = ", ".join(str(one.shape) for one in tiff.series)
-            raise SourceError(f"{location} holds several images, of shapes {shapes}; save one stack of equal pages.")
-        if first.dtype is None:
-            raise SourceError(f"{location} holds {first.bitspersample}-bit voxels; expected 8 or 16 bit, or float.")
+        _check(location, tiff)
         shape = (first.imagelength, first.imagewidth)
+        dtype = np.dtype(first.dtype)
+        stored = dtype.newbyteorder(tiff.byteorder)
         count = int(np.prod(series.shape, dtype=np.int64)) // (shape[0] * shape[1])
-        dtype, stored = np.dtype(first.dtype), np.dtype(first.dtype).newbyteorder(tiff.byteorder)
-        if series.dataoffset is not None:
+        if series.dataoffset is not None:  # one run of voxels, whatever number of pages describes it
             size = shape[0] * shape[1] * dtype.itemsize
-            places = [((series.dataoffset + index * size,), (size,)) for index in range(count)]
-            return tuple(
-                TiffLayer(
-                    location=location,
-                    page=index,
-                    shape=shape,
-                    dtype=dtype,
-                    piece=shape,
-                    offsets=offsets,
-                    lengths=lengths,
-                    stored=stored,
-                )
-                for index, (offsets, lengths) in enumerate(places)
-            )
+            starts = [series.dataoffset + index * size for index in range(count)]
+            return tuple(_flat(location, index, shape, stored, start) for index, start in enumerate(starts))
         pages = [page for page in series.pages if page is not None]
         if len(pages) != count:
             raise SourceError(f"{location} should hold {count} pages but holds {len(pages)}; copy it again.")
+        if first.is_contiguous and first.is_final:
+            return tuple(_flat(location, page.index, shape, stored, page.dataoffsets[0]) for page in pages)
         piece = (first.tilelength, first.tilewidth) if first.is_tiled else (first.rowsperstrip, shape[1])
         return tuple(
             TiffLayer(
@@ -154,10 +144,50 @@ def _layers(location: Location, file: IO[bytes]) -> tuple[TiffLayer, ...]:
                 page=page.index,
                 shape=shape,
                 dtype=dtype,
-                piece=(min(piece[0], shape[0]), piece[1]),
+                piece=piece if first.is_tiled else (min(piece[0], shape[0]), piece[1]),
                 offsets=tuple(page.dataoffsets),
                 lengths=tuple(page.databytecounts),
-                stored=stored if page.is_final and page.is_contiguous else None,
+                stored=None,
             )
             for page in pages
         )
+
+
+def _flat(location: Location, page: int, shape: tuple[int, int], stored: np.dtype[Any], start: int) -> TiffLayer:
+    """Describe an uncompressed page, in bands of about a megabyte."""
+    height, width = shape
+    rows = min(height, max(1, _BAND_BYTES // (width * stored.itemsize)))
+    tops = range(0, height, rows)
+    return TiffLayer(
+        location=location,
+        page=page,
+        shape=shape,
+        dtype=stored.newbyteorder("="),
+        piece=(rows, width),
+        offsets=tuple(start + top * width * stored.itemsize for top in tops),
+        lengths=tuple((min(top + rows, height) - top) * width * stored.itemsize for top in tops),
+        stored=stored,
+    )
+
+
+def _check(location: Location, tiff: tifffile.TiffFile) -> None:
+    """Refuse colour, several images, odd bit depths, and a chain of pages that breaks off."""
+    first = tiff.series[0].keyframe
+    if first.samplesperpixel != 1 or first.colormap is not None:
+        raise SourceError(
+            f"{location} is in colour ({first.samplesperpixel} channels); layers must be grey. Convert it to grey."
+        )
+    if len(tiff.series) > 1:
+        shapes = ", ".join(str(one.shape) for one in tiff.series)
+        raise SourceError(f"{location} holds images of several sizes or types, {shapes}; save one stack of equal ones.")
+    if first.dtype is None:
+        raise SourceError(f"{location} holds {first.bitspersample}-bit voxels; expected 8 or 16 bit, or float.")
+    # tifffile stops without an error where the next page lies beyond the end of a truncated file.
+    form, handle = tiff.tiff, tiff.filehandle
+    last = tiff.pages[len(tiff.pages) - 1].offset
+    handle.seek(last)
+    (tags,) = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))
+    handle.seek(last + form.tagnosize + tags * form.tagsize)
+    (following,) = struct.unpack(form.offsetformat, handle.read(form.offsetsize))
+    if following:
+        raise SourceError(f"{location} is truncated after {len(tiff.pages)} pages; copy it again.")
