@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +19,8 @@ from volumen.recipes import evaluate as room
 from volumen.recipes.evaluate import evaluate
 from volumen.settings import Evaluate
 from volumen.sources.pyramid import create_pyramid
+from volumen.sources.write import create_map
 from volumen.windows import Window
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEIGHT, WIDTH = 300, 420
 HELD_OUT = (0, 300, 300, 420)
@@ -151,6 +150,34 @@ def test_the_height_of_the_bands_changes_nothing(folder: Path, monkeypatch: pyte
     found = result(evaluate(settings(folder)))
     for scope in room.SCOPES:
         assert found[scope] == pytest.approx(expected[scope]), scope
+
+
+def test_an_unfinished_prediction_counts_where_it_is_done(folder: Path) -> None:
+    level = prediction()
+    unfinished = create_map(folder / "ink.zarr", shape=level.shape, settings={"region": [0, 300, 100, 420]}, block=64)
+    done = list(unfinished.blocks(unfinished.window))[1:12]
+    where = np.zeros((HEIGHT, WIDTH), bool)
+    for block in done:
+        unfinished.write(block, level[block.yx])
+        where[block.yx] = True
+    where[:, :100] = False
+    events = list(evaluate(settings(folder)))
+    assert any("not finished" in event.message for event in events if isinstance(event, Warned))
+    assert result(events)["whole_mask"]["pixels"] == (where & scored(folder)).sum()
+    assert result(events)["auc"] == pytest.approx(ranked(level, where & scored(folder)))
+
+
+def test_the_real_label_has_118_ink_tiles(tmp_path: Path) -> None:
+    label = Path(__file__).parents[3] / "shared" / "data" / "ink_labels" / "20230827161847_inklabels.png"
+    if not label.exists():
+        pytest.skip(f"{label} is not there")
+    np.lib.format.open_memmap(tmp_path / "paper.npy", "w+", np.uint8, (1, 9216, 5120)).flush()
+    np.lib.format.open_memmap(tmp_path / "ink.npy", "w+", np.uint8, (9216, 5120)).flush()
+    chosen = Evaluate(
+        prediction=str(tmp_path / "ink.npy"), segment=str(tmp_path / "paper.npy"), ink=(str(label),), resamples=1
+    )
+    # counted by pixels above one half; 448 whole tiles, and those at the bottom edge are left out
+    assert result(evaluate(chosen))["ink_tiles"]["pixels"] == 118 * 320 * 320
 
 
 def test_tiff_png_and_zarr_of_one_map_score_alike(folder: Path) -> None:

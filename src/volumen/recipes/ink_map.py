@@ -13,6 +13,7 @@ from volumen.settings.base import Region
 from volumen.sources.beside import open_raster
 from volumen.sources.location import Location
 from volumen.sources.rasters import PADDING
+from volumen.sources.write import open_map
 from volumen.sources.zarr_volume import open_zarr
 from volumen.windows import Window
 
@@ -36,11 +37,15 @@ class InkMap:
     raster
         The probabilities, lazy YX.
     record
-        What its maker wrote under ``volumen`` into its attributes; empty for a TIFF, a PNG or a stranger's zarr.
+        What its maker wrote into its attributes, settings and provenance together; empty for a TIFF, a PNG or a
+        stranger's zarr.
+    done
+        The blocks that are finished, where the prediction is not; None where all are.
     """
 
     raster: Raster
     record: Mapping[str, Any]
+    done: tuple[Window, ...] | None = None
 
     @classmethod
     def open(cls, path: str) -> InkMap:
@@ -56,8 +61,10 @@ class InkMap:
         location = Location.of(path)
         raster = open_raster(location)
         image = open_zarr(location, axes=2) if path.rstrip("/").endswith(".zarr") else None
-        record = image.attributes.get("volumen") if image else None
-        return cls(raster=raster, record=record if isinstance(record, dict) else {})
+        own = (image.attributes.get("volumen") if image else None) or {}
+        record = {**own.get("settings", {}), **own.get("provenance", {}), **own}
+        unfinished = record.get("finished") is False
+        return cls(raster=raster, record=record, done=tuple(sorted(open_map(path).done())) if unfinished else None)
 
     def on(self, segment: Segment) -> InkMap:
         """Lay the map on its segment, top left on top left.
@@ -90,6 +97,22 @@ class InkMap:
         whole = Window((0, 1), (0, height), (0, width))
         region = self.record.get("region")
         return whole if region is None else self._window(region) & whole
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of its scores and pictures should know."""
+        if self.done is None:
+            return ()
+        return (
+            f"The prediction {self.raster.source} is not finished: only its {len(self.done)} finished blocks count.",
+        )
+
+    def predicted_pixels(self, window: Window) -> NDArray[np.bool_]:
+        """Return which pixels of a window inside the segment were predicted, YX."""
+        there = np.zeros(window.shape[1:], dtype=np.bool_)
+        for box in (self.predicted,) if self.done is None else self.done:
+            there[(box & self.predicted & window.layers(0, 1)).inside(window).yx] = True
+        return there
 
     def held_out(self, name: str) -> tuple[Window, ...]:
         """Return the boxes of the segment ``name`` that the model never learned from, as its training recorded."""
