@@ -1,0 +1,255 @@
+"""Tiled prediction: any callable over a volume of any size, read, computed and written at the same time."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from volumen.errors import CheckpointError, OutOfMemoryError, SettingsError
+from volumen.events import Finished, Started, Stepped, TileWritten, Warned
+from volumen.prediction.cells import Cells
+from volumen.prediction.sums import Sums
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from numpy.typing import NDArray
+
+    from volumen.events import Event
+    from volumen.prediction.plan import Tile, TilePlan
+    from volumen.sources.write import ProbabilityMap
+    from volumen.windows import Window
+
+_AHEAD = 2  # batches read before they are needed
+_SLACK = 1e-3  # by which averaged probabilities may leave [0, 1]
+
+Batch = tuple["Tile", ...]
+
+
+class Predictor(Protocol):
+    """What can be predicted with: voxels in the source's type, NCHW, to probabilities in [0, 1], NHW.
+
+    It runs in the thread that pulls the events, raises `MemoryError` where a batch is too large for it, and gives
+    the same numbers for the same batch.
+    """
+
+    def __call__(self, voxels: NDArray[Any], /) -> NDArray[np.float32]:
+        """Predict one batch."""
+        ...
+
+
+def predict_tiles(
+    model: Predictor,
+    read: Callable[[Window], NDArray[Any]],
+    *,
+    plan: TilePlan,
+    output: ProbabilityMap,
+    mask: Callable[[Window], NDArray[Any]] | None = None,
+    batch: int = 1,
+    cell: int = 256,
+) -> Iterator[Event]:
+    """Predict the plan's region into ``output``, block by block, in memory that does not grow with the area.
+
+    One thread reads ahead, every piece of the source once; the caller's thread computes; one thread joins,
+    quantises and writes each block as soon as its last tile is computed. Blocks that are done already are left,
+    and the tiles of the others are computed again in the same batches and added in the same order: a map that
+    was interrupted at any moment ends with the same bytes as an unbroken one.
+
+    Parameters
+    ----------
+    model
+        Voxels (N, layers, h, w) in the source's type to probabilities (N, h, w) in [0, 1].
+    read
+        Reads voxels (layers, h, w) of a window inside the volume, such as `Segment.read`.
+    plan
+        The tiles.
+    output
+        Where to write; a map as large as the volume. All that decides its pixels belongs into its settings.
+    mask
+        Reads where there is papyrus, YX in [0, 1], such as `Raster.read`. Tiles whose pixels are all at most
+        one half are neither read nor computed; pixels that no computed tile covers stay 0.
+    batch
+        Tiles in a call of ``model``; those of one batch lie in one row.
+    cell
+        Side in pixels of the pieces in which the source is read, see `cell_side`.
+
+    Yields
+    ------
+    Event
+        `Started`; `TileWritten` for each block; `Stepped` after each batch, with ``pixels_per_second`` of the
+        map; `Warned` where a batch did not fit into memory and was halved, from which on the last digits of the
+        probabilities may differ; `Finished`.
+
+    Raises
+    ------
+    SettingsError
+        When map and volume differ in size, or the batch or cell is not positive.
+    SourceError
+        When the source is damaged or holds NaN.
+    CheckpointError
+        When the model's answer has another shape, or values outside [0, 1].
+    OutOfMemoryError
+        When a single tile does not fit into memory.
+    OutOfSpaceError
+        When the disk is full.
+    """
+    if output.window.shape[1:] != plan.volume[1:] or batch < 1 or cell < 1:
+        raise SettingsError(
+            f"The map must be as large as the volume, batch and cell at least 1; got a map of shape "
+            f"{output.window.shape[1:]} for a volume of {plan.volume}, batch {batch}, cell {cell}."
+        )
+    tiles = tuple(tile for tile in plan.tiles if mask is None or bool(np.any(mask(tile.keep) > 0.5)))
+    sums = Sums(plan, tiles, output)
+    todo = [group for group in _batches(tiles, batch) if any(map(sums.needs, group))]
+    remaining = sum(map(len, todo))
+    yield Started(
+        work="predict",
+        total=len(tiles),
+        unit="tiles",
+        detail={"tile": plan.shape, "skipped": len(plan.tiles) - len(tiles), "done": len(tiles) - remaining},
+    )
+    _, height, width = plan.region.shape
+    progress = _Progress(
+        done=len(tiles) - remaining,
+        total=len(tiles),
+        blocks=sums.total - sums.todo,
+        blocks_total=sums.total,
+        pixels_per_tile=height * width / len(plan.tiles),
+    )
+    cells = Cells(read, volume=plan.volume, tiles=[tile for group in todo for tile in group], side=cell)
+    yield from _stream(model, cells, sums, output, todo, progress)
+    if not output.finished:
+        output.finish()
+    yield Finished(
+        result={
+            "path": str(output.path),
+            "tiles": len(tiles),
+            "skipped": len(plan.tiles) - len(tiles),
+            "seconds": progress.seconds,
+            "pixels_per_second": progress.rate,
+        }
+    )
+
+
+class _Progress:
+    """What is done, and how fast."""
+
+    def __init__(self, *, done: int, total: int, blocks: int, blocks_total: int, pixels_per_tile: float) -> None:
+        self._before = self._done = done
+        self._total = total
+        self._blocks = blocks
+        self._blocks_total = blocks_total
+        self._pixels_per_tile = pixels_per_tile
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._start
+
+    @property
+    def rate(self) -> float:
+        """Pixels of the map a second, in this process."""
+        return (self._done - self._before) * self._pixels_per_tile / max(self.seconds, 1e-9)
+
+    def computed(self, tiles: int) -> Stepped:
+        self._done += tiles
+        return Stepped(done=self._done, total=self._total, values={"pixels_per_second": self.rate})
+
+    def written(self, blocks: list[Window]) -> Iterator[TileWritten]:
+        for block in blocks:
+            self._blocks += 1
+            yield TileWritten(done=self._blocks, total=self._blocks_total, box=block.box)
+
+
+def _stream(
+    model: Predictor, cells: Cells, sums: Sums, output: ProbabilityMap, todo: Sequence[Batch], progress: _Progress
+) -> Iterator[Event]:
+    """Compute the batches while the next are read and the last is written."""
+    unread = deque(todo)
+    ahead: deque[Future[NDArray[Any]]] = deque()
+    writing: Future[list[Window]] | None = None
+    limit = max(map(len, todo), default=1)
+    # Leaving, also by an error or because nobody pulls any more, waits for the one read and write under way.
+    with ThreadPoolExecutor(1, "volumen-write") as writer, ThreadPoolExecutor(1, "volumen-read") as reader:
+        try:
+            for group in todo:
+                while unread and len(ahead) <= _AHEAD:
+                    ahead.append(reader.submit(_read, cells, unread.popleft()))
+                voxels = ahead.popleft().result()
+                probability, limit = yield from _compute(model, voxels, limit)
+                # One write at a time: none is begun after one that failed, whose sums may be incomplete.
+                if writing is not None:
+                    yield from progress.written(writing.result())
+                writing = writer.submit(_write, sums, output, group, probability)
+                yield progress.computed(len(group))
+            if writing is not None:
+                yield from progress.written(writing.result())
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _read(cells: Cells, group: Batch) -> NDArray[Any]:
+    voxels = [cells.tile(tile) for tile in group]
+    return voxels[0][None] if len(voxels) == 1 else np.stack(voxels)
+
+
+def _write(sums: Sums, output: ProbabilityMap, group: Batch, probability: NDArray[np.float32]) -> list[Window]:
+    written = []
+    for tile, tile_probability in zip(group, probability, strict=True):
+        for block, values in sums.add(tile, tile_probability):
+            output.write(block, values)
+            written.append(block)
+    return written
+
+
+def _compute(
+    model: Predictor, voxels: NDArray[Any], limit: int
+) -> Generator[Warned, None, tuple[NDArray[np.float32], int]]:
+    """Return probabilities, NHW, and how many tiles fit into memory; say so where that turned out to be fewer."""
+    parts: list[NDArray[np.float32]] = []
+    start = 0
+    while start < len(voxels):
+        part = voxels[start : start + limit]
+        try:
+            parts.append(_checked(model(part), part))
+        except MemoryError as error:
+            if len(part) == 1:
+                raise OutOfMemoryError(
+                    f"A single tile of {part.shape[1:]} (layers, height, width) does not fit into memory; "
+                    "take a smaller tile, or another device."
+                ) from error
+            limit = len(part) // 2
+            yield Warned(message=f"{len(part)} tiles at a time do not fit into memory; going on with {limit}.")
+        else:
+            start += len(part)
+    return (parts[0] if len(parts) == 1 else np.concatenate(parts)), limit
+
+
+def _checked(probability: NDArray[np.float32], voxels: NDArray[Any]) -> NDArray[np.float32]:
+    wanted = (len(voxels), *voxels.shape[2:])
+    if probability.shape != wanted:
+        raise CheckpointError(
+            f"The model must give one probability a pixel, shape {wanted} (N, H, W); got {probability.shape}."
+        )
+    low, high = float(probability.min()), float(probability.max())
+    if not (low >= -_SLACK and high <= 1 + _SLACK):  # NaN fails both
+        raise CheckpointError(
+            f"The model must give probabilities in [0, 1]; got {low:g} to {high:g}. Its weights are damaged, or "
+            "overflow in the precision used: try precision 32."
+        )
+    return probability
+
+
+def _batches(tiles: Sequence[Tile], size: int) -> Iterator[Batch]:
+    """Cut each row of tiles into batches; which tiles are together never depends on what is done already."""
+    for _, row in groupby(tiles, key=lambda tile: tile.window.y):
+        tiles_of_row = tuple(row)
+        for start in range(0, len(tiles_of_row), size):
+            yield tiles_of_row[start : start + size]

@@ -1,0 +1,105 @@
+"""A probability map as one picture file, with a sidecar that says what made it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from volumen.errors import OutputExistsError
+from volumen.sources.pyramid import out_of_space
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from volumen.sources.write import ProbabilityMap
+
+_BIGTIFF = 2**32 - 2**25  # bytes before compression; tifffile's own margin for offsets
+
+
+def export_tiff(
+    source: ProbabilityMap,
+    path: str | os.PathLike[str],
+    *,
+    compression: Literal["zlib", "lzw"] = "zlib",
+    overwrite: bool = False,
+) -> Path:
+    """Write the map as a tiled, compressed, grey 8-bit TIFF, one tile in memory at a time.
+
+    Returns
+    -------
+    Path
+        The TIFF; ``PATH.json`` beside it holds the map's settings and provenance.
+
+    Raises
+    ------
+    OutputExistsError
+        When ``path`` exists and is not to be overwritten.
+    OutOfSpaceError
+        When the disk is full.
+    """
+    side = source.block
+    micrometres = source.pyramid.voxel_um
+    with _written(source, Path(path), overwrite) as draft:
+        tifffile.imwrite(
+            draft,
+            data=_tiles(source),
+            shape=source.window.shape[1:],
+            dtype=np.uint8,
+            tile=(side, side),
+            compression=compression,
+            photometric="minisblack",
+            metadata=None,
+            bigtiff=source.window.shape[1] * source.window.shape[2] > _BIGTIFF,
+            resolution=None if micrometres is None else (1e4 / micrometres, 1e4 / micrometres),
+            resolutionunit=None if micrometres is None else "CENTIMETER",
+        )
+    return Path(path)
+
+
+def export_png(source: ProbabilityMap, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Write the map as a grey 8-bit PNG; it is held in memory whole, one byte a pixel.
+
+    Returns, raises and leaves a sidecar as `export_tiff` does.
+    """
+    with _written(source, Path(path), overwrite) as draft:
+        Image.fromarray(source.read(source.window)).save(draft, format="PNG")
+    return Path(path)
+
+
+@contextmanager
+def _written(source: ProbabilityMap, path: Path, overwrite: bool) -> Iterator[Path]:
+    """Lend a name to write to; the picture and its sidecar appear when it is complete, or not at all."""
+    sidecar = path.with_name(f"{path.name}.json")
+    for existing in (path, sidecar):
+        if existing.exists() and not overwrite:
+            raise OutputExistsError(f"{existing} is already there; give another path, or overwrite it.")
+    mark = uuid.uuid4().hex
+    draft, draft_sidecar = (place.with_name(f".{mark}.{place.name}") for place in (path, sidecar))
+    with out_of_space(path):
+        try:
+            yield draft
+            draft_sidecar.write_text(json.dumps({"map": str(source.path), **source.attributes}, indent=2) + "\n")
+            draft_sidecar.replace(sidecar)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+            draft_sidecar.unlink(missing_ok=True)
+
+
+def _tiles(source: ProbabilityMap) -> Iterator[NDArray[np.uint8]]:
+    """Yield the map's blocks row by row, those at the edges filled up with zeros."""
+    side = source.block
+    for block in source.blocks(source.window):
+        _, height, width = block.shape
+        values = source.read(block)
+        yield values if values.shape == (side, side) else np.pad(values, ((0, side - height), (0, side - width)))
