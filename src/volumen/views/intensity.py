@@ -103,10 +103,12 @@ class MotionBlur:
     def __call__(self, image: Tensor) -> Tensor:
         """Return the blurred image, CHW."""
         length = max(abs(self.dy), abs(self.dx))
-        shares = [step / length - 0.5 for step in range(length + 1)]
-        # floor(v + 1/2) rather than round(), which sends .5 to the even neighbour and would visit pixels twice.
+        # Positions (step / length - 1/2) · (dy, dx), rounded half up in whole numbers: in floats some .5 come out
+        # below and some above, and a pixel would be visited twice.
+        ends = [2 * step - length for step in range(length + 1)]
         taps = [
-            (math.floor(share * self.dy + 0.5), math.floor(share * self.dx + 0.5), 1 / (length + 1)) for share in shares
+            ((end * self.dy + length) // (2 * length), (end * self.dx + length) // (2 * length), 1 / (length + 1))
+            for end in ends
         ]
         return _correlate(image, taps).clamp_(0, 1)
 
