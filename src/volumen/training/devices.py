@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
+import torch.distributed
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from volumen.errors import SettingsError
 
+if TYPE_CHECKING:
+    from torch import nn
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "32", "bf16", "16"]
+
+
+class _Together(DDPStrategy):
+    """Processes that begin with the weights of rank 0; the gradients are averaged by `Stepper`, not by hooks."""
+
+    def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
+        for tensor in module.state_dict().values():
+            torch.distributed.broadcast(tensor, src=0)
+        return module
 
 
 def open_fabric(
@@ -39,8 +52,7 @@ def open_fabric(
         accelerator=accelerator,
         devices=devices,
         num_nodes=num_nodes,
-        # fit() averages gradients itself and broadcasts nothing in forward: see training/loop.py
-        strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
+        strategy=_Together() if several else "auto",
         precision=_format(accelerator, precision),
     )
     fabric.launch()

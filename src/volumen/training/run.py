@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -175,10 +176,14 @@ class Run:
 
     def _stored(self) -> dict[str, Any] | None:
         try:
+            with ZipFile(self.state_path) as archive:
+                harmed = archive.testzip()  # torch.load does not look at the checksums that torch.save wrote
+            if harmed is not None:
+                raise BadZipFile(f"the checksum of {harmed} is wrong")
             state = torch.load(self.state_path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             return None
-        except (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        except (OSError, BadZipFile, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
             raise self._damaged(f"{error}".splitlines()[0] if f"{error}" else type(error).__name__) from error
         if not isinstance(state, dict) or not isinstance(state.get(_POSITION), int):
             raise self._damaged("it was not written by a run")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -130,16 +129,14 @@ class Stepper:
         count = len(next(iter(batch.values())))
         pieces = {name: torch.tensor_split(tensor, self.parts) for name, tensor in batch.items()}
         sums: dict[str, float] = {}
-        several = self._fabric.world_size > 1
         devices = [self._fabric.device] if self._fabric.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(self._draw(step))
             for index in range(self.parts):
                 piece = {name: tensors[index] for name, tensors in pieces.items()}
                 share = len(next(iter(piece.values()))) / count
-                with self._fabric.no_backward_sync(self.module) if several else nullcontext():
-                    terms = self._objective(self.module, piece)
-                    self._fabric.backward(terms.total * share)
+                terms = self._objective(self.module, piece)
+                self._fabric.backward(terms.total * share)
                 for name, value in {"loss": terms.total, **terms.terms}.items():
                     sums[name] = sums.get(name, 0.0) + float(value.detach()) * share
         return sums
