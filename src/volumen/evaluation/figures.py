@@ -1,0 +1,168 @@
+"""Plots of a training and of its scores: each function draws one Figure and returns it as PNG bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from volumen.evaluation.calibration import reliability
+from volumen.evaluation.masks import overlap_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+    from volumen.evaluation.counts import LevelCounts
+
+_SIZE = (4.6, 2.9)  # inches
+_DPI = 160
+
+
+@dataclass(frozen=True, kw_only=True)
+class Theme:
+    """Colours of a plot, which has no background of its own."""
+
+    text: str
+    lines: str
+    series: tuple[str, ...]
+
+
+LIGHT = Theme(
+    text="#3b4148", lines="#d9dce0", series=("#1f6fb4", "#c8551b", "#14855f", "#8a4fb0", "#a37a00", "#b03060")
+)
+DARK = Theme(text="#c5cbd3", lines="#3a4048", series=("#6cb2f0", "#f0955c", "#4cc79c", "#c193e4", "#e0bb4a", "#ee7fa6"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A line of a plot: ``y`` over ``x``, dashed or not; runs keep their colour by ``series``."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    series: int = 0
+    dashed: bool = False
+    best: float | None = None
+    """Where to mark the point that was chosen, on the x axis."""
+
+
+def plot_curves(curves: Sequence[Curve], *, title: str, x_label: str = "epoch", theme: Theme = LIGHT) -> bytes:
+    """Draw curves over epochs, values that are not finite left out; a dot marks the best epoch.
+
+    Examples
+    --------
+    >>> png = plot_curves([Curve(name="first", x=[1, 2, 3], y=[0.9, 0.5, 0.4])], title="Loss")
+    >>> png[1:4]
+    b'PNG'
+    """
+    figure, axes = _canvas(title, theme)
+    for curve in curves:
+        x, y = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
+        colour = theme.series[curve.series % len(theme.series)]
+        axes.plot(
+            x,
+            y,
+            color=colour,
+            label=curve.name,
+            marker="o" if len(x) == 1 else None,  # a single epoch would be invisible as a line
+            markersize=4,
+            linestyle=(0, (3, 2)) if curve.dashed else "solid",
+            linewidth=1.2 if curve.dashed else 1.8,
+        )
+        if curve.best is not None:
+            chosen = x == curve.best
+            axes.plot(x[chosen], y[chosen], "o", color=colour, markersize=6)
+    axes.set_xlabel(x_label, color=theme.text)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    if len(curves) > 1:
+        _legend(axes, theme)
+    return _png(figure)
+
+
+def plot_reliability(counts: LevelCounts, *, title: str, theme: Theme = LIGHT) -> bytes:
+    """Draw the share of ink over the predicted probability; on the diagonal, the map means what it says."""
+    figure, axes = _canvas(title, theme)
+    bins = reliability(counts)
+    axes.plot([0, 1], [0, 1], color=theme.text, linewidth=0.9, linestyle=(0, (2, 3)), label="perfectly reliable")
+    axes.plot(bins.probability, bins.ink_share, "o-", color=theme.series[0], linewidth=1.8, markersize=4, label="map")
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.set_xlabel("predicted probability", color=theme.text)
+    axes.set_ylabel("share that is ink", color=theme.text)
+    _legend(axes, theme)
+    return _png(figure)
+
+
+def plot_levels(counts: LevelCounts, *, threshold: float, title: str, theme: Theme = LIGHT) -> bytes:
+    """Draw how the probabilities of ink and of background pixels spread, and where the threshold cuts them."""
+    figure, axes = _canvas(title, theme)
+    width = counts.levels // 32
+    edges = counts.probability[::width]
+    for index, (name, pixels) in enumerate((("background", counts.background), ("ink", counts.ink))):
+        binned = np.add.reduceat(pixels, np.arange(0, counts.levels, width))
+        share = binned / max(binned.sum(), 1)
+        colour = theme.series[(0, 1)[index]]
+        axes.fill_between(edges, share, step="post", color=colour, alpha=0.28, linewidth=0)
+        axes.step(edges, share, where="post", color=colour, linewidth=1.6, label=name)
+    _mark(axes, threshold, theme)
+    axes.set(xlim=(0, 1))
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set_xlabel("predicted probability", color=theme.text)
+    axes.set_ylabel("of its pixels", color=theme.text)
+    _legend(axes, theme)
+    return _png(figure)
+
+
+def plot_threshold(counts: LevelCounts, *, threshold: float, title: str, theme: Theme = LIGHT) -> bytes:
+    """Draw precision, recall and F0.5 over the threshold, and the one that was chosen."""
+    figure, axes = _canvas(title, theme)
+    cuts = np.linspace(0.0, 1.0, 101)
+    scores = [overlap_scores(counts.at(float(cut))) for cut in cuts]
+    for index, (name, label) in enumerate((("precision", "precision"), ("recall", "recall"), ("f05", "F0.5"))):
+        values = [float(score[name]) for score in scores]
+        axes.plot(cuts, values, color=theme.series[index], linewidth=1.8, label=label)
+    _mark(axes, threshold, theme)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    axes.set_xlabel("threshold", color=theme.text)
+    _legend(axes, theme)
+    return _png(figure)
+
+
+def _canvas(title: str, theme: Theme) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", color=theme.text, fontsize=10, fontweight="bold")
+    axes.patch.set_alpha(0)
+    axes.grid(color=theme.lines, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=theme.text, labelsize=8, length=0)
+    axes.xaxis.label.set_fontsize(8.5)
+    axes.yaxis.label.set_fontsize(8.5)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(theme.text)
+    return figure, axes
+
+
+def _mark(axes: Axes, threshold: float, theme: Theme) -> None:
+    if np.isfinite(threshold):
+        axes.axvline(
+            threshold, color=theme.text, linewidth=1.2, linestyle=(0, (4, 2)), label=f"chosen: {threshold:.2f}"
+        )
+
+
+def _legend(axes: Axes, theme: Theme) -> None:
+    axes.legend(frameon=False, fontsize=8, labelcolor=theme.text, handlelength=1.8)
+
+
+def _png(figure: Figure) -> bytes:
+    out = BytesIO()
+    # no metadata: the same numbers give the same bytes
+    figure.savefig(out, format="png", dpi=_DPI, transparent=True, metadata={"Software": None})
+    return out.getvalue()

@@ -1,0 +1,109 @@
+"""Pictures of places: papyrus, label, ink map and where they agree, as uint8 arrays and PNG bytes."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+FOUND = (31, 190, 140)
+MISSED = (64, 140, 245)
+FALSE = (240, 120, 40)
+"""Ink found, ink missed, and background called ink, RGB; told apart with any common colour blindness."""
+
+_STRIP = 8  # px, height of the label's and the map's strip under a section
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return a YX grey or YXC RGB image as PNG bytes."""
+    out = BytesIO()
+    Image.fromarray(pixels).save(out, format="PNG", optimize=True)
+    return out.getvalue()
+
+
+def stretch(voxels: NDArray[Any], *, share: float = 0.01) -> NDArray[np.uint8]:
+    """Bring voxels of any type to 0…255 so that all but ``share`` at each end of the range keep their contrast.
+
+    Voxels of value 0 lie outside the papyrus: they stay black and do not count.
+
+    Examples
+    --------
+    >>> stretch(np.array([[0, 100, 150, 200]], np.uint16)).tolist()
+    [[0, 0, 127, 255]]
+    """
+    inside = voxels[voxels != 0]
+    if not inside.size:
+        return np.zeros(voxels.shape, np.uint8)
+    low, high = (float(edge) for edge in np.quantile(inside.astype(np.float64), [share, 1 - share]))
+    scaled = (voxels.astype(np.float64) - low) / max(high - low, 1e-12)
+    return np.where(voxels == 0, 0, scaled.clip(0, 1) * 255).astype(np.uint8)
+
+
+def agreement(
+    surface: NDArray[np.uint8], ink: NDArray[np.bool_], called: NDArray[np.bool_], scored: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Colour a YX grey layer by verdict, YXC RGB: ink found, missed, and false; what is not scored is dark.
+
+    Parameters
+    ----------
+    surface
+        Layer of the writing surface, 0…255.
+    ink, called
+        What the label and what the map calls ink.
+    scored
+        Where the label may be trusted and the map was predicted.
+    """
+    grey = np.repeat(surface[..., None], 3, axis=-1).astype(np.float64) * 0.75 + 30
+    grey[~scored] *= 0.3
+    for where, colour in ((ink & called, FOUND), (ink & ~called, MISSED), (~ink & called, FALSE)):
+        grey[where & scored] = 0.35 * grey[where & scored] + 0.65 * np.array(colour)
+    return grey.clip(0, 255).astype(np.uint8)
+
+
+def section(
+    voxels: NDArray[Any], ink: NDArray[np.generic], probabilities: Sequence[NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """Draw a ZX section, first layer on top, and under it the label and each map along the same line.
+
+    Parameters
+    ----------
+    voxels
+        One row of a segment, ZX.
+    ink
+        Label along it in [0, 1], X; empty where there is none.
+    probabilities
+        Maps along it, 0…255, X each.
+
+    Returns
+    -------
+    ndarray
+        uint8 YXC RGB. Layers are drawn as often as makes the section about half as high as wide.
+    """
+    depth, width = voxels.shape
+    times = max(1, width // 2 // depth)
+    grey = stretch(voxels).repeat(times, axis=0)  # Z X -> (Z times) X
+    rows = [np.repeat(grey[..., None], 3, axis=-1)]
+    lines = [(np.asarray(ink, dtype=np.float64), MISSED)] if len(ink) else []
+    lines += [(line / 255.0, FALSE) for line in probabilities]
+    for values, colour in lines:
+        strip = (values[:, None] * np.array(colour)).astype(np.uint8)  # X -> X C
+        rows += [np.zeros((2, width, 3), np.uint8), np.repeat(strip[None], _STRIP, axis=0)]
+    return np.concatenate(rows)
+
+
+def frame(pixels: NDArray[np.uint8], boxes: Sequence[tuple[int, int, int, int]], colour: Sequence[int]) -> None:
+    """Draw (y0, y1, x0, x1) boxes into a YXC RGB picture, two pixels thick, in place."""
+    height, width = pixels.shape[:2]
+    for y0, y1, x0, x1 in boxes:
+        top, left = max(0, y0), max(0, x0)
+        bottom, right = min(height, max(y1, y0 + 4)), min(width, max(x1, x0 + 4))
+        inner = pixels[top + 2 : bottom - 2, left + 2 : right - 2].copy()
+        pixels[top:bottom, left:right] = colour
+        pixels[top + 2 : bottom - 2, left + 2 : right - 2] = inner

@@ -1,0 +1,96 @@
+"""Figures and pictures: readable PNGs, reproducible, and pixels that mean what the legend says."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from volumen.evaluation import figures, pictures
+from volumen.evaluation.counts import LevelCounts
+
+
+@pytest.fixture
+def counts() -> LevelCounts:
+    random = np.random.default_rng(0)
+    ink = random.random((64, 64)) < 0.3
+    level = np.clip(random.normal(90 + 60 * ink, 40), 0, 255).astype(np.uint8)
+    return LevelCounts.of(level, ink, np.ones((64, 64), bool))
+
+
+def opened(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(BytesIO(png)))
+
+
+def drawings(counts: LevelCounts, theme: figures.Theme) -> list[bytes]:
+    curves = [
+        figures.Curve(name="train", x=[1, 2, 3], y=[0.8, float("nan"), 0.5], dashed=True),
+        figures.Curve(name="held out", x=[1, 2, 3], y=[0.9, 0.7, 0.6], series=1, best=3),
+    ]
+    return [
+        figures.plot_curves(curves, title="Loss", theme=theme),
+        figures.plot_reliability(counts, title="Reliability", theme=theme),
+        figures.plot_levels(counts, threshold=0.5, title="Levels", theme=theme),
+        figures.plot_threshold(counts, threshold=float("nan"), title="Threshold", theme=theme),
+    ]
+
+
+def test_figures_are_transparent_pngs_that_differ_by_theme_only_in_colour(counts: LevelCounts) -> None:
+    light, dark = drawings(counts, figures.LIGHT), drawings(counts, figures.DARK)
+    assert light == drawings(counts, figures.LIGHT)
+    for one, other in zip(light, dark, strict=True):
+        pixels, twin = opened(one), opened(other)
+        assert pixels.shape == twin.shape
+        assert pixels[0, 0, 3] == 0
+        np.testing.assert_allclose(pixels[..., 3], twin[..., 3], atol=2)
+        assert (pixels[pixels[..., 3] == 255] != twin[twin[..., 3] == 255][: (pixels[..., 3] == 255).sum()]).any()
+
+
+def test_agreement_has_the_legends_hues_and_hides_what_is_not_scored() -> None:
+    surface = np.full((1, 5), 120, np.uint8)
+    ink = np.array([[True, True, False, False, True]])
+    called = np.array([[True, False, True, False, True]])
+    scored = np.array([[True, True, True, True, False]])
+    found, missed, false, clean, dark = pictures.agreement(surface, ink, called, scored)[0].astype(int)
+    for pixel, colour in ((found, pictures.FOUND), (missed, pictures.MISSED), (false, pictures.FALSE)):
+        assert np.argmax(pixel) == np.argmax(colour)
+        assert np.argmin(pixel) == np.argmin(colour)
+    assert len(set(clean)) == len(set(dark)) == 1
+    assert dark[0] < 0.5 * clean[0]
+
+
+def test_stretch_ignores_what_is_outside_the_papyrus() -> None:
+    voxels = np.zeros((10, 100), np.uint16)
+    voxels[2:8] = np.linspace(30_000, 40_000, 600).reshape(6, 100)
+    grey = pictures.stretch(voxels)
+    assert (grey[:2] == 0).all()
+    assert grey[7, -1] == 255
+    assert abs(int(grey[5, 0]) - 127) < 4
+    assert (pictures.stretch(np.zeros((3, 3))) == 0).all()
+    assert (pictures.stretch(np.full((3, 3), 7.0)) == 0).all()
+
+
+def test_a_section_shows_layers_top_down_and_strips_below() -> None:
+    voxels = np.repeat(np.array([[10], [20], [30], [40]], np.uint8), 32, axis=1)
+    ink = np.zeros(32)
+    ink[:16] = 1
+    drawn = pictures.section(voxels, ink, [np.full(32, 255, np.uint8)])
+    assert drawn.shape[1:] == (32, 3)
+    column = drawn[:16, 0, 0].astype(int)  # four rows a layer make it half as high as wide
+    assert (np.diff(column) >= 0).all()
+    assert column[0] < column[5] < column[10] < column[15]
+    assert tuple(drawn[20, 0]) == pictures.MISSED
+    assert tuple(drawn[20, 31]) == (0, 0, 0)
+    assert tuple(drawn[-1, 0]) == pictures.FALSE
+
+
+def test_a_frame_leaves_what_it_encloses() -> None:
+    canvas = np.zeros((20, 30, 3), np.uint8)
+    canvas[..., 0] = 9
+    pictures.frame(canvas, [(5, 15, -3, 10)], (1, 2, 3))
+    assert tuple(canvas[5, 5]) == tuple(canvas[14, 9]) == tuple(canvas[10, 0]) == (1, 2, 3)
+    assert tuple(canvas[10, 5]) == tuple(canvas[4, 5]) == tuple(canvas[10, 10]) == (9, 0, 0)
+    reopened = opened(pictures.png(canvas))
+    np.testing.assert_array_equal(reopened, canvas)
