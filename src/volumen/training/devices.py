@@ -42,7 +42,7 @@ def open_fabric(
     SettingsError
         The device is not there, there are fewer than asked for, or it cannot compute in that precision.
     """
-    accelerator = _pick(device)
+    accelerator = pick_device(device)
     if accelerator == "cuda" and devices > torch.cuda.device_count():
         raise SettingsError(f"Expected {devices} CUDA devices; this machine has {torch.cuda.device_count()}.")
     if accelerator == "mps" and devices > 1:
@@ -59,7 +59,14 @@ def open_fabric(
     return fabric
 
 
-def _pick(device: Device) -> str:
+def pick_device(device: Device) -> str:
+    """Return the device to compute on: ``auto`` takes cuda, else mps, else the CPU.
+
+    Raises
+    ------
+    SettingsError
+        The device is not there.
+    """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
         return next(name for name, available in there.items() if available)
