@@ -57,10 +57,14 @@ class Lesson:
     score: str = "loss"
     pause: float = 0.0
     devices: int = 1
+    plain: bool = False
 
     def model(self) -> SmallNet:
         torch.manual_seed(3)
-        return SmallNet()
+        model = SmallNet()
+        if self.plain:  # neither norm nor dropout, so that parts of a batch add up to the whole
+            model.body[1], model.body[3] = nn.Identity(), nn.Identity()
+        return model
 
     def samples(self, epoch: int, step: int) -> dict[str, torch.Tensor]:
         image = torch.rand(BATCH, 3, 6, 6, generator=torch.Generator().manual_seed(1000 * epoch + step))
@@ -132,8 +136,9 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--pause", type=float, default=0.0)
+    parser.add_argument("--plain", action="store_true")
     arguments = parser.parse_args()
-    lesson = Lesson(devices=arguments.devices, pause=arguments.pause, save_seconds=0.0)
+    lesson = Lesson(devices=arguments.devices, pause=arguments.pause, save_seconds=0.0, plain=arguments.plain)
     fabric = open_fabric(device="cpu", devices=arguments.devices)
     if fabric.is_global_zero:
         try:

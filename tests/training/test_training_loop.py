@@ -50,13 +50,7 @@ def test_loss_falls_and_every_event_is_told_once(tmp_path: Path) -> None:
 def test_one_step_is_adamw_on_clipped_gradients(tmp_path: Path) -> None:
     """Against the same step written out by hand, without dropout to draw."""
 
-    class Plain(Lesson):
-        def model(self) -> nn.Module:
-            model = super().model()
-            model.body[3] = nn.Identity()
-            return model
-
-    lesson = Plain(epochs=1, clip_norm=0.01, save_seconds=0)
+    lesson = Lesson(epochs=1, clip_norm=0.01, save_seconds=0, plain=True)
     run = fresh(tmp_path)
     steps = (event for event in lesson.train(run) if isinstance(event, Stepped))
     first = next(steps)
@@ -183,23 +177,10 @@ class Tight(Lesson):
         return super().objective(model, batch)
 
 
-class Plain(Lesson):
-    """Neither dropout nor norm, so that parts add up to the whole."""
-
-    def model(self) -> nn.Module:
-        model = super().model()
-        model.body[1], model.body[3] = nn.Identity(), nn.Identity()
-        return model
-
-
-class PlainTight(Tight, Plain):
-    pass
-
-
 def test_out_of_memory_goes_on_in_parts_with_the_same_gradient(tmp_path: Path) -> None:
     whole, parts = fresh(tmp_path, "whole"), fresh(tmp_path, "parts")
-    list(Plain(epochs=1).train(whole))
-    told = list(PlainTight(epochs=1).train(parts))
+    list(Lesson(epochs=1, plain=True).train(whole))
+    told = list(Tight(epochs=1, plain=True).train(parts))
     assert [type(event) for event in told[:4]] == [Started, Warned, Warned, Stepped]
     assert sum(isinstance(event, Warned) for event in told) == 2
     assert f"with {BATCH} samples; going on with 2 at a time" in told[2].message
