@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 _SIDE = 1024
 _TRAINED = 768
-_GUARD = 64
-"""Side of the segment, and where training ends and the held-out part begins behind a guard band, in pixels."""
+"""Side of the segment, and where the held-out part begins, in pixels."""
 
 
 def demo(settings: choose.Demo) -> Iterator[Event]:
@@ -47,7 +46,6 @@ def demo(settings: choose.Demo) -> Iterator[Event]:
     training = choose.Finetune(
         segments=(segment,),
         out=run,
-        region=(0, _SIDE, 0, _TRAINED - _GUARD),
         held_out_region=(0, _SIDE, _TRAINED, _SIDE),
         window=160,
         encoder_name="resnet18",

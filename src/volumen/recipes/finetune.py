@@ -6,7 +6,9 @@ import math
 import os
 import platform
 import time
+from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,21 +20,21 @@ from volumen.errors import SourceError
 from volumen.events import Finished, Scored, Started, Warned
 from volumen.models.checkpoint import load_encoder, save_checkpoint
 from volumen.models.encoders import freeze
-from volumen.models.unet import build_unet
+from volumen.models.unet import Unet, build_unet
 from volumen.objectives.segmentation import BceDice
 from volumen.recipes.held_out import HeldOut
 from volumen.recipes.lessons import Lessons
 from volumen.settings import Finetune
-from volumen.training.devices import open_fabric
+from volumen.training.devices import first_process, open_fabric
 from volumen.training.loop import fit
 from volumen.training.optimizers import adamw, cosine
-from volumen.training.run import Run
+from volumen.training.run import Run, check_free
 from volumen.views.pipelines import pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
+    from lightning_fabric import Fabric
     from torch import Tensor, nn
 
     from volumen.events import Event
@@ -62,12 +64,13 @@ def finetune(settings: Finetune) -> Iterator[Event]:
         There is a run already.
     """
     settings = _absolute(settings)
-    lessons = Lessons.of(settings)
-    if _first_process():
-        run = Run.create(settings.out, _recipe(settings, lessons), overwrite=settings.overwrite)
-    else:
-        run = Run.open(settings.out)
-    yield from _train(run, settings, lessons)
+    if first_process():
+        check_free(Path(settings.out), overwrite=settings.overwrite)
+    trainee = Trainee.of(settings)
+    if trainee.fabric.is_global_zero:
+        Run.create(settings.out, _recipe(trainee), overwrite=settings.overwrite)
+    trainee.fabric.barrier()
+    yield from _train(Run.open(settings.out), trainee)
 
 
 def continue_finetune(run: Run) -> Iterator[Event]:
@@ -78,9 +81,8 @@ def continue_finetune(run: Run) -> Iterator[Event]:
     SourceError
         A segment or its label is not the one that the run was begun with.
     """
-    settings = Finetune.model_validate(run.recipe["settings"])
-    lessons = Lessons.of(settings)
-    begun, now = run.recipe["segments"], lessons.identities
+    trainee = Trainee.of(Finetune.model_validate(run.recipe["settings"]))
+    begun, now = run.recipe["segments"], trainee.lessons.identities
     for before, after in zip(begun, now, strict=True):
         if before != after:
             changed = ", ".join(key for key in after if before.get(key) != after[key])
@@ -88,24 +90,42 @@ def continue_finetune(run: Run) -> Iterator[Event]:
                 f"{after['source']} is not what the run was begun with: {changed} changed. "
                 f"Bring the former data back, or begin another run."
             )
-    yield from _train(run, settings, lessons)
+    yield from _train(run, trainee)
 
 
-def _train(run: Run, settings: Finetune, lessons: Lessons) -> Iterator[Event]:
+@dataclass(frozen=True, kw_only=True)
+class Trainee:
+    """A model, its lessons and the devices to train on: all that can fail does so before a run is made."""
+
+    settings: Finetune
+    lessons: Lessons
+    model: Unet
+    fabric: Fabric
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, settings: Finetune) -> Trainee:
+        """Open the data, build the model and start the devices' processes, in this order."""
+        lessons = Lessons.of(settings)
+        warnings = lessons.warnings
+        torch.manual_seed(settings.seed)
+        model = build_unet(settings.encoder_name, lessons.layer_count)
+        if settings.encoder is not None:
+            warnings.append(f"Encoder weights from {settings.encoder}: {load_encoder(model, settings.encoder)}.")
+        if settings.freeze:
+            freeze(model.encoder)
+        fabric = open_fabric(
+            device=settings.device,
+            devices=settings.devices,
+            num_nodes=settings.num_nodes,
+            precision=settings.precision,
+        )
+        return cls(settings=settings, lessons=lessons, model=model, fabric=fabric, warnings=tuple(warnings))
+
+
+def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
     began = time.monotonic()
-    fabric = open_fabric(
-        device=settings.device,
-        devices=settings.devices,
-        num_nodes=settings.num_nodes,
-        precision=settings.precision,
-    )
-    torch.manual_seed(settings.seed)
-    model = build_unet(settings.encoder_name, lessons.layer_count)
-    told: list[Event] = [Warned(message=text) for text in lessons.warnings]
-    if settings.encoder is not None:
-        told.append(Warned(message=str(load_encoder(model, settings.encoder))))
-    if settings.freeze:
-        freeze(model.encoder)
+    settings, lessons, model, fabric = trainee.settings, trainee.lessons, trainee.model, trainee.fabric
     loss = BceDice(label_smoothing=settings.label_smoothing)
     dataset = CropDataset(
         lessons.train,
@@ -148,11 +168,11 @@ def _train(run: Run, settings: Finetune, lessons: Lessons) -> Iterator[Event]:
         score=settings.score,
         patience=settings.patience,
         run=run,
-        save_best=lambda path, _, scores: _save(path, model, scores, settings, lessons),
+        save_best=lambda path, _, scores: _save(path, trainee, scores),
         clip_norm=settings.clip_norm,
         save_seconds=settings.save_seconds,
         seed=settings.seed,
-        opening=[opening, *told],
+        opening=[opening, *(Warned(message=text) for text in trainee.warnings)],
     )
     if not fabric.is_global_zero:
         return
@@ -176,8 +196,9 @@ def _objective(loss: BceDice, model: nn.Module, batch: Mapping[str, Tensor]) -> 
     return loss(model(batch["image"]), batch["ink"], batch["supervision"])
 
 
-def _save(path: Path, model: Unet, scores: Mapping[str, float], settings: Finetune, lessons: Lessons) -> None:
+def _save(path: Path, trainee: Trainee, scores: Mapping[str, float]) -> None:
     """Write a checkpoint that says all that prediction needs and where its scores come from."""
+    settings, lessons = trainee.settings, trainee.lessons
     first = lessons.segments[0]
     start, stop = centre_layers(first.depth, settings.layers)
     threshold = scores["threshold"]
@@ -195,18 +216,18 @@ def _save(path: Path, model: Unet, scores: Mapping[str, float], settings: Finetu
         "held_out": lessons.held_out_boxes,
         "scores": {name: value for name, value in scores.items() if math.isfinite(value)},
     }
-    save_checkpoint(path, model, header)
+    save_checkpoint(path, trainee.model, header)
 
 
-def _recipe(settings: Finetune, lessons: Lessons) -> dict[str, Any]:
+def _recipe(trainee: Trainee) -> dict[str, Any]:
     """Say everything that is needed to do the work again."""
     return {
         "verb": "finetune",
-        "settings": settings.model_dump(mode="json"),
+        "settings": trainee.settings.model_dump(mode="json"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS}},
-        "segments": lessons.identities,
-        "normalization": lessons.normalization.to_dict(),
-        "held_out": lessons.held_out_boxes,
+        "segments": trainee.lessons.identities,
+        "normalization": trainee.lessons.normalization.to_dict(),
+        "held_out": trainee.lessons.held_out_boxes,
     }
 
 
@@ -224,8 +245,3 @@ def _absolute(settings: Finetune) -> Finetune:
 
 def _full(path: str) -> str:
     return path if "://" in path else os.path.abspath(path)
-
-
-def _first_process() -> bool:
-    """Say whether this process was started by a person, not by another one that trains on several devices."""
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"

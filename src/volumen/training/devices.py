@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -57,6 +58,11 @@ def open_fabric(
     )
     fabric.launch()
     return fabric
+
+
+def first_process() -> bool:
+    """Say whether a person started this process, rather than another one that trains on several devices."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK"))
 
 
 def pick_device(device: Device) -> str:

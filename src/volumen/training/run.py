@@ -73,7 +73,7 @@ class Run:
             else is never deleted.
         """
         path = Path(path)
-        _check_free(path, overwrite=overwrite)
+        check_free(path, overwrite=overwrite)
         fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
         with _disk(path):
             fresh.mkdir(parents=True)
@@ -196,7 +196,8 @@ class Run:
         )
 
 
-def _check_free(path: Path, *, overwrite: bool) -> None:
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raise an `OutputExistsError` where `Run.create` would not put a run."""
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not overwrite:
