@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -67,7 +68,10 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not _head(path).startswith((_ZIP, _PICKLE)):
         return read_safetensors(path)[0]
     try:
-        with open(path, "rb") as file:  # by a path, torch would go by the name's ending instead of the content
+        # By a path, torch would go by the name's ending instead of the content. It warns of pickles that it did not
+        # write itself, which are then read or refused below.
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(

@@ -201,7 +201,7 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not overwrite:
-        raise OutputExistsError(f"{path} exists already. Resume it, choose another folder, or overwrite it.")
+        raise OutputExistsError(f"{path} is already there. Resume it, choose another folder, or overwrite it.")
     if not (path / _RECIPE).is_file():
         raise OutputExistsError(f"{path} is no run folder and is not overwritten. Choose another folder.")
 
