@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from volumen.windows import Window
 
 _THREADS = min(8, os.cpu_count() or 1)
+
+_COPIES = 3  # of a layer that is being decoded: compressed, decoded, laid out
 
 
 def decoded_at_once(segment: Segment) -> tuple[int, int, int]:
@@ -61,6 +63,12 @@ class BlockReader:
     scratch: Path
     voxels: int
     _slab: tuple[int, int] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        stack = self.segment.levels[0]
+        if isinstance(stack, LayerStack):  # bands come in order, so only the strips between two are read again
+            stack = LayerStack(stack.layers, cache_bytes=self.voxels * self.segment.dtype.itemsize // 4)
+            self.segment = replace(self.segment, levels=(stack,))
 
     def ahead(self, todo: Sequence[int]) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield (index, voxels ZYX) of the blocks in ``todo``, reading the next one while this one is used."""
@@ -102,7 +110,7 @@ class BlockReader:
         shape = (slab[1] - slab[0], *self.segment.shape[1:])
         if self._slab != slab:
             self._slab = None
-            together = max(1, min(_THREADS, self.voxels // (shape[1] * shape[2])))
+            together = max(1, min(_THREADS, self.voxels // (_COPIES * shape[1] * shape[2])))
             # Written, not mapped: a full disk is then an error and not a crash.
             with out_of_space(self.scratch), open(self.scratch, "wb") as file, ThreadPoolExecutor(together) as pool:
                 for start in range(*slab, together):

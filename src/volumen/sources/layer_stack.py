@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from volumen.sources.location import Location
 
 _LAYER_NAME = re.compile(rf"(.*?)(\d{{1,5}})({'|'.join(map(re.escape, (*TIFFS, *PICTURES)))})", re.IGNORECASE)
-_CACHE_BYTES = 128 * 2**20  # decoded pieces that are kept
 _MAPS = 32  # each map holds a file descriptor
 
 
@@ -101,13 +100,18 @@ class LayerStack:
     ----------
     layers
         First to last.
+    cache_bytes
+        How many bytes of decoded pieces to keep.
     """
 
     layers: tuple[Layer, ...]
-    _pieces: Recent = field(init=False, repr=False, default_factory=lambda: Recent(_CACHE_BYTES))
-    _maps: Recent = field(init=False, repr=False, default_factory=lambda: Recent(_MAPS))
+    cache_bytes: int = 128 * 2**20
+    _pieces: Recent = field(init=False, repr=False)
+    _maps: Recent = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_pieces", Recent(self.cache_bytes))
+        object.__setattr__(self, "_maps", Recent(_MAPS))
         first = self.layers[0]
         for layer in self.layers:
             if (layer.shape, layer.dtype) != (first.shape, first.dtype):
@@ -169,7 +173,7 @@ class LayerStack:
             ]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (LayerStack, (self.layers,))
+        return (LayerStack, (self.layers, self.cache_bytes))
 
 
 class Recent:

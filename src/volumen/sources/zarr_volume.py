@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import zarr
-from zarr.storage import FsspecStore, LocalStore
+from zarr.abc.store import Store
+from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from volumen.errors import SourceError, SourceNotFoundError
 from volumen.sources.damage import DAMAGE, described
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from zarr.abc.store import ByteRequest
+    from zarr.core.buffer import Buffer, BufferPrototype
 
     from volumen.sources.location import Location
 
@@ -100,6 +103,20 @@ class ZarrImage:
     attributes: Mapping[str, Any]
 
 
+class _WholeBlosc(WrapperStore[Store]):
+    """A store of blosc chunks that refuses truncated ones: blosc itself reads past their end and makes up voxels."""
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        """Return what is stored under a key, None where nothing is."""
+        found = await super().get(key, prototype, byte_range)
+        if found is None or byte_range is not None or key.endswith((".json", ".zarray", ".zattrs", ".zgroup")):
+            return found
+        stated = int.from_bytes(found[12:16].to_bytes(), "little")  # blosc's header says how long the chunk is
+        if len(found) < max(16, stated):
+            raise ValueError(f"{key} should be {stated} bytes long; got {len(found)}")
+        return found
+
+
 def open_zarr(location: Location, axes: int = 3) -> ZarrImage | None:
     """Open a zarr array or OME-Zarr image without listing its store, or return None where there is none.
 
@@ -171,6 +188,8 @@ def _open_array(location: Location, version: Literal[2, 3], axes: int) -> ZarrVo
         else:
             store = FsspecStore.from_url(location.path, read_only=True)
         array = zarr.open_array(store, mode="r", zarr_format=version)
+        if array.shards is None and array.compressors and "blosc" in type(array.compressors[-1]).__name__.lower():
+            array = zarr.open_array(_WholeBlosc(store), mode="r", zarr_format=version)
     except FileNotFoundError as error:
         raise SourceNotFoundError(f"There is no zarr array at {location}, though its metadata names it.") from error
     except DAMAGE as error:
