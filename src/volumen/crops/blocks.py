@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from itertools import pairwise
-from operator import add
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volumen.crops.shares import Shares
 from volumen.windows import Window, grid
 
 if TYPE_CHECKING:
@@ -19,6 +16,9 @@ if TYPE_CHECKING:
 
     from volumen.crops.counts import PixelCounts
     from volumen.crops.select import Crop
+    from volumen.crops.shares import Shares
+
+    _Labelled = tuple[Window, Shares]
 
 FEWEST_BLOCKS = 10
 """Larger blocks lose fewer windows to the guard band, but a share of fewer blocks than this is a coarse one."""
@@ -58,6 +58,8 @@ def draw_blocks(
     list of Window
         In row order; empty where no draw leaves ink and background on either side.
     """
+    windows = [crop.window for crop in crops]
+    pixels = np.array([(crop.shares.ink, crop.shares.background) for crop in crops], np.int64)
     for side in sides:
         blocks = [block & counts.within for block in grid(counts.within, side, side)]
         labelled = [(block, shares) for block in blocks if (shares := counts.shares(block)).supervised]
@@ -65,7 +67,7 @@ def draw_blocks(
             continue
         labelled.sort(key=lambda pair: pair[1].ink)
         drawn = [_draw(labelled, share, rng) for _ in range(_DRAWS)]
-        kept = [_windows_left(crops, draw, guard) for draw in drawn]
+        kept = [_windows_left(windows, pixels, draw, guard) for draw in drawn]
         best = int(np.argmax(kept))
         if kept[best]:
             return sorted((block for block, _ in drawn[best]), key=lambda block: (block.y, block.x))
@@ -74,12 +76,16 @@ def draw_blocks(
 
 def touched(windows: Sequence[Window], boxes: Sequence[Window]) -> NDArray[np.bool_]:
     """Return for each window whether it shares a pixel with any of the boxes (layers are not looked at)."""
-    hit = np.zeros(len(windows), np.bool_)
-    y0, y1, x0, x1 = np.array([window.box for window in windows], np.int64).reshape(-1, 4).T
-    for box in boxes:
-        if not box.empty:
-            hit |= (y0 < box.y[1]) & (box.y[0] < y1) & (x0 < box.x[1]) & (box.x[0] < x1)
-    return hit
+    boxes = [box for box in boxes if not box.empty]
+    if not windows or not boxes:
+        return np.zeros(len(windows), np.bool_)
+    ys, xs, cells = _cells(boxes)
+    sums = np.pad(cells.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))  # cells above a row and left of a column
+    y0, y1, x0, x1 = np.array([window.box for window in windows], np.int64).T
+    top, bottom = _reached(ys, y0, y1)
+    left, right = _reached(xs, x0, x1)
+    hit = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+    return np.asarray((hit > 0) & (y0 < y1) & (x0 < x1))
 
 
 def disjoint(windows: Sequence[Window]) -> tuple[Window, ...]:
@@ -93,11 +99,7 @@ def disjoint(windows: Sequence[Window]) -> tuple[Window, ...]:
     """
     if not windows:
         return ()
-    ys = sorted({edge for window in windows for edge in window.y})
-    xs = sorted({edge for window in windows for edge in window.x})
-    free = np.zeros((len(ys) - 1, len(xs) - 1), np.bool_)
-    for window in windows:
-        free[ys.index(window.y[0]) : ys.index(window.y[1]), xs.index(window.x[0]) : xs.index(window.x[1])] = True
+    ys, xs, free = _cells(windows)
     boxes = []
     for top, left in np.argwhere(free):
         if not free[top, left]:  # taken by a box that was begun before
@@ -105,21 +107,39 @@ def disjoint(windows: Sequence[Window]) -> tuple[Window, ...]:
         right = left + int(np.argmin(np.append(free[top, left:], False)))
         bottom = top + int(np.argmin(np.append(free[top:, left:right].all(axis=1), False)))
         free[top:bottom, left:right] = False
-        boxes.append(Window(windows[0].z, (ys[top], ys[bottom]), (xs[left], xs[right])))
+        boxes.append(Window(windows[0].z, (int(ys[top]), int(ys[bottom])), (int(xs[left]), int(xs[right]))))
     return tuple(boxes)
 
 
-def _draw(
-    labelled: Sequence[tuple[Window, Shares]], share: float, rng: np.random.Generator
-) -> list[tuple[Window, Shares]]:
+def _draw(labelled: Sequence[_Labelled], share: float, rng: np.random.Generator) -> list[_Labelled]:
     count = min(max(1, round(share * len(labelled))), len(labelled) - 1)
     cuts = np.linspace(0, len(labelled), count + 1).round().astype(int)
     return [labelled[int(rng.integers(start, stop))] for start, stop in pairwise(cuts)]
 
 
-def _windows_left(crops: Sequence[Crop], drawn: Sequence[tuple[Window, Shares]], guard: int) -> int:
-    """Count the windows left to learn from; 0 where either side lacks ink or background."""
-    near = touched([crop.window for crop in crops], [block.halo(guard) for block, _ in drawn])
-    left = [crop.shares for crop, hit in zip(crops, near, strict=True) if not hit]
-    sides = reduce(add, left, Shares()), reduce(add, (shares for _, shares in drawn), Shares())
-    return len(left) if all(side.ink and side.background for side in sides) else 0
+def _cells(boxes: Sequence[Window]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Cut the plane at every edge of the boxes: y edges, x edges, and which cells between them are covered."""
+    ys = np.unique([edge for box in boxes for edge in box.y])
+    xs = np.unique([edge for box in boxes for edge in box.x])
+    cells = np.zeros((len(ys) - 1, len(xs) - 1), np.bool_)
+    for box in boxes:
+        (top, bottom), (left, right) = np.searchsorted(ys, box.y), np.searchsorted(xs, box.x)
+        cells[top:bottom, left:right] = True
+    return ys, xs, cells
+
+
+def _reached(
+    edges: NDArray[np.int64], start: NDArray[np.int64], stop: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the half-open ranges of cells between ``edges`` that ranges of pixels share a pixel with."""
+    first = np.searchsorted(edges, start, side="right") - 1
+    last = np.searchsorted(edges, stop, side="left")
+    return first.clip(0, len(edges) - 1), last.clip(0, len(edges) - 1)
+
+
+def _windows_left(windows: Sequence[Window], pixels: NDArray[np.int64], drawn: Sequence[_Labelled], guard: int) -> int:
+    """Count the windows left to learn from; 0 where either side lacks ink or background (the two ``pixels``)."""
+    near = touched(windows, [block.halo(guard) for block, _ in drawn])
+    held_out = np.array([(shares.ink, shares.background) for _, shares in drawn])
+    both = pixels[~near].sum(axis=0).all() and held_out.sum(axis=0).all()
+    return int((~near).sum()) if both else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -56,7 +57,7 @@ class PixelCounts:
         inside = window & self.within
         if inside.empty:
             return Shares(unsupervised=window.shape[1] * window.shape[2])
-        top, bottom = (int(np.searchsorted(self.rows, row)) for row in inside.y)
+        top, bottom = (bisect_left(self.rows, row) for row in inside.y)
         if (self.rows[top], self.rows[bottom]) != inside.y:
             raise ValueError(f"Rows {inside.y} were not counted; expected edges among {self.rows[:8]}…")
         left, right = (x - self.within.x[0] for x in inside.x)
