@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +75,7 @@ class BlockReader:
         """Yield (index, voxels ZYX) of the blocks in ``todo``, reading the next one while this one is used."""
         with ThreadPoolExecutor(1) as reader:
             pending = None
-            for index, following in zip(todo, [*todo[1:], None], strict=True):
+            for index, following in zip_longest(todo, todo[1:]):
                 block = self.blocks[index]
                 voxels = (pending or reader.submit(self.read, block)).result()
                 pending = None
