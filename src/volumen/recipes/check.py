@@ -155,7 +155,7 @@ def _settings_findings(segment: Segment, settings: choose.Check) -> Generator[Fi
 def _read_volume(
     segment: Segment, labels: LabelSurvey, count: int, done: int, parts: int
 ) -> Generator[Stepped | Finding, None, VolumeSurvey | None]:
-    """Read and measure windows; return None where there is nothing to read, or it cannot be read."""
+    """Read and measure windows; return None where there is nothing to read, or it is damaged or holds NaN."""
     side = min(_SIDE, *segment.shape[1:])
     windows = choose_windows(labels, segment.shape, side=side, count=count)
     if not windows:

@@ -21,19 +21,13 @@ if TYPE_CHECKING:
 _MOST_BLANK = 0.5
 _MOST_SATURATED = 0.02
 _LEAST_SPAN = 0.03  # of the dtype's range
-_LEAST_RELIEF = 0.15  # of the depth profile, in standard deviations within a layer
+_LEAST_RELIEF = 0.25  # of the depth profile, in standard deviations within a layer
 _LEAST_STEP = 0.2  # between the two sides of the surface, of the profile's range
 _LEAST_EVIDENCE = 3.0  # times what chance gives
 
 
 def range_findings(survey: VolumeSurvey, dtype: np.dtype[np.generic]) -> Iterator[Finding]:
     """Yield what is wrong with the voxels as they are, wherever they lie."""
-    if survey.not_finite:
-        yield broken(
-            "not_finite",
-            f"{survey.not_finite:.2%} of the sampled voxels are NaN or infinite. Replace them by 0, which means "
-            "no papyrus.",
-        )
     if survey.blank == 1:
         yield broken(
             "blank",
@@ -81,19 +75,25 @@ def depth_findings(survey: VolumeSurvey, depth: int, layers: Range) -> Iterator[
     """
     if survey.blank == 1:
         return
-    if survey.empty:
-        yield broken("layers_empty", f"Layers {_listed(survey.empty)} are zero throughout. Copy or render them again.")
+    # Zero layers at the ends may be air; between others, or among those to be used, they are missing.
+    filled = sorted(set(survey.layers) - set(survey.empty))
+    empty = tuple(z for z in survey.empty if filled[0] < z < filled[-1] or layers[0] <= z < layers[1])
+    if empty:
+        yield broken(
+            "layers_empty", f"Layers {_listed(empty)} are zero throughout. Copy or render them again, or choose others."
+        )
     if survey.repeated:
         yield doubtful(
             "layers_repeated",
             f"Layers {_listed(survey.repeated)} equal the layer before them. Render the volume again.",
         )
-    relief = float(np.ptp(survey.profile)) / survey.texture if survey.texture else 0.0
-    if relief < _LEAST_RELIEF:
+    relief = float(np.ptp(survey.profile))
+    if relief == 0 or relief < _LEAST_RELIEF * survey.texture:
         yield doubtful(
             "flat_profile",
-            f"The layers are equally bright: their means differ by {relief:.2f} of the spread within a layer. No "
-            "surface and no order can be seen; the mesh may lie deep inside a solid lump, or layers may be mixed up.",
+            f"The layers are equally bright: their means differ by {relief:.4f}, the spread within a layer is "
+            f"{survey.texture:.4f}. No surface and no order can be seen; the mesh may lie deep inside a solid lump, or "
+            "the layers may be mixed up. Look at a cut along Z.",
         )
         return
     seen = DepthProfile.of(survey, depth)
@@ -115,6 +115,8 @@ class DepthProfile:
         Mean grey on the two sides of the middle.
     ink
         Layer around which ink shows, or None where it shows no more than chance does.
+    inked
+        Layers between which it shows at least half as much as where it shows best, half-open.
     strength
         How many times stronger than chance the label's evidence is; 0 without enough ink.
     """
@@ -124,6 +126,7 @@ class DepthProfile:
     before: float
     after: float
     ink: float | None
+    inked: Range
     strength: float
 
     @classmethod
@@ -131,13 +134,14 @@ class DepthProfile:
         """Read the profile; layers that were not sampled are interpolated."""
         grey = uniform_filter1d(np.interp(np.arange(depth), survey.layers, survey.profile), 3, mode="nearest")
         middle, side = depth // 2, max(2, round(depth / 6))
-        ink, strength = _ink_layer(survey)
+        ink, inked, strength = _ink_layers(survey)
         return cls(
             grey=grey,
             sheet=_bright_run(grey, middle),
             before=float(grey[max(0, middle - side) : middle].mean()),
             after=float(grey[middle + 1 : middle + 1 + side].mean()),
             ink=ink,
+            inked=inked,
             strength=strength,
         )
 
@@ -168,11 +172,11 @@ def _surface_findings(seen: DepthProfile, layers: Range) -> Iterator[Finding]:
             f"The chosen layers {layers[0]}:{layers[1]} leave out the surface, layer {seen.middle} of {depth}. "
             "Choose layers around it, unless you know that the surface lies elsewhere.",
         )
-    elif seen.ink is not None and not layers[0] <= seen.ink < layers[1]:
+    elif seen.ink is not None and not (layers[0] < seen.inked[1] and seen.inked[0] < layers[1]):
         yield doubtful(
             "layers_off_ink",
-            f"The label's ink shows around layer {seen.ink:.0f} ({seen.strength:.0f} times chance), outside the chosen "
-            f"layers {layers[0]}:{layers[1]}. Choose --layers around it.",
+            f"The label's ink shows in layers {seen.inked[0]}:{seen.inked[1]} ({seen.strength:.0f} times chance), "
+            f"outside the chosen {layers[0]}:{layers[1]}. Choose --layers around it.",
         )
 
 
@@ -208,16 +212,17 @@ def _order_findings(seen: DepthProfile) -> Iterator[Finding]:
         )
 
 
-def _ink_layer(survey: VolumeSurvey) -> tuple[float | None, float]:
-    """Return the layer around which ink shows, and how many times stronger than by chance."""
+def _ink_layers(survey: VolumeSurvey) -> tuple[float | None, Range, float]:
+    """Return around which layer ink shows, between which, and how many times stronger than by chance."""
     if survey.ink_evidence is None or survey.chance_evidence is None:
-        return None, 0.0
-    floor = float(survey.chance_evidence.max())
-    strength = float(survey.ink_evidence.max()) / max(floor, 1e-9)
+        return None, (0, 0), 0.0
+    strength = float(survey.ink_evidence.max()) / max(float(survey.chance_evidence.max()), 1e-9)
     if strength < _LEAST_EVIDENCE:
-        return None, strength
+        return None, (0, 0), strength
     over = np.clip(survey.ink_evidence - 0.5 * survey.ink_evidence.max(), 0, None)
-    return float((over * np.asarray(survey.layers)).sum() / over.sum()), strength
+    layers = np.asarray(survey.layers)
+    shown = layers[over > 0]
+    return float((over * layers).sum() / over.sum()), (int(shown[0]), int(shown[-1]) + 1), strength
 
 
 def _bright_run(grey: NDArray[np.float64], middle: int) -> Range:

@@ -36,8 +36,6 @@ class VolumeSurvey:
         Which layers were read, increasing.
     blank
         Share of the sampled papyrus where every layer is zero.
-    not_finite
-        Share of voxels that are NaN or infinite.
     saturated
         Share of voxels, not blank, at the top of the range.
     span
@@ -45,9 +43,9 @@ class VolumeSurvey:
     profile
         Mean grey of each layer read, blank places left out.
     texture
-        Median over the layers of the standard deviation within a layer.
+        Standard deviation within a layer, averaged over the layers.
     repeated
-        Layers that equal the layer read before them.
+        Layers that equal the layer read before them, and are not zero.
     empty
         Layers that are zero wherever others are not.
     ink_evidence, chance_evidence
@@ -55,13 +53,12 @@ class VolumeSurvey:
         squared log ratio of the fine texture's variance; and the same for the label turned upside down in each
         window, which tells what chance gives. None without enough ink.
     ink_on_blank
-        Share of the sampled ink that lies where every layer is zero.
+        Share of the sampled ink on papyrus that lies where every layer is zero.
     """
 
     windows: int
     layers: tuple[int, ...]
     blank: float
-    not_finite: float
     saturated: float
     span: float
     profile: NDArray[np.float64]
@@ -156,11 +153,6 @@ def survey_volume(samples: Samples) -> VolumeSurvey:
     papyrus = np.stack([everywhere if segment.mask is None else segment.mask.read(each) > 0.5 for each in flat])
     supervised = np.stack([segment.supervised(each) for each in flat])
     ink = np.stack([~everywhere if segment.ink is None else segment.ink.read(each) > 0.5 for each in flat])
-    not_finite = 0.0
-    if values.dtype.kind == "f":
-        finite = np.isfinite(values)
-        not_finite = float(1 - finite.mean())
-        values = np.where(finite, values, values.dtype.type(0))
     there = (values != 0).any(axis=1) & papyrus
     evidence, chance = _ink_evidence(values, ink & supervised & there, supervised & ~ink & there)
     # (window, layer, Y, X) -> (layer, place); where nothing is there, one zero stands for it.
@@ -173,16 +165,17 @@ def survey_volume(samples: Samples) -> VolumeSurvey:
         windows=len(samples.windows),
         layers=layers,
         blank=1 - float(there.sum() / max(1, papyrus.sum())),
-        not_finite=not_finite,
         saturated=float((greys == (full if values.dtype.kind in "ui" else greys.max())).mean()),
         span=float(high - low) / full,
         profile=np.array([layer.mean(dtype=np.float64) for layer in greys]) / full,
-        texture=float(np.median([layer.std(dtype=np.float64) for layer in greys])) / full,
-        repeated=tuple(each for each, a, b in zip(layers[1:], greys, greys[1:], strict=False) if (a == b).all()),
+        texture=float(np.mean([layer.std(dtype=np.float64) for layer in greys])) / full,
+        repeated=tuple(
+            each for each, a, b in zip(layers[1:], greys, greys[1:], strict=False) if b.any() and (a == b).all()
+        ),
         empty=tuple(each for each, layer in zip(layers, greys, strict=True) if not layer.any()),
         ink_evidence=evidence,
         chance_evidence=chance,
-        ink_on_blank=float((ink & ~there).sum() / max(1, ink.sum())),
+        ink_on_blank=float((ink & papyrus & ~there).sum() / max(1, (ink & papyrus).sum())),
     )
 
 
