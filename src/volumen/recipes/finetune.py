@@ -74,13 +74,17 @@ def finetune(settings: Finetune) -> Iterator[Event]:
 
 
 def continue_finetune(run: Run) -> Iterator[Event]:
-    """Go on with a run that `finetune` began, on the same data.
+    """Go on with a run that `finetune` began, on the same data; one that is finished only says so again.
 
     Raises
     ------
     SourceError
         A segment or its label is not the one that the run was begun with.
     """
+    ended = [event for event in run.events() if isinstance(event, Finished)]
+    if ended:
+        yield ended[-1]
+        return
     trainee = Trainee.of(Finetune.model_validate(run.recipe["settings"]))
     begun, now = run.recipe["segments"], trainee.lessons.identities
     for before, after in zip(begun, now, strict=True):
@@ -187,8 +191,7 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
             "seconds": time.monotonic() - began,
         }
     )
-    if not run.finished:
-        run.record(finished)
+    run.record(finished)
     yield finished
 
 

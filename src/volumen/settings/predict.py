@@ -31,7 +31,7 @@ class Predict(LabelPaths):
         "blend", description="Overlapping tiles weighted together, or tiles with a margin that is cut off"
     )
     tile: Count = Field(512, ge=64, description="Side of a tile in pixels, a multiple of 32")
-    overlap: Count = Field(64, ge=0, description="Pixels that neighbouring tiles share (blend), or the margin (halo)")
+    overlap: int = Field(64, ge=0, description="Pixels that neighbouring tiles share (blend), or the margin (halo)")
     mirror: bool = Field(False, description="Average over the four mirrored views")
     batch: Count = Field(1, description="Tiles in a forward pass")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute")

@@ -1,0 +1,87 @@
+"""The plugin's manifest is valid, loads nothing heavy, and a segment opens right at once."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from volumen.events import result
+from volumen.settings import Phantom
+from volumen.sources.phantom import make_phantom
+
+npe2 = pytest.importorskip("npe2", reason="needs the extra [napari]")
+napari_components = pytest.importorskip("napari.components", reason="needs the extra [napari]")
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory):
+    path = tmp_path_factory.mktemp("plugin") / "phantom.zarr"
+    result(make_phantom(Phantom(out=str(path), size=(192, 256), layers=16)))
+    return str(path)
+
+
+def test_the_manifest_is_valid_and_every_command_is_there():
+    manifest = npe2.PluginManifest.from_distribution("volumen")
+    manifest.validate_imports()
+    assert {command.id for command in manifest.contributions.commands} == {
+        "volumen.open_segment",
+        "volumen.sample_phantom",
+    }
+
+
+def test_discovery_loads_neither_torch_nor_qt():
+    program = (
+        "import sys, npe2; npe2.PluginManager.instance().discover(); "
+        "assert 'volumen' in [m.name for m in npe2.PluginManager.instance().iter_manifests()]; "
+        "print([name for name in ('torch', 'qtpy', 'volumen.plugin') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_segment_becomes_a_pyramid_and_its_rasters(phantom):
+    from volumen.plugin.reader import get_reader
+
+    volume, *rasters = get_reader(phantom)(phantom)
+    levels, options, kind = volume
+    assert kind == "image"
+    assert options["multiscale"] is (len(levels) > 1 if isinstance(levels, list) else False)
+    assert options["scale"] == (7.91,) * 3
+    low, high = options["contrast_limits"]
+    assert 0 <= low < high <= 255
+    assert {layer[1]["name"] for layer in rasters} == {"phantom_ink", "phantom_mask", "phantom_supervision"}
+
+
+def test_what_is_no_segment_is_left_to_other_readers(tmp_path):
+    from volumen.plugin.reader import get_reader
+
+    (tmp_path / "notes.tif").write_text("no picture")
+    assert get_reader(str(tmp_path / "notes.tif")) is None
+    assert get_reader([str(tmp_path), str(tmp_path)]) is None
+
+
+def test_layers_show_what_is_on_disk(phantom):
+    from volumen.plugin.reader import read_segment
+    from volumen.sources.open import open_segment
+
+    viewer = napari_components.ViewerModel()
+    for data, options, kind in read_segment(phantom):
+        getattr(viewer, f"add_{kind}")(data, **options)
+    segment = open_segment(phantom)
+    surface = segment.surface_index
+    shown = viewer.layers["phantom"].data
+    level = shown[0] if isinstance(shown, list) or hasattr(shown, "shapes") else shown
+    assert np.array_equal(np.asarray(level[surface]), segment.read(segment.window.layers(surface, surface + 1))[0])
+
+
+@pytest.mark.skipif(
+    sys.platform == "linux" and not (shutil.which("Xvfb") or os.environ.get("DISPLAY")),
+    reason="a window needs a display: install Xvfb, as .ci/run does",
+)
+def test_a_window_opens_with_the_segment(phantom, make_napari_viewer_proxy):
+    viewer = make_napari_viewer_proxy()
+    viewer.open(phantom, plugin="volumen")
+    assert next(layer.name for layer in viewer.layers) == "phantom"
