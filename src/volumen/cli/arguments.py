@@ -26,7 +26,7 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser(verbs: Mapping[str, type[Settings]]) -> argparse.ArgumentParser:
     """Build the parser of every verb from its settings; unset options are left out of the result."""
-    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     shared.add_argument("--json", action="store_true", help="print events as JSON lines; the last one has the result")
     shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser = _Parser(
@@ -123,7 +123,7 @@ def _metavar(field: FieldInfo, kind: Any) -> str:
 
 def _bare(field: FieldInfo) -> Any:
     """Return a field's type without its annotations and without None."""
-    kind = field.annotation
+    kind: Any = field.annotation
     if get_origin(kind) in (Union, UnionType):
         kind = next(part for part in get_args(kind) if part is not type(None))
     while hasattr(kind, "__metadata__"):

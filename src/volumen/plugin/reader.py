@@ -78,7 +78,7 @@ def _raster_layer(segment: Segment, name: str, raster: Raster, colormap: str) ->
 
 def _lazy(level: LazyArray, reverse: bool) -> Any:
     chunks = (1, min(_VIEW_CHUNK, level.shape[1]), min(_VIEW_CHUNK, level.shape[2]))
-    array = da.from_array(level, chunks=chunks, name=False, asarray=False)
+    array = da.from_array(level, chunks=chunks, name=False, asarray=False)  # type: ignore[no-untyped-call]
     return array[::-1] if reverse else array
 
 
