@@ -76,21 +76,23 @@ def test_a_section_shows_layers_top_down_and_strips_below() -> None:
     voxels = np.repeat(np.array([[10], [20], [30], [40]], np.uint8), 32, axis=1)
     ink = np.zeros(32)
     ink[:16] = 1
-    drawn = pictures.section(voxels, ink, [np.full(32, 255, np.uint8)])
+    drawn = pictures.section(voxels, ink, [np.full(32, 255, np.uint8)], surface=2)
     assert drawn.shape[1:] == (32, 3)
-    column = drawn[:16, 0, 0].astype(int)  # four rows a layer make it half as high as wide
+    assert (drawn[4:6, :6] == pictures.FALSE).all()
+    assert (drawn[4:6, -6:] == pictures.FALSE).all()
+    column = drawn[:8, 10, 0].astype(int)  # two rows a layer make it a quarter as high as wide
     assert (np.diff(column) >= 0).all()
-    assert column[0] < column[5] < column[10] < column[15]
-    assert tuple(drawn[20, 0]) == pictures.MISSED
-    assert tuple(drawn[20, 31]) == (0, 0, 0)
+    assert column[0] < column[2] < column[4] < column[7]
+    assert tuple(drawn[11, 0]) == pictures.MISSED
+    assert tuple(drawn[11, 31]) == (0, 0, 0)
     assert tuple(drawn[-1, 0]) == pictures.FALSE
 
 
 def test_a_frame_leaves_what_it_encloses() -> None:
     canvas = np.zeros((20, 30, 3), np.uint8)
     canvas[..., 0] = 9
-    pictures.frame(canvas, [(5, 15, -3, 10)], (1, 2, 3))
-    assert tuple(canvas[5, 5]) == tuple(canvas[14, 9]) == tuple(canvas[10, 0]) == (1, 2, 3)
+    pictures.frame(canvas, (5, 15, -3, 10), (1, 2, 3))
+    assert tuple(canvas[5, 5]) == tuple(canvas[14, 9]) == tuple(canvas[10, 8]) == (1, 2, 3)
     assert tuple(canvas[10, 5]) == tuple(canvas[4, 5]) == tuple(canvas[10, 10]) == (9, 0, 0)
     reopened = opened(pictures.png(canvas))
     np.testing.assert_array_equal(reopened, canvas)

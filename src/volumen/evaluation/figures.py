@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from volumen.evaluation.counts import LevelCounts
 
-_SIZE = (4.6, 2.9)  # inches
+_SIZE = (4.0, 2.8)  # inches
 _DPI = 160
+_LEGEND_LETTERS = 40  # in one line under a plot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +159,20 @@ def _mark(axes: Axes, threshold: float, theme: Theme) -> None:
 
 
 def _legend(axes: Axes, theme: Theme) -> None:
-    axes.legend(frameon=False, fontsize=8, labelcolor=theme.text, handlelength=1.8)
+    figure = axes.figure
+    handles, labels = axes.get_legend_handles_labels()
+    columns = min(len(labels), 4 if sum(map(len, labels)) < _LEGEND_LETTERS else 2)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=7.5,
+        labelcolor=theme.text,
+        handlelength=1.6,
+        columnspacing=1.2,
+    )
 
 
 def _png(figure: Figure) -> bytes:

@@ -6,19 +6,20 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 FOUND = (31, 190, 140)
 MISSED = (64, 140, 245)
 FALSE = (240, 120, 40)
 """Ink found, ink missed, and background called ink, RGB; told apart with any common colour blindness."""
 
-_STRIP = 8  # px, height of the label's and the map's strip under a section
+_TICK = 6  # px
+_STRIP = 5  # px, height of the label's and the map's strip under a section
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
@@ -68,7 +69,7 @@ def agreement(
 
 
 def section(
-    voxels: NDArray[Any], ink: NDArray[np.generic], probabilities: Sequence[NDArray[np.uint8]]
+    voxels: NDArray[Any], ink: ArrayLike, probabilities: Sequence[NDArray[np.uint8]], *, surface: int
 ) -> NDArray[np.uint8]:
     """Draw a ZX section, first layer on top, and under it the label and each map along the same line.
 
@@ -80,17 +81,22 @@ def section(
         Label along it in [0, 1], X; empty where there is none.
     probabilities
         Maps along it, 0…255, X each.
+    surface
+        Layer to mark at both edges.
 
     Returns
     -------
     ndarray
-        uint8 YXC RGB. Layers are drawn as often as makes the section about half as high as wide.
+        uint8 YXC RGB. Layers are drawn as often as makes the section up to a quarter as high as wide.
     """
     depth, width = voxels.shape
-    times = max(1, width // 2 // depth)
+    times = max(1, width // 4 // depth)
     grey = stretch(voxels).repeat(times, axis=0)  # Z X -> (Z times) X
-    rows = [np.repeat(grey[..., None], 3, axis=-1)]
-    lines = [(np.asarray(ink, dtype=np.float64), MISSED)] if len(ink) else []
+    layers = np.repeat(grey[..., None], 3, axis=-1)
+    for edge in (slice(None, _TICK), slice(-_TICK, None)):
+        layers[surface * times : (surface + 1) * times, edge] = FALSE
+    rows, label = [layers], np.asarray(ink, dtype=np.float64)
+    lines = [(label, MISSED)] if label.size else []
     lines += [(line / 255.0, FALSE) for line in probabilities]
     for values, colour in lines:
         strip = (values[:, None] * np.array(colour)).astype(np.uint8)  # X -> X C
@@ -98,12 +104,15 @@ def section(
     return np.concatenate(rows)
 
 
-def frame(pixels: NDArray[np.uint8], boxes: Sequence[tuple[int, int, int, int]], colour: Sequence[int]) -> None:
-    """Draw (y0, y1, x0, x1) boxes into a YXC RGB picture, two pixels thick, in place."""
-    height, width = pixels.shape[:2]
-    for y0, y1, x0, x1 in boxes:
-        top, left = max(0, y0), max(0, x0)
-        bottom, right = min(height, max(y1, y0 + 4)), min(width, max(x1, x0 + 4))
-        inner = pixels[top + 2 : bottom - 2, left + 2 : right - 2].copy()
-        pixels[top:bottom, left:right] = colour
-        pixels[top + 2 : bottom - 2, left + 2 : right - 2] = inner
+def frame(
+    pixels: NDArray[np.uint8], box: tuple[int, int, int, int], colour: tuple[int, int, int], text: str = ""
+) -> None:
+    """Draw a (y0, y1, x0, x1) box, two pixels thick, and its name into a YXC RGB picture, in place."""
+    y0, y1, x0, x1 = box
+    image = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((x0, y0, max(x1, x0 + 4) - 1, max(y1, y0 + 4) - 1), outline=colour, width=2)
+    if text:
+        draw.rectangle((x0, y0, x0 + 9 + 8 * len(text), y0 + 19), fill=colour)
+        draw.text((x0 + 5, y0 + 2), text, fill=(20, 20, 20), font_size=14)
+    pixels[:] = np.asarray(image)

@@ -77,14 +77,15 @@ def evaluate(settings: choose.Evaluate) -> Iterator[Event]:
         yield Stepped(done=done, total=len(bands))
     _check(segment, tallies["whole_mask"])
     result = _result(settings, segment, tallies)
-    for message in [*ink_map.remarks, *_remarks(result, tallies)]:
+    remarks = [*ink_map.remarks, *_remarks(result, tallies)]
+    for message in remarks:
         yield Warned(message=message)
     for step, scope in enumerate(SCOPES):
         if result[scope] is not None:
             points = {f"{scope}.{name}": result[scope][name] for name in SCORES}
             yield Scored(step=step, scores=points)
     if settings.out is not None:
-        _write(Path(settings.out), result, tallies)
+        _write(Path(settings.out), {**result, "region": settings.region, "remarks": remarks}, tallies)
         yield Saved(path=settings.out, what="scores")
     yield Finished(result=result)
 

@@ -1,0 +1,172 @@
+"""Page: what a report shows, rendered to one self-contained HTML file, with its tables and figures beside it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import TYPE_CHECKING, Protocol
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from volumen.evaluation import pictures
+from volumen.evaluation.figures import DARK, LIGHT, Theme
+from volumen.recipes.evaluate import SCORES
+from volumen.recipes.tables import SCORE_NAMES
+from volumen.sources.pyramid import out_of_space
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from volumen.recipes.panels import Panel
+    from volumen.recipes.run_record import RunRecord
+    from volumen.recipes.tables import Cell, ScopeTable, SettingRow
+
+_TEMPLATE = "report.html.j2"
+
+
+class Drawing(Protocol):
+    """Draws a plot in the colours of a theme, as PNG bytes."""
+
+    def __call__(self, *, theme: Theme) -> bytes:
+        """Draw it."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """A plot, drawn for a light page and for a dark one."""
+
+    name: str
+    light: bytes
+    dark: bytes
+
+    @classmethod
+    def draw(cls, name: str, draw: Drawing) -> Plot:
+        """Draw a plot in both themes."""
+        return cls(name=name, light=draw(theme=LIGHT), dark=draw(theme=DARK))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceView:
+    """A place of a segment: why it was chosen, where it is, and its pictures, so many in a row."""
+
+    title: str
+    where: str
+    columns: int
+    held_out: bool
+    panels: Sequence[Panel]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentView:
+    """A segment: whole maps of it, and places on it."""
+
+    name: str
+    facts: str
+    tinted: bool
+    overviews: Sequence[Panel]
+    places: Sequence[PlaceView]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """One of the few numbers at the top."""
+
+    label: str
+    cell: Cell
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapView:
+    """A map's plots of threshold and reliability, and what they say in words."""
+
+    name: str
+    sentence: str
+    plots: Sequence[Plot]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """All that a report says."""
+
+    title: str
+    lead: str
+    made: str
+    runs: Sequence[RunRecord]
+    headlines: Sequence[Headline]
+    tables: Sequence[ScopeTable]
+    segments: Sequence[SegmentView]
+    curves: Sequence[Plot]
+    training: Sequence[tuple[str, ...]]
+    maps: Sequence[MapView]
+    settings: Sequence[SettingRow]
+    provenance: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+    warnings: Sequence[tuple[str, str]]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    def render(self) -> str:
+        """Return the page as HTML without a single outside reference."""
+        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        environment.filters["data_uri"] = _data_uri
+        environment.filters["hex"] = _hex
+        template = files("volumen.recipes").joinpath(_TEMPLATE).read_text(encoding="utf-8")
+        names = [SCORE_NAMES[score] for score in SCORES]
+        text: str = environment.from_string(template).render(page=self, pictures=pictures, score_names=names)
+        return text
+
+    def figures(self) -> dict[str, bytes]:
+        """Return every figure by the name of its file, plots as on a light page."""
+        plots = [*self.curves, *(plot for view in self.maps for plot in view.plots)]
+        found = {f"{slug(plot.name)}.png": plot.light for plot in plots}
+        for segment in self.segments:
+            for panel in segment.overviews:
+                found[f"{slug(segment.name, panel.title)}.png"] = panel.image
+            for number, place in enumerate(segment.places, start=1):
+                for panel in place.panels:
+                    title = panel.title.split(":")[0].split(" at ")[0]
+                    found[f"{slug(segment.name, f'place {number}', title)}.png"] = panel.image
+        return found
+
+
+def write_all(folder: Path, contents: dict[str, str | bytes]) -> None:
+    """Write files below a folder, each whole or not at all, in order: the page comes last.
+
+    Raises
+    ------
+    OutOfSpaceError
+        The disk is full.
+    """
+    for name, content in contents.items():
+        path = folder / name
+        unfinished = path.with_name(f".{path.name}.tmp")
+        with out_of_space(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.write_bytes(content if isinstance(content, bytes) else content.encode())
+            os.replace(unfinished, path)
+
+
+def slug(*parts: str) -> str:
+    """Make a file's name of words.
+
+    Examples
+    --------
+    >>> slug("F0.5", "ink map of scroll 1")
+    'f0-5-ink-map-of-scroll-1'
+    """
+    plain = unicodedata.normalize("NFKD", "-".join(parts)).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+
+
+def _data_uri(png: bytes) -> Markup:
+    return Markup("data:image/png;base64," + base64.b64encode(png).decode())
+
+
+def _hex(colour: Sequence[int]) -> str:
+    return "#" + "".join(f"{part:02x}" for part in colour)
