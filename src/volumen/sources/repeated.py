@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from volumen.sources.rasters import Raster
     from volumen.windows import Range
 
-_STEP = 256
-
 
 @dataclass(frozen=True, kw_only=True)
 class Repeated:
@@ -52,8 +50,9 @@ class Repeated:
         """
         height, width = raster.extent
         best, corner = 0.0, (0, 0)
-        for y in starts(height, min(size[0], height), _STEP):
-            for x in starts(width, min(size[1], width), _STEP):
+        step_y, step_x = (max(1, length // 2) for length in size)
+        for y in starts(height, min(size[0], height), step_y):
+            for x in starts(width, min(size[1], width), step_x):
                 box = Window((0, 1), (y, y + size[0]), (x, x + size[1])).clip((1, height, width))
                 held = float(np.sum(raster.pixels[box.yx], dtype=np.float64))
                 if held > best:
