@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(recipe: str, chosen: Settings, as_json: bool) -> dict[str, Any]:
     """Pull every event of a recipe and show it; of several processes only the first has events."""
     tune_allocator()
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # its banners are not events
     events = _load(recipe)(chosen)
     return _print_lines(events) if as_json else _show(events)
 

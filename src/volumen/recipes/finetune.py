@@ -139,7 +139,7 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
     )
     steps = steps_per_epoch(len(dataset), settings.batch)
     held_out = HeldOut.of(
-        lessons.held_out,
+        zip(lessons.segments, lessons.splits, strict=True),
         normalization=lessons.normalization,
         loss=loss,
         fabric=fabric,
@@ -164,6 +164,7 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
             batch=settings.batch,
             rank=fabric.global_rank,
             world_size=fabric.world_size,
+            threads=_threads(fabric),
             pin=fabric.device.type == "cuda",
         ),
         steps_per_epoch=steps,
@@ -193,6 +194,12 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
     )
     run.record(finished)
     yield finished
+
+
+def _threads(fabric: Fabric) -> int:
+    """Return how many threads make batches: on a CPU the model needs the cores, on a GPU they would be idle."""
+    cores = os.cpu_count() or 1
+    return 1 if fabric.device.type == "cpu" else max(1, cores // (2 * torch.cuda.device_count() or 2))
 
 
 def _objective(loss: BceDice, model: nn.Module, batch: Mapping[str, Tensor]) -> LossTerms:

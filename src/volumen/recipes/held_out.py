@@ -15,13 +15,14 @@ from volumen.models.unet import STRIDE
 from volumen.windows import Window, grid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from lightning_fabric import Fabric
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from volumen.crops.normalize import Normalization
+    from volumen.crops.split import Split
     from volumen.objectives.segmentation import BceDice
     from volumen.sources.segment import Segment
 
@@ -36,7 +37,7 @@ class HeldOut:
     Parameters
     ----------
     tiles
-        Segment and window, already cut to the held-out boxes, over the layers that the model sees.
+        Segment, its split and a window, already cut to the held-out boxes, over the layers that the model sees.
     normalization
         How voxels come to [0, 1].
     loss
@@ -45,7 +46,7 @@ class HeldOut:
         Where and in which precision to compute.
     """
 
-    tiles: tuple[tuple[Segment, Window], ...]
+    tiles: tuple[tuple[Segment, Split, Window], ...]
     normalization: Normalization
     loss: BceDice
     fabric: Fabric
@@ -53,18 +54,19 @@ class HeldOut:
     @classmethod
     def of(
         cls,
-        boxes: Sequence[tuple[Segment, Window]],
+        parts: Iterable[tuple[Segment, Split]],
         *,
         normalization: Normalization,
         loss: BceDice,
         fabric: Fabric,
     ) -> HeldOut:
-        """Cut held-out boxes into tiles and keep those with supervised pixels."""
+        """Cut the held-out boxes of segments into tiles and keep those with pixels to score."""
         tiles = [
-            (segment, tile & box)
-            for segment, box in boxes
+            (segment, split, tile & box)
+            for segment, split in parts
+            for box in split.held_out
             for tile in grid(box, _TILE, _TILE)
-            if segment.supervised(tile & box).any()
+            if split.scored(segment, tile & box).any()
         ]
         chosen = np.linspace(0, len(tiles) - 1, min(len(tiles), _MOST_TILES)).round().astype(int)
         kept = tuple(tiles[index] for index in chosen)
@@ -75,9 +77,9 @@ class HeldOut:
         levels = np.zeros(65536)
         counts = LevelCounts(ink=levels, background=levels, soft=levels)
         loss = pixels = 0.0
-        for segment, window in self.tiles:
+        for segment, split, window in self.tiles:
             ink = segment.raster("ink").read(window)
-            trusted = segment.supervised(window)
+            trusted = split.scored(segment, window)
             with torch.inference_mode(), self.fabric.autocast():
                 logits = model(self._image(segment, window))[:, :, : ink.shape[0], : ink.shape[1]].float()
                 terms = self.loss(logits, self._flat(ink), self._flat(trusted.astype(np.float32)))

@@ -55,19 +55,13 @@ class Lessons:
         names = [segment.name for segment in segments]
         if len(set(names)) < len(names):
             raise SettingsError(f"Segments are told apart by their names, which must differ; got {', '.join(names)}.")
-        samples = voxel_samples(_items(segments, [split.train for split in splits]))
-        normalization = Normalization.fit(settings.normalization, samples)
+        normalization = Normalization.fit(settings.normalization, voxel_samples(_windows(segments, splits)))
         return cls(segments=segments, splits=splits, normalization=normalization)
 
     @property
     def train(self) -> list[tuple[Segment, Window]]:
-        """Every window to learn from."""
-        return _items(self.segments, [split.train for split in self.splits])
-
-    @property
-    def held_out(self) -> list[tuple[Segment, Window]]:
-        """Every box to score in."""
-        return _items(self.segments, [split.held_out for split in self.splits])
+        """Every window to learn from, with its segment."""
+        return _windows(self.segments, self.splits)
 
     @property
     def held_out_boxes(self) -> dict[str, list[list[int]]]:
@@ -110,8 +104,8 @@ class Lessons:
         ]
 
 
-def _items(segments: Sequence[Segment], windows: Sequence[Sequence[Window]]) -> list[tuple[Segment, Window]]:
-    return [(segment, window) for segment, some in zip(segments, windows, strict=True) for window in some]
+def _windows(segments: Sequence[Segment], splits: Sequence[Split]) -> list[tuple[Segment, Window]]:
+    return [(segment, window) for segment, split in zip(segments, splits, strict=True) for window in split.train]
 
 
 def _rasters(segment: Segment) -> list[tuple[str, Raster | None]]:
