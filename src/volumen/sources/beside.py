@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from volumen.errors import LabelError, SourceNotFoundError
-from volumen.sources.images import PICTURES, TIFFS, FlatImage, open_image, suffix
-from volumen.sources.npy_volume import NpyVolume, open_npy
+from volumen.sources.damage import DAMAGE
+from volumen.sources.images import PICTURES, TIFFS, FlatImage, damaged, open_image, suffix
 from volumen.sources.rasters import Pixels, Raster, to_uint8
 from volumen.sources.zarr_volume import ZarrImage, ZarrVolume, flat_layer, open_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
     from volumen.sources.location import Location
 
@@ -82,10 +84,8 @@ def open_raster(location: Location) -> Raster:
         image = open_image(location)
         return _raster(location, image.shape, partial(_decode_image, image))
     if suffix(location) == ".npy":
-        array = open_npy(location)
-        if array.ndim != 2:
-            raise LabelError(f"{location} should be a flat YX image; it has shape {array.shape}.")
-        return _raster(location, (array.shape[0], array.shape[1]), partial(_decode_npy, array))
+        pixels = _read_npy(location)
+        return _raster(location, pixels.shape, partial(_decode_array, pixels, str(location)))
     store = open_zarr(location)
     if store is None:
         raise SourceNotFoundError(f"There is no label at {location}: a PNG, JPEG, TIFF, .npy or zarr is expected.")
@@ -111,8 +111,24 @@ def _decode_image(image: FlatImage) -> Pixels:
     return to_uint8(image.read(), str(image.location))
 
 
-def _decode_npy(array: NpyVolume) -> Pixels:
-    return to_uint8(np.asarray(array[0 : array.shape[0], 0 : array.shape[1]]), str(array.location))
+def _decode_array(pixels: NDArray[Any], source: str) -> Pixels:
+    return to_uint8(pixels, source)
+
+
+def _read_npy(location: Location) -> NDArray[Any]:
+    """Read a flat array; mapped, and so lazy, on this machine."""
+    try:
+        if location.local:
+            location.size()  # says that the file is missing in our own words
+            pixels = np.load(location.path, mmap_mode="r", allow_pickle=False)
+        else:
+            with location.open() as file:
+                pixels = np.load(file, allow_pickle=False)
+    except DAMAGE as error:
+        raise damaged(location, error) from error
+    if pixels.ndim != 2:
+        raise LabelError(f"{location} should be a flat YX image; it has shape {pixels.shape}.")
+    return np.asarray(pixels)
 
 
 def _decode_zarr(level: ZarrVolume) -> Pixels:

@@ -87,7 +87,8 @@ class BlockReader:
     def read(self, block: Block) -> NDArray[Any]:
         """Read one block, ZYX."""
         if block.first > block.base:
-            return np.asarray(self.pyramid.levels[block.base][block.window.zyx])
+            level = self.pyramid.levels[block.base]
+            return ZarrVolume(level, f"{self.pyramid.path}/{block.base}")[block.window.zyx]
         if not isinstance(self.segment.levels[0], LayerStack):
             return self.segment.read(block.window)
         if self._needs_scratch(block):

@@ -166,7 +166,11 @@ def _finished_before(settings: Convert, out: Path, partial: Path, job: Mapping[s
     """Whether a conversion that is to be resumed is complete; one of another source must not be replaced unasked."""
     if not out.exists() or settings.overwrite:
         return False
-    if open_pyramid(out).attributes.get("converted") != job:
+    try:
+        same = open_pyramid(out).attributes.get("converted") == job
+    except SourceError:
+        same = False
+    if not same:
         raise OutputExistsError(
             f"{out} is already there, from another source or other settings; replace it with --overwrite."
         )

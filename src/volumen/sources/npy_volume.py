@@ -1,4 +1,4 @@
-"""NpyVolume: a ``.npy`` file as a lazy array: memory-mapped on this machine, read by ranges elsewhere."""
+"""NpyVolume: a ``.npy`` file as a lazy array: one memory map on this machine, read by bands of rows elsewhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from volumen.errors import SourceError
+from volumen.sources.layer_stack import LayerStack
+from volumen.sources.tiff import flat_layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NpyVolume:
-    """An uncompressed array in C order.
+    """An uncompressed array in C order, in a local file.
 
     Parameters
     ----------
     location
         The file.
     shape
-        Extent (Z, Y, X).
+        Extent along each axis.
     stored
         Type of an element as it is on disk, byte order included.
     offset
@@ -49,40 +51,25 @@ class NpyVolume:
         return self.stored.newbyteorder("=")
 
     def __getitem__(self, key: tuple[slice, ...], /) -> NDArray[Any]:
-        if self.location.local:
-            return np.array(self._mapped[key], dtype=self.dtype)
-        return self._fetch(*key).astype(self.dtype, copy=False)
+        return np.array(self._mapped[key], dtype=self.dtype)
 
     @cached_property
     def _mapped(self) -> NDArray[Any]:
         return np.memmap(self.location.path, dtype=self.stored, mode="r", offset=self.offset, shape=self.shape)
-
-    def _fetch(self, z: slice, y: slice, x: slice) -> NDArray[Any]:
-        """Read whole rows, a range a layer."""
-        _, height, width = self.shape
-        rows, row_bytes = y.stop - y.start, width * self.stored.itemsize
-        layers = []
-        with self.location.open() as file:
-            for layer in range(z.start, z.stop):
-                file.seek(self.offset + (layer * height + y.start) * row_bytes)
-                raw = file.read(rows * row_bytes)
-                if len(raw) < rows * row_bytes:
-                    raise SourceError(f"{self.location} ends within layer {layer}; download it again.")
-                layers.append(np.frombuffer(raw, dtype=self.stored).reshape(rows, width)[:, x])  # YX
-        return np.stack(layers) if layers else np.empty((0, rows, x.stop - x.start), dtype=self.stored)
 
     def __getstate__(self) -> dict[str, Any]:
         # A memory map would be pickled as its voxels.
         return {key: value for key, value in self.__dict__.items() if key != "_mapped"}
 
 
-def open_npy(location: Location) -> NpyVolume:
-    """Read the header of a ``.npy`` file.
+def open_npy(location: Location) -> NpyVolume | LayerStack:
+    """Open a ``.npy`` file from its header.
 
     Raises
     ------
     SourceError
-        When the file is damaged, shorter than its header says, in Fortran order or pickled.
+        When the file is damaged, shorter than its header says, in Fortran order or pickled; or when a remote one is
+        not ZYX.
     """
     with location.open() as file:
         try:
@@ -98,4 +85,12 @@ def open_npy(location: Location) -> NpyVolume:
     needed = offset + int(np.prod(shape, dtype=np.int64)) * stored.itemsize
     if length < needed:
         raise SourceError(f"{location} is truncated: {needed} bytes expected, {length} there. Copy it again.")
-    return NpyVolume(location, shape, stored, offset)
+    if location.local:
+        return NpyVolume(location, shape, stored, offset)
+    if len(shape) != 3 or 0 in shape:
+        raise SourceError(f"{location} should be a volume of three axes, ZYX; it has shape {shape}.")
+    depth, height, width = shape
+    starts = [offset + layer * height * width * stored.itemsize for layer in range(depth)]
+    return LayerStack(
+        tuple(flat_layer(location, layer, (height, width), stored, start) for layer, start in enumerate(starts))
+    )

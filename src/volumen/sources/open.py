@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SourceError, SourceNotFoundError
@@ -21,19 +21,19 @@ from volumen.sources.zarr_volume import open_zarr
 if TYPE_CHECKING:
     from volumen.sources.rasters import Raster
 
-Path = str | os.PathLike[str]
+PathLike = str | os.PathLike[str]
 
 _LAYER_FOLDERS = ("layers", "surface_volume")
 _TYPES = ("uint8", "uint16", "float16", "float32", "float64")
 
 
 def open_segment(
-    path: Path,
+    path: PathLike,
     *,
-    ink: Path | None = None,
-    supervision: Path | None = None,
-    held_out: Path | None = None,
-    mask: Path | None = None,
+    ink: PathLike | None = None,
+    supervision: PathLike | None = None,
+    held_out: PathLike | None = None,
+    mask: PathLike | None = None,
     reverse: bool = False,
     voxel_um: float | None = None,
     name: str | None = None,
@@ -94,7 +94,7 @@ class _Found:
     location: Location
     levels: tuple[LazyArray, ...]
     voxel_um: float | None
-    places: tuple[tuple[Location, bool], ...]
+    places: tuple[tuple[Location, bool], ...] = ()
     attributes: dict[str, Any] | None = None
 
     @property
@@ -115,7 +115,7 @@ def _open_volume(location: Location) -> _Found:
     for folder in (location, *(location / name for name in _LAYER_FOLDERS)):
         files = find_layers(folder)
         if files:
-            return _folder(folder, location, open_stack(files))
+            return _folder(folder, open_stack(files))
     if not location.exists():
         raise SourceNotFoundError(f"There is nothing at {location}.")
     raise SourceError(
@@ -131,26 +131,21 @@ def _single(
     attributes: dict[str, Any] | None = None,
 ) -> _Found:
     """Describe a volume of one file or store: its rasters are its siblings, or in a folder of its name."""
-    found = _Found(location=location, levels=levels, voxel_um=voxel_um, places=(), attributes=attributes)
+    found = _Found(location=location, levels=levels, voxel_um=voxel_um, attributes=attributes)
     parent = location.parent
     names = parent.listing() if parent.local else None
     alone = parent.name == found.identity or holds_one_volume(names or ())
-    places = [(parent, alone), (parent / found.identity, True)]
-    return _Found(location=location, levels=levels, voxel_um=voxel_um, places=tuple(places), attributes=attributes)
+    return replace(found, places=((parent, alone), (parent / found.identity, True)))
 
 
-def _folder(folder: Location, opened: Location, stack: LayerStack) -> _Found:
-    """Describe a folder of layers: rasters lie in it or, where it is the segment's ``layers/``, next to it."""
-    own = [folder]
-    if folder.name in _LAYER_FOLDERS:
-        own.append(folder.parent)
-    if opened not in own:
-        own.append(opened)
+def _folder(folder: Location, stack: LayerStack) -> _Found:
+    """Describe a folder of layers: rasters lie in it, next to ``layers/``, or beside the segment's folder."""
+    own = [folder, folder.parent] if folder.name in _LAYER_FOLDERS else [folder]
     return _Found(
         location=folder,
         levels=(stack,),
         voxel_um=next((edge for edge in map(_voxelsize, own) if edge), None),
-        places=tuple((place, True) for place in own),
+        places=(*((place, True) for place in own), (own[-1].parent, False)),
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from volumen.windows import Window
 
 PADDING = 256
-"""Labels are padded at the bottom and right to a multiple of this many pixels; see reference layouts of the field."""
+"""Labels are padded at the bottom and right to a multiple of this many pixels, so sizes may differ by up to it."""
 
 _BAND = 4096  # rows hashed at a time
 
@@ -54,6 +54,7 @@ class Raster:
 
     Examples
     --------
+    >>> from volumen.windows import Window
     >>> ink = Raster.of(np.eye(4)).fit((6, 6), "segment")
     >>> ink.shape, ink.extent
     ((6, 6), (4, 4))

@@ -106,7 +106,7 @@ class Segment:
             raise SourceError(f"{window} reaches outside level {level} of {self.name}, which has shape {array.shape}.")
         if self.reverse:
             flipped = window.layers(depth - window.z[1], depth - window.z[0])
-            return self._checked(array[flipped.zyx][::-1], window)
+            return self._checked(np.ascontiguousarray(array[flipped.zyx][::-1]), window)
         return self._checked(array[window.zyx], window)
 
     def _checked(self, voxels: NDArray[Any], window: Window) -> NDArray[Any]:

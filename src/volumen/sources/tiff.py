@@ -131,12 +131,12 @@ def _layers(location: Location, file: IO[bytes]) -> tuple[TiffLayer, ...]:
         if series.dataoffset is not None:  # one run of voxels, whatever number of pages describes it
             size = shape[0] * shape[1] * dtype.itemsize
             starts = [series.dataoffset + index * size for index in range(count)]
-            return tuple(_flat(location, index, shape, stored, start) for index, start in enumerate(starts))
+            return tuple(flat_layer(location, index, shape, stored, start) for index, start in enumerate(starts))
         pages = [page for page in series.pages if page is not None]
         if len(pages) != count:
             raise SourceError(f"{location} should hold {count} pages but holds {len(pages)}; copy it again.")
         if first.is_contiguous and first.is_final:
-            return tuple(_flat(location, page.index, shape, stored, page.dataoffsets[0]) for page in pages)
+            return tuple(flat_layer(location, page.index, shape, stored, page.dataoffsets[0]) for page in pages)
         piece = (first.tilelength, first.tilewidth) if first.is_tiled else (first.rowsperstrip, shape[1])
         return tuple(
             TiffLayer(
@@ -153,8 +153,8 @@ def _layers(location: Location, file: IO[bytes]) -> tuple[TiffLayer, ...]:
         )
 
 
-def _flat(location: Location, page: int, shape: tuple[int, int], stored: np.dtype[Any], start: int) -> TiffLayer:
-    """Describe an uncompressed page, in bands of about a megabyte."""
+def flat_layer(location: Location, page: int, shape: tuple[int, int], stored: np.dtype[Any], start: int) -> TiffLayer:
+    """Describe a layer that lies uncompressed at ``start`` in a file, in bands of about a megabyte."""
     height, width = shape
     rows = min(height, max(1, _BAND_BYTES // (width * stored.itemsize)))
     tops = range(0, height, rows)
