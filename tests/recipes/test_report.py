@@ -19,7 +19,9 @@ from PIL import Image
 from volumen.errors import SourceNotFoundError
 from volumen.events import Event, Finished, Saved, Scored, Started, Stepped, Warned, result, to_json
 from volumen.recipes.evaluate import evaluate
+from volumen.recipes.exhibit import open_gallery, score
 from volumen.recipes.report import report
+from volumen.recipes.run_record import RunRecord, read_runs
 from volumen.settings import Evaluate, Finetune, Report
 from volumen.sources.write import create_map
 
@@ -209,14 +211,18 @@ def test_scores_in_the_run_are_shown_while_they_are_of_this_map(folder: Path) ->
     chosen = Evaluate(
         prediction=str(map_path), segment=str(folder / "paper.npy"), out=str(run / "scores.json"), block=16
     )
-    blocks = result(evaluate(chosen))["held_out"]["blocks"]
-    write_report(run, out=folder / "report")
-    assert json.loads((folder / "report" / "scores.json").read_text())["first"]["held_out"]["blocks"] == blocks
-    assert not (folder / "report" / "scores").exists()
+    list(evaluate(chosen))
+    record = RunRecord.read(run)
+    found = record.scores_of(str(map_path))
+    assert found == json.loads((run / "scores.json").read_text())
+    exhibit = open_gallery((record,), ()).exhibits[0]
+    assert result(score(exhibit, folder / "scores")) == {"scores": found}
+    assert not (folder / "scores").exists()
+    assert record.scores_of(str(folder / "other.zarr")) is None
     shutil.rmtree(map_path)
     write_map(map_path, run, seed=5, gap=10)  # another map at the same path: its scores are made afresh
-    write_report(run, out=folder / "report")
-    assert json.loads((folder / "report" / "scores.json").read_text())["first"]["held_out"]["blocks"] < blocks
+    assert record.scores_of(str(map_path)) is None
+    assert result(score(exhibit, folder / "scores"))["scores"]["auc"] < found["auc"]
 
 
 def test_given_maps_find_their_run_by_the_checkpoint_they_record(folder: Path) -> None:
@@ -226,10 +232,9 @@ def test_given_maps_find_their_run_by_the_checkpoint_they_record(folder: Path) -
         moved = folder / f"{run.name}.zarr"
         shutil.move(run / "predictions" / "paper.zarr", moved)
         given.append(str(moved))
-    finished = write_report(*runs, out=folder / "report", predictions=tuple(given))
-    assert set(finished["auc"]) == {"first", "second"}
-    text = read(folder / "report" / "report.html").text
-    assert text.index("Ink map first") < text.rindex("first.zarr")
+    gallery = open_gallery(read_runs(tuple(map(str, runs))), given)
+    assert [(exhibit.name, exhibit.path) for exhibit in gallery.exhibits] == [("second", given[0]), ("first", given[1])]
+    assert gallery.notes == ()
 
 
 def test_missing_data_are_said_and_the_rest_is_shown(folder: Path) -> None:
@@ -273,13 +278,11 @@ def test_names_are_text_not_markup(folder: Path) -> None:
 
 
 def test_runs_of_one_name_are_told_apart(folder: Path) -> None:
-    (folder / "x").mkdir()
-    (folder / "y").mkdir()
     for parent in ("x", "y"):
-        shutil.copy(folder / "paper.npy", folder / parent / "paper.npy")
-        shutil.copy(folder / "paper_inklabels.png", folder / parent / "paper_inklabels.png")
-    runs = [make_run(folder / parent, "run", seed=seed) for seed, parent in enumerate("xy")]
-    assert set(write_report(*runs, out=folder / "report")["auc"]) == {"x/run", "y/run"}
+        (folder / parent).mkdir()
+    paths = [str(make_run(folder / parent, "run")) for parent in ("x", "y")]
+    assert [run.name for run in read_runs((*paths, paths[0]))] == ["x/run (1)", "y/run (2)", "x/run (3)"]
+    assert [run.name for run in read_runs(tuple(paths))] == ["x/run", "y/run"]
 
 
 def test_a_folder_that_is_no_run_is_an_error(folder: Path) -> None:

@@ -11,7 +11,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Protocol
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from volumen.evaluation import pictures
 from volumen.evaluation.figures import DARK, LIGHT, Theme
@@ -164,8 +163,8 @@ def slug(*parts: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
-def _data_uri(png: bytes) -> Markup:
-    return Markup("data:image/png;base64," + base64.b64encode(png).decode())
+def _data_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def _hex(colour: Sequence[int]) -> str:
