@@ -8,7 +8,7 @@ from pathlib import Path
 
 import volumen
 from volumen import cli
-from volumen.cli.arguments import describe
+from volumen.cli.arguments import describe, is_list
 
 _HEAD = """# Reference
 
@@ -23,20 +23,18 @@ def make() -> str:
     """Return the whole page."""
     parts = [_HEAD, "## Commands\n"]
     for verb, (settings, _) in cli.VERBS.items():
-        given = " ".join(name.upper() for name in settings.positional)
-        parts.append(
-            f"### `volumen {verb} {given}`".replace(" `", "`") if not given else f"### `volumen {verb} {given}`"
-        )
-        parts.append(f"\n{inspect.cleandoc(settings.__doc__ or '')}\n")
+        fields = settings.model_fields
+        given = [f"{name.upper()}{' …' if is_list(fields[name]) else ''}" for name in settings.positional]
+        parts += [f"### `{' '.join(['volumen', verb, *given])}`\n", inspect.cleandoc(settings.__doc__ or "") + "\n"]
         parts.append("| option | meaning |\n|---|---|")
-        for name, field in settings.model_fields.items():
+        names = [*settings.positional, *(name for name in settings.model_fields if name not in settings.positional)]
+        for name in names:
             flag = name.upper() if name in settings.positional else "--" + name.replace("_", "-")
-            meaning = describe(field) + (" (required)" if field.is_required() else "")
-            parts.append(f"| `{flag}` | {meaning} |")
+            field = settings.model_fields[name]
+            parts.append(f"| `{flag}` | {describe(field)}{' (required)' if field.is_required() else ''} |")
         parts.append("")
     parts.append("## Python\n\nEverything loads on first use. Verbs take their settings and yield events.\n")
-    for name in volumen.__all__:
-        parts.append(_entry(name))
+    parts += [_entry(name) for name in volumen.__all__]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -44,10 +42,8 @@ def _entry(name: str) -> str:
     thing = getattr(volumen, name)
     shown = f"volumen.{name}"
     if inspect.isfunction(thing):
-        shown += re.sub(r"volumen(\.\w+)*\.", "", str(inspect.signature(thing))).replace("'", "")
-    text = re.sub(r"\n(\w[^\n]*)\n-{3,}\n", r"\n**\1**\n\n", inspect.getdoc(thing) or "")
-    text = re.sub(r"((?:^>>> .*\n?(?:^(?!\n).*\n?)*)+)", r"```python\n\1\n```\n", text, flags=re.MULTILINE)
-    return f"### `{shown}`\n\n{text}\n"
+        shown += re.sub(r"\b(volumen|choose|settings|collections|typing)\.(\w+\.)*", "", str(inspect.signature(thing)))
+    return f"### `{shown.replace(chr(39), '')}`\n\n```text\n{inspect.getdoc(thing) or ''}\n```\n"
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class Stepped:
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """A model was scored after ``step`` of its own units (epochs, for training)."""
+    """A model was scored after ``step`` of its own units (epochs, for training); 0 where nothing is counted."""
 
     step: int
     scores: Mapping[str, float]

@@ -56,7 +56,7 @@ def build_parser(verbs: Mapping[str, type[Settings]]) -> argparse.ArgumentParser
 def _usage(verb: str, settings: type[Settings]) -> str:
     """Name what must be given; everything else is listed below it."""
     fields = settings.model_fields
-    given = [f"{name.upper()}{' ...' if _is_list(fields[name]) else ''}" for name in settings.positional]
+    given = [f"{name.upper()}{' ...' if is_list(fields[name]) else ''}" for name in settings.positional]
     required = [name for name, field in fields.items() if field.is_required() and name not in settings.positional]
     options = [f"--{name.replace('_', '-')} {_metavar(fields[name], _bare(fields[name]))}" for name in required]
     return " ".join(["volumen", verb, *given, *options, "[options]"])
@@ -65,7 +65,7 @@ def _usage(verb: str, settings: type[Settings]) -> str:
 def _add_fields(parser: argparse.ArgumentParser, settings: type[Settings]) -> None:
     for name in settings.positional:
         field = settings.model_fields[name]
-        many = {"nargs": "+"} if _is_list(field) else {}
+        many = {"nargs": "+"} if is_list(field) else {}
         parser.add_argument(name, metavar=name.upper(), help=describe(field).replace("%", "%%"), **many)  # type: ignore[arg-type]
     for name, field in settings.model_fields.items():
         if name not in settings.positional:
@@ -77,7 +77,7 @@ def _add_option(parser: argparse.ArgumentParser, flag: str, name: str, field: Fi
     kind = _bare(field)
     if kind is bool:
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
-    elif _is_list(field):
+    elif is_list(field):
         choices = _choices(get_args(kind)[0])
         # repeated rather than open-ended: `--mask a.png RUN SEGMENT` must not swallow what follows
         parser.add_argument(flag, action="append", choices=choices, metavar=None if choices else "PATH", **common)
@@ -88,7 +88,7 @@ def _add_option(parser: argparse.ArgumentParser, flag: str, name: str, field: Fi
 
 
 def describe(field: FieldInfo) -> str:
-    """Join a field's description, bounds and default."""
+    """Join a field's description, bounds and default into one line."""
     bounds = [
         f"{sign} {getattr(rule, key)}" for rule in _rules(field) for key, sign in _BOUNDS.items() if hasattr(rule, key)
     ]
@@ -96,7 +96,7 @@ def describe(field: FieldInfo) -> str:
         default = field.default
         text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
         bounds.append(f"default {text}")
-    if _is_list(field):
+    if is_list(field):
         bounds.append("may be repeated")
     suffix = f" ({'; '.join(bounds)})" if bounds else ""
     return f"{field.description}{suffix}"
@@ -131,7 +131,8 @@ def _bare(field: FieldInfo) -> Any:
     return kind
 
 
-def _is_list(field: FieldInfo) -> bool:
+def is_list(field: FieldInfo) -> bool:
+    """Say whether a field takes any number of values."""
     kind = _bare(field)
     return get_origin(kind) is tuple and Ellipsis in get_args(kind)
 

@@ -65,7 +65,8 @@ class _Board:
                 self._advance(event.done, event.total, getattr(event, "values", {}))
             case Scored():
                 star = " (best so far)" if event.best else ""
-                self._say(f"  after {event.step}: {_numbers(event.scores)}{star}")
+                when = f"after {event.step}: " if event.step else ""
+                self._say(f"  {when}{_numbers(event.scores)}{star}")
             case Saved():
                 self._say(f"  {event.what}: {event.path}")
             case Warned():

@@ -87,14 +87,16 @@ class Forward:
         return probability
 
     def _normalized(self, voxels: NDArray[Any]) -> Tensor:
-        """Return what `Normalization` returns, in three passes on the device, channels last."""
+        """Return what `Normalization` returns, computed on the device, channels last."""
         kind = self._normalization
         small = voxels.dtype == np.uint8 or (voxels.dtype == np.uint16 and self._device.type != "mps")
         if not small:
             return torch.from_numpy(kind(voxels)).to(self._device, memory_format=torch.channels_last)
         shipped = torch.from_numpy(voxels).to(self._device, memory_format=torch.channels_last)
         scale = 1 / (kind.high - kind.low)
-        normalized = shipped.to(torch.float32).mul_(scale / np.iinfo(voxels.dtype).max).sub_(kind.low * scale)
+        normalized = shipped.to(torch.float32).mul_(scale / np.iinfo(voxels.dtype).max)
+        if kind.low:
+            normalized.sub_(kind.low * scale)
         normalized.clamp_(0.0, max(0.0, min(1.0, (kind.ceiling - kind.low) * scale)))
         # Outside the papyrus is 0 and stays 0; where low >= 0 the cut has seen to that.
         return normalized if kind.low >= 0 else normalized.mul_(shipped != 0)

@@ -62,7 +62,7 @@ def demo(settings: choose.Demo) -> Iterator[Event]:
     trained = yield from relay(finetune(training))
     prediction = choose.Predict(checkpoint=run, segment=segment, out=ink_map, device=settings.device, overwrite=again)
     yield from relay(predict(prediction))
-    scoring = choose.Evaluate(prediction=ink_map, segment=segment, out=str(Path(run) / "scores.json"))
+    scoring = choose.Evaluate(prediction=ink_map, segment=segment, block=64, out=str(Path(run) / "scores.json"))
     scores = yield from relay(evaluate(scoring))
     shown = yield from relay(report(choose.Report(runs=(run,), out=page, predictions=(ink_map,))))
     yield Finished(

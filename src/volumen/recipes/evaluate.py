@@ -80,10 +80,10 @@ def evaluate(settings: choose.Evaluate) -> Iterator[Event]:
     remarks = [*ink_map.remarks, *_remarks(result, tallies)]
     for message in remarks:
         yield Warned(message=message)
-    for step, scope in enumerate(SCOPES):
+    for scope in SCOPES:
         if result[scope] is not None:
             points = {f"{scope}.{name}": result[scope][name] for name in SCORES}
-            yield Scored(step=step, scores=points)
+            yield Scored(step=0, scores=points)
     if settings.out is not None:
         _write(Path(settings.out), {**result, "region": settings.region, "remarks": remarks}, tallies)
         yield Saved(path=settings.out, what="scores")

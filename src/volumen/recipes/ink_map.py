@@ -98,6 +98,14 @@ class InkMap:
         region = self.record.get("region")
         return whole if region is None else self._window(region) & whole
 
+    def layer(self, segment: Segment) -> int:
+        """Return the middle of the layers that were read, as recorded, else the segment's surface."""
+        try:
+            start, stop = self.record["plan"]["region"]["z"]
+        except (KeyError, TypeError, ValueError):
+            return segment.surface_index
+        return min((int(start) + int(stop)) // 2, segment.depth - 1)
+
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a reader of its scores and pictures should know."""

@@ -57,7 +57,7 @@ def draw_place(exhibits: Sequence[Exhibit], place: Place) -> list[list[Panel]]:
         Of one map everything in one row; of several, what is alike in a row, a column each; then the section.
     """
     segment, window = exhibits[0].segment, place.window
-    middle = segment.surface_index
+    middle = exhibits[0].ink_map.layer(segment)
     surface = pictures.stretch(segment.read(window.layers(middle, middle + 1))[0])
     ink = segment.ink.read(window) if segment.ink is not None else None
     papyrus = Panel(title=f"papyrus, layer {middle}", image=pictures.png(surface))
@@ -111,7 +111,7 @@ def _section(exhibits: Sequence[Exhibit], window: Window, ink: NDArray[np.float3
     y = window.y[0] + row
     line = Window((0, segment.depth), (y, y + 1), window.x)
     maps = [exhibit.ink_map.levels(line)[0] for exhibit in exhibits]
-    voxels, marked = segment.read(line)[:, 0], segment.surface_index
+    voxels, marked = segment.read(line)[:, 0], exhibits[0].ink_map.layer(segment)
     drawn = pictures.section(voxels, [] if ink is None else ink[row], maps, surface=marked)
     beneath = " and ".join((["label (blue)"] if ink is not None else []) + [f"map{'s' * (len(maps) > 1)} (orange)"])
     title = f"section at y = {y}: layers 0–{segment.depth - 1} from the top, {marked} marked; below, {beneath} along it"

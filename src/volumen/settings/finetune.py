@@ -34,7 +34,7 @@ class Finetune(LabelPaths):
     region: Region | None = Field(None, description="Learn and score only inside this box")
     held_out_region: Region | None = Field(None, description="Score in this box, and learn nowhere near it")
     split: Literal["blocks", "ordered"] = Field(
-        "blocks", description="Hold out whole blocks behind a guard band, or the last crops in order (the report's way)"
+        "blocks", description="Hold out whole blocks behind a guard band, or the last crops in order (leaky)"
     )
     held_out_share: Share = Field(0.2, gt=0, lt=1, description="Share of the crops or blocks to hold out")
     normalization: Literal["divide", "clip", "percentile", "robust"] = Field(
