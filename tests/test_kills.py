@@ -67,13 +67,19 @@ def break_often(begin, go_on, output, same, *, events):
     same()
 
 
+def two_places(folder, name):
+    """Return paths for an unbroken and a broken output of one name, which some outputs record."""
+    for place in ("whole", "broken"):
+        (folder / place).mkdir()
+    return folder / "whole" / name, folder / "broken" / name
+
+
 def files(folder):
     return {path.relative_to(folder): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
 
 
 def test_convert(segment, tmp_path):
-    whole, broken = tmp_path / "whole.zarr", tmp_path / "broken" / "broken.zarr"
-    broken.parent.mkdir()
+    whole, broken = two_places(tmp_path, "out.zarr")
     options = ("--chunk", "8,64,64", "--memory-gb", "0.002")
     run_to_the_end(volumen("convert", segment, whole, *options))
     command = volumen("convert", segment, broken, *options, "--resume")
@@ -86,12 +92,11 @@ def test_convert(segment, tmp_path):
 
 def test_predict(segment, tmp_path):
     training = ("--window", 96, "--encoder-name", "resnet18", "--epochs", 1, "--batch", 8, "--device", "cpu")
-    run_to_the_end(volumen("finetune", segment, "--out", tmp_path / "run", *training))
-    whole, broken = tmp_path / "whole.zarr", tmp_path / "broken" / "broken.zarr"
-    broken.parent.mkdir()
+    run_to_the_end(volumen("finetune", segment, "--out", tmp_path / "model", *training))
+    whole, broken = two_places(tmp_path, "out.zarr")
     options = ("--tile", 128, "--overlap", 32, "--device", "cpu", "--resume")
-    run_to_the_end(volumen("predict", tmp_path / "run", segment, "--out", whole, *options))
-    command = volumen("predict", tmp_path / "run", segment, "--out", broken, *options)
+    run_to_the_end(volumen("predict", tmp_path / "model", segment, "--out", whole, *options))
+    command = volumen("predict", tmp_path / "model", segment, "--out", broken, *options)
 
     def same():
         assert files(broken) == files(whole)
@@ -102,8 +107,7 @@ def test_predict(segment, tmp_path):
 def test_finetune(segment, tmp_path):
     options = ("--window", 64, "--encoder-name", "resnet18", "--epochs", 3, "--batch", 16, "--device", "cpu")
     options += ("--save-seconds", 0)
-    whole, broken = tmp_path / "whole", tmp_path / "broken" / "broken"
-    broken.parent.mkdir()
+    whole, broken = two_places(tmp_path, "run")
     run_to_the_end(volumen("finetune", segment, "--out", whole, *options))
 
     def same():

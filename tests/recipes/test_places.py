@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from volumen.recipes.ink_map import InkMap
-from volumen.recipes.places import choose_places
+from volumen.recipes.reporting.places import choose_places
 from volumen.recipes.scopes import box_pixels
 from volumen.sources.rasters import Raster
 from volumen.sources.segment import Segment

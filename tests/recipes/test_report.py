@@ -19,9 +19,9 @@ from PIL import Image
 from volumen.errors import SourceNotFoundError
 from volumen.events import Event, Finished, Saved, Scored, Started, Stepped, Warned, result, to_json
 from volumen.recipes.evaluate import evaluate
-from volumen.recipes.exhibit import open_gallery, score
 from volumen.recipes.report import report
-from volumen.recipes.run_record import RunRecord, read_runs
+from volumen.recipes.reporting.exhibit import open_gallery, score
+from volumen.recipes.reporting.run_record import RunRecord, read_runs
 from volumen.settings import Evaluate, Finetune, Report
 from volumen.sources.write import create_map
 

@@ -14,21 +14,28 @@ from volumen.errors import VolumenError
 from volumen.evaluation.figures import Curve, plot_curves, plot_levels, plot_reliability, plot_threshold
 from volumen.events import Finished, Saved, Started, Stepped, Warned, relay
 from volumen.recipes import story
-from volumen.recipes.exhibit import open_gallery, score
-from volumen.recipes.page import MapView, Page, PlaceView, Plot, SegmentView, write_all
-from volumen.recipes.panels import draw_overviews, draw_place, reads_alike
-from volumen.recipes.places import choose_places
-from volumen.recipes.run_record import read_runs
+from volumen.recipes.reporting.exhibit import open_gallery, score
+from volumen.recipes.reporting.page import MapView, Page, PlaceView, Plot, SegmentView, write_all
+from volumen.recipes.reporting.panels import draw_overviews, draw_place, reads_alike
+from volumen.recipes.reporting.places import choose_places
+from volumen.recipes.reporting.run_record import read_runs
+from volumen.recipes.reporting.tables import (
+    SCORE_NAMES,
+    curves_csv,
+    scope_tables,
+    scores_csv,
+    setting_rows,
+    settings_csv,
+)
 from volumen.recipes.scopes import held_out_pixels
-from volumen.recipes.tables import SCORE_NAMES, curves_csv, scope_tables, scores_csv, setting_rows, settings_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from volumen import settings as choose
     from volumen.events import Event
-    from volumen.recipes.exhibit import Exhibit
-    from volumen.recipes.run_record import RunRecord
+    from volumen.recipes.reporting.exhibit import Exhibit
+    from volumen.recipes.reporting.run_record import RunRecord
     from volumen.recipes.scopes import Where
 
 _CURVES = ("auc", "average_precision", "f05", "dice", "learning_rate")

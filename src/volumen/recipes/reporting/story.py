@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from volumen.recipes.page import Headline
-from volumen.recipes.tables import SCOPE_NAMES, SCORE_NAMES, Cell, score_cell
+from volumen.recipes.reporting.page import Headline
+from volumen.recipes.reporting.tables import SCOPE_NAMES, SCORE_NAMES, Cell, score_cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from volumen.recipes.exhibit import Exhibit
-    from volumen.recipes.run_record import RunRecord
+    from volumen.recipes.reporting.exhibit import Exhibit
+    from volumen.recipes.reporting.run_record import RunRecord
 
 _HEADLINES = ("auc", "average_precision", "f05")
 _SHORT = 12  # of a hash's digits

@@ -14,8 +14,8 @@ from volumen.recipes.evaluate import SCOPES, SCORES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from volumen.recipes.exhibit import Exhibit
-    from volumen.recipes.run_record import RunRecord
+    from volumen.recipes.reporting.exhibit import Exhibit
+    from volumen.recipes.reporting.run_record import RunRecord
 
 SCORE_NAMES = {
     "auc": "AUC",

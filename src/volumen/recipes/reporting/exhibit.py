@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from volumen.events import Event
-    from volumen.recipes.run_record import RunRecord
+    from volumen.recipes.reporting.run_record import RunRecord
     from volumen.sources.segment import Segment
 
 

@@ -17,8 +17,8 @@ from volumen.windows import Window
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from volumen.recipes.exhibit import Exhibit
-    from volumen.recipes.places import Place
+    from volumen.recipes.reporting.exhibit import Exhibit
+    from volumen.recipes.reporting.places import Place
     from volumen.recipes.scopes import Where
     from volumen.sources.segment import Segment
 

@@ -15,16 +15,16 @@ from jinja2 import Environment, StrictUndefined
 from volumen.evaluation import pictures
 from volumen.evaluation.figures import DARK, LIGHT, Theme
 from volumen.recipes.evaluate import SCORES
-from volumen.recipes.tables import SCORE_NAMES
+from volumen.recipes.reporting.tables import SCORE_NAMES
 from volumen.sources.pyramid import out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from volumen.recipes.panels import Panel
-    from volumen.recipes.run_record import RunRecord
-    from volumen.recipes.tables import Cell, ScopeTable, SettingRow
+    from volumen.recipes.reporting.panels import Panel
+    from volumen.recipes.reporting.run_record import RunRecord
+    from volumen.recipes.reporting.tables import Cell, ScopeTable, SettingRow
 
 _TEMPLATE = "report.html.j2"
 
@@ -115,7 +115,7 @@ class Page:
         environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         environment.filters["data_uri"] = _data_uri
         environment.filters["hex"] = _hex
-        template = files("volumen.recipes").joinpath(_TEMPLATE).read_text(encoding="utf-8")
+        template = files("volumen.recipes.reporting").joinpath(_TEMPLATE).read_text(encoding="utf-8")
         names = [SCORE_NAMES[score] for score in SCORES]
         text: str = environment.from_string(template).render(page=self, pictures=pictures, score_names=names)
         return text
