@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from volumen import settings
     from volumen.events import result
-    from volumen.recipes.infer import load_model, predict
     from volumen.recipes.check import check
     from volumen.recipes.demo import demo
     from volumen.recipes.evaluate import evaluate
     from volumen.recipes.finetune import finetune
+    from volumen.recipes.infer import load_model, predict
     from volumen.recipes.report import report
     from volumen.recipes.resume import resume
     from volumen.sources.convert import convert

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from volumen.errors import VolumenError
 from volumen.evaluation.figures import Curve, plot_curves, plot_levels, plot_reliability, plot_threshold
 from volumen.events import Finished, Saved, Started, Stepped, Warned, relay
-from volumen.recipes import story
+from volumen.recipes.reporting import story
 from volumen.recipes.reporting.exhibit import open_gallery, score
 from volumen.recipes.reporting.page import MapView, Page, PlaceView, Plot, SegmentView, write_all
 from volumen.recipes.reporting.panels import draw_overviews, draw_place, reads_alike
