@@ -43,7 +43,7 @@ def write_ink(path, shape=SHAPE[1:], value=None):
     Image.fromarray(ink).save(path)
 
 
-def fails(capsys, *arguments, words, output):
+def check_fails(capsys, *arguments, words, output):
     """Run a command that must fail in words and leave nothing behind."""
     before = sorted(os.listdir())
     assert cli.main([str(argument) for argument in arguments]) == 2
@@ -62,13 +62,13 @@ FINETUNE = ("--layers", 8, "--window", 32, "--encoder-name", "resnet18", "--devi
 def test_a_layer_is_missing(tmp_path, voxels, capsys):
     write_layers(tmp_path / "seg", voxels)
     (tmp_path / "seg" / "05.tif").unlink()
-    fails(capsys, "convert", "seg", "seg.zarr", words=["layer 5", "seg"], output="seg.zarr")
+    check_fails(capsys, "convert", "seg", "seg.zarr", words=["layer 5", "seg"], output="seg.zarr")
 
 
 def test_layers_differ_in_size(tmp_path, voxels, capsys):
     write_layers(tmp_path / "seg", voxels)
     tifffile.imwrite(tmp_path / "seg" / "05.tif", voxels[5, :100])
-    fails(capsys, "convert", "seg", "seg.zarr", words=["05.tif", "100"], output="seg.zarr")
+    check_fails(capsys, "convert", "seg", "seg.zarr", words=["05.tif", "100"], output="seg.zarr")
 
 
 @pytest.mark.parametrize("damage", ["cut", "noise"])
@@ -100,7 +100,7 @@ def test_a_zarr_chunk_is_truncated(tmp_path, voxels, capsys, zarr_format):
 def test_the_label_belongs_to_another_volume(voxels, capsys):
     np.save("seg.npy", voxels)
     write_ink("ink.png", (800, 900))
-    fails(
+    check_fails(
         capsys, "finetune", "seg.npy", "--ink", "ink.png", *FINETUNE, words=["800", "900", "160", "192"], output="run"
     )
 
@@ -109,12 +109,12 @@ def test_the_label_belongs_to_another_volume(voxels, capsys):
 def test_the_label_teaches_nothing(voxels, capsys, value, word):
     np.save("seg.npy", voxels)
     write_ink("ink.png", value=value)
-    fails(capsys, "finetune", "seg.npy", "--ink", "ink.png", *FINETUNE, words=[word, "seg"], output="run")
+    check_fails(capsys, "finetune", "seg.npy", "--ink", "ink.png", *FINETUNE, words=[word, "seg"], output="run")
 
 
 def test_there_is_no_label(voxels, capsys):
     np.save("seg.npy", voxels)
-    fails(capsys, "finetune", "seg.npy", *FINETUNE, words=["ink", "--ink"], output="run")
+    check_fails(capsys, "finetune", "seg.npy", *FINETUNE, words=["ink", "--ink"], output="run")
 
 
 def test_the_volume_holds_nan(voxels, capsys):
@@ -130,7 +130,7 @@ def test_the_volume_holds_nan(voxels, capsys):
 
 
 def test_the_segment_is_not_there(capsys):
-    fails(capsys, "check", "nowhere", words=["nowhere"], output="run")
+    check_fails(capsys, "check", "nowhere", words=["nowhere"], output="run")
 
 
 @pytest.mark.parametrize("verb", ["convert", "finetune", "predict", "phantom"])
@@ -146,7 +146,7 @@ def test_the_output_is_there_already(voxels, capsys, tmp_path, verb):
         "predict": ("predict", "model.safetensors", "seg.npy", "--out", "out.zarr", "--device", "cpu"),
         "phantom": ("phantom", "out.zarr", "--size", "64,64", "--layers", 8),
     }
-    fails(capsys, *commands[verb], words=["out.zarr", "already"], output="out.zarr")
+    check_fails(capsys, *commands[verb], words=["out.zarr", "already"], output="out.zarr")
     assert (tmp_path / "out.zarr" / "precious.txt").read_text() == "mine"
 
 
@@ -164,8 +164,8 @@ def test_the_checkpoint_is_for_another_layer_count(voxels, capsys):
     np.save("seg.npy", voxels)
     save_model("model.safetensors", layers=20)
     predict = ("predict", "model.safetensors", "seg.npy", "--out", "ink.zarr", "--device", "cpu")
-    fails(capsys, *predict, words=["20 layers", "12"], output="ink.zarr")
-    fails(capsys, *predict, "--layers", "2:10", words=["20 layers", "2:10"], output="ink.zarr")
+    check_fails(capsys, *predict, words=["20 layers", "12"], output="ink.zarr")
+    check_fails(capsys, *predict, "--layers", "2:10", words=["20 layers", "2:10"], output="ink.zarr")
 
 
 class Payload:
@@ -178,9 +178,11 @@ def test_a_pickle_poses_as_a_checkpoint(voxels, capsys, tmp_path, name):
     np.save("seg.npy", voxels)
     write_ink("ink.png")
     (tmp_path / name).write_bytes(pickle.dumps(Payload()))
-    fails(capsys, "predict", name, "seg.npy", "--out", "ink.zarr", "--device", "cpu", words=[name], output="ink.zarr")
+    check_fails(
+        capsys, "predict", name, "seg.npy", "--out", "ink.zarr", "--device", "cpu", words=[name], output="ink.zarr"
+    )
     finetune = ("finetune", "seg.npy", "--ink", "ink.png", *FINETUNE, "--encoder", name)
-    fails(capsys, *finetune, words=[name], output="run")
+    check_fails(capsys, *finetune, words=[name], output="run")
     assert not (tmp_path / "executed").exists()
 
 

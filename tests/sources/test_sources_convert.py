@@ -281,11 +281,6 @@ def test_two_kills_end_with_the_same_bytes(source: Path, tmp_path: Path) -> None
     kills(source, tmp_path, 2)
 
 
-@pytest.mark.slow
-def test_twenty_kills_end_with_the_same_bytes(source: Path, tmp_path: Path) -> None:
-    kills(source, tmp_path, 20)
-
-
 def test_resuming_what_is_finished_does_nothing(source: Path, tmp_path: Path) -> None:
     result(convert(chosen(source, tmp_path / "a.zarr")))
     before = tree(tmp_path / "a.zarr")
