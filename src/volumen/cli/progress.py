@@ -19,6 +19,9 @@ _PLAIN_SECONDS = 10.0
 """Where the output is no terminal, a line this often says how far the work is."""
 
 
+_LONG = 8  # items of a list that are still read at a glance
+
+
 def show(events: Iterable[Event]) -> dict[str, Any]:
     """Show every event on the terminal and return the result of the last.
 
@@ -114,6 +117,8 @@ def _flat(result: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
             lines += _flat(value, f"{prefix}{name}.")
         elif isinstance(value, float):
             lines.append((prefix + name, f"{value:.4g}"))
+        elif isinstance(value, list) and (len(value) > _LONG or any(isinstance(item, dict) for item in value)):
+            lines.append((prefix + name, f"{len(value)} of them, see --json"))
         else:
             lines.append((prefix + name, str(value)))
     return lines
