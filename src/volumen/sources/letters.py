@@ -39,7 +39,7 @@ class Letters:
     --------
     >>> from volumen.windows import Window
     >>> text = Letters(seed=0, height=96, share=0.12).read(Window((0, 1), (0, 512), (0, 512)))
-    >>> text.shape, 0.07 < text.mean() < 0.17
+    >>> text.shape, bool(0.07 < text.mean() < 0.17)
     ((512, 512), True)
     """
 
