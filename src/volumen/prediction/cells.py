@@ -71,6 +71,11 @@ class Cells:
         self._last_use = {cell: index for index, tile in enumerate(tiles) for cell in self._cells(tile)}
         self._index = 0
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the source that are kept for later tiles."""
+        return sum(voxels.nbytes for voxels in self._held.values())
+
     def tile(self, tile: Tile) -> NDArray[Any]:
         """Return the voxels of the next tile, (layers, h, w); mirrored past the end of the volume."""
         inside = tile.window.clip(self._volume)
