@@ -113,12 +113,21 @@ def test_finetune(segment, tmp_path):
     def same():
         assert (broken / "best.safetensors").read_bytes() == (whole / "best.safetensors").read_bytes()
         ours, theirs = Run.open(broken), Run.open(whole)
-        for name, tensor in theirs.load_state()["weights"].items():
-            assert torch.equal(ours.load_state()["weights"][name], tensor), name
+        for (name, found), (_, expected) in zip(flat(ours.load_state()), flat(theirs.load_state()), strict=True):
+            assert torch.equal(torch.as_tensor(found), torch.as_tensor(expected)), name
         assert losses(ours) == losses(theirs)
 
     begin = volumen("finetune", segment, "--out", broken, *options)
     break_often(begin, volumen("resume", broken), broken, same, events=20)
+
+
+def flat(state, name=""):
+    """Lay a state out as pairs of a name and a tensor or number."""
+    if isinstance(state, dict):
+        return [pair for key, value in state.items() for pair in flat(value, f"{name}.{key}")]
+    if isinstance(state, list | tuple):
+        return [pair for key, value in enumerate(state) for pair in flat(value, f"{name}.{key}")]
+    return [] if state is None or isinstance(state, str) else [(name, state)]
 
 
 def losses(run):
