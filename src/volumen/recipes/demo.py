@@ -67,8 +67,7 @@ def demo(settings: choose.Demo) -> Iterator[Event]:
     shown = yield from relay(report(choose.Report(runs=(run,), out=page, predictions=(ink_map,))))
     yield Finished(
         result={
-            "auc": scores["auc"],
-            "held_out": scores["held_out"],
+            **{name: scores["held_out"][name] for name in ("auc", "auc_low", "auc_high", "f05", "threshold")},
             "epochs": trained["epochs"],
             "seconds": time.monotonic() - begun,
             "report": shown["path"],
