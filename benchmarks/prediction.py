@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="runs of each contender")
     parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS), help="contenders to run")
     parser.add_argument("--folder", type=Path, help="keep data and weights here, and use them again")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where to write the table")
     parser.add_argument("--run", choices=CONTENDERS, help="run one contender once and print its numbers as JSON")
     options = parser.parse_args()
     if options.run:
@@ -113,15 +114,14 @@ def main() -> None:
         f"{table}\n"
     )
     print(text)
-    if not options.folder:
-        RESULTS.write_text(text)
+    options.out.write_text(text)
 
 
 def rows(runs: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     """Yield the lines of the table."""
     yield (
         "| way | tile, overlap | pixels computed per pixel | Mpx/s | of the first | of its forward limit "
-        "| error, mean | error, 99.9 % | memory added, MB |"
+        "| error, mean | error, 99.9 % | memory beyond the network alone, MB |"
     )
     yield "|---|---|---|---|---|---|---|---|---|"
     first = statistics.median(run["rate"] for run in next(iter(runs.values())))
