@@ -28,7 +28,7 @@ tune_allocator()  # as the command line does: memory that is freed is not given 
 _, folder, side, tile, tiling = sys.argv
 side = int(side)
 volume = (20, side, side)
-plan = TilePlan(volume=volume, region=Window.whole(volume), tile=int(tile), tiling=tiling)
+plan = TilePlan(volume=volume, region=Window.whole(volume), tile=int(tile), overlap=64, tiling=tiling)
 output = create_map(Path(folder) / "map.zarr", shape=(side, side), settings={})
 
 

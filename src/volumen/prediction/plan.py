@@ -58,15 +58,16 @@ class TilePlan:
 
     Examples
     --------
-    >>> plan = TilePlan(volume=(65, 1000, 2000), region=Window((22, 42), (0, 1000), (0, 2000)))
+    >>> region = Window((22, 42), (0, 1000), (0, 2000))
+    >>> plan = TilePlan(volume=(65, 1000, 2000), region=region, tile=512, overlap=64)
     >>> plan.shape, len(plan.tiles)
     ((20, 384, 480), 15)
     """
 
     volume: tuple[int, int, int]
     region: Window
-    tile: int = 512
-    overlap: int = 64
+    tile: int
+    overlap: int
     tiling: Tiling = "blend"
     stride: int = 32
 
