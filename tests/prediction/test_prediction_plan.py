@@ -100,6 +100,7 @@ def test_nothing_is_computed_for_a_round_number() -> None:
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, object], message: str) -> None:
-    fields: dict[str, object] = {"volume": (9, 100, 100), "region": Window((0, 9), (0, 100), (0, 100))}
+    region = Window((0, 9), (0, 100), (0, 100))
+    fields: dict[str, object] = {"volume": (9, 100, 100), "region": region, "tile": 512, "overlap": 64}
     with pytest.raises(SettingsError, match=message):
         TilePlan(**{**fields, **wrong})  # type: ignore[arg-type]
