@@ -17,7 +17,7 @@ class Convert(LabelPaths):
 
     source: Path = Field(description="Layer folder, TIFF, .npy or zarr, local or a URL")
     out: Path = Field(description="OME-Zarr to write")
-    chunk: Shape = Field((16, 128, 128), description="Chunk shape in voxels")
+    chunk: Shape = Field((16, 256, 256), description="Chunk shape in voxels")
     compression: Literal["zstd", "lz4", "none"] = Field("zstd", description="Codec of the chunks")
     memory_gb: float = Field(1.0, gt=0, description="About how much memory to use for voxels in flight, in GB")
     resume: bool = Field(False, description="Go on where an interrupted conversion stopped")
