@@ -39,6 +39,8 @@ class Header(TypedDict, total=False):
     """[start, stop) of the layers the model saw, in the segment's order."""
     layer_count: int
     """How many layers it sees."""
+    surface_offset: int
+    """From the surface, layer ``depth // 2``, to the first of them; prediction counts from there."""
     reverse: bool
     """Whether the training segments were read last layer first."""
     normalization: dict[str, Any]
@@ -53,6 +55,8 @@ class Header(TypedDict, total=False):
     """Probability above which a pixel is called ink, calibrated on held-out pixels."""
     label_hash: dict[str, str]
     """Digest of the ink label of each segment."""
+    scores: dict[str, float]
+    """Held-out scores of these weights in training."""
     held_out: dict[str, list[list[int]]]
     """Boxes (y0, y1, x0, x1) of each segment that no training crop touched."""
 

@@ -22,7 +22,16 @@ _CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
 _NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 
 # What a forward may run into when it is given stand-ins for tensors.
-_UNTRACEABLE = (TraceError, AssertionError, AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError)
+_UNTRACEABLE = (
+    TraceError,
+    AssertionError,
+    AttributeError,
+    NameError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def fuse_norms(model: Unet) -> Unet:
@@ -63,16 +72,7 @@ def _pairs(module: nn.Module, prefix: str) -> Iterator[tuple[str, str]]:
     """Yield (convolution, norm) names where the one feeds the other alone; what cannot be traced is traced in parts."""
     try:
         graph = _Tracer().trace(module)
-    except (
-        TraceError,
-        AssertionError,
-        AttributeError,
-        NameError,
-        NotImplementedError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ):
+    except _UNTRACEABLE:
         for name, child in module.named_children():
             yield from _pairs(child, f"{prefix}{name}.")
         return
