@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from volumen.settings.phantom import Phantom
 
-_CHUNKS = (16, 128, 128)
+_CHUNKS = (16, 256, 256)
 _LABEL_CHUNKS = (256, 256)
 _LABELS = ("ink", "mask", "supervision")
 # Side of the windows that are made at once, in pixels: 32 layers of it need about 150 MB while they are made.
