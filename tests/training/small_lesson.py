@@ -19,7 +19,7 @@ from volumen.events import Started
 from volumen.objectives.terms import LossTerms
 from volumen.training.devices import open_fabric
 from volumen.training.loop import fit
-from volumen.training.optimizers import adamw, cosine
+from volumen.training.optimizers import Rates, adamw, cosine
 from volumen.training.run import Run
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Lesson:
     """What `fit` is given; tests change a field to see what it does."""
 
     epochs: int = 3
-    clip_norm: float = 10.0
+    clip_norm: float | None = 10.0
     save_seconds: float = 60.0
     patience: int = 0
     score: str = "loss"
@@ -65,6 +65,12 @@ class Lesson:
         if self.plain:  # neither norm nor dropout, so that parts of a batch add up to the whole
             model.body[1], model.body[3] = nn.Identity(), nn.Identity()
         return model
+
+    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        return adamw(model, learning_rate=PEAK)
+
+    def rates(self, step: int) -> Rates:
+        return Rates(cosine(step, steps=STEPS * self.epochs, peak=PEAK))
 
     def samples(self, epoch: int, step: int) -> dict[str, torch.Tensor]:
         image = torch.rand(BATCH, 3, 6, 6, generator=torch.Generator().manual_seed(1000 * epoch + step))
@@ -91,8 +97,8 @@ class Lesson:
                 fabric=fabric,
                 model=model,
                 objective=self.objective,
-                optimizer=adamw(model, learning_rate=PEAK),
-                learning_rate=partial(cosine, steps=STEPS * self.epochs, peak=PEAK),
+                optimizer=self.optimizer(model),
+                rates=self.rates,
                 batches=partial(self.batches, fabric),
                 steps_per_epoch=STEPS,
                 epochs=self.epochs,

@@ -12,6 +12,7 @@ from torch import nn
 from volumen.errors import CheckpointError, DivergedError, OutOfMemoryError, SettingsError
 from volumen.events import Saved, Scored, Started, Stepped, Warned
 from volumen.objectives.terms import LossTerms
+from volumen.training.optimizers import Rates, decay_cosine, lamb, warm_up_cosine
 from volumen.training.run import Run
 
 if TYPE_CHECKING:
@@ -93,6 +94,58 @@ def test_stopped_anywhere_and_resumed_ends_the_same(tmp_path: Path, stop: int) -
     assert story(unbroken) == story(broken)
     best = [load_file(run.best_path) for run in (unbroken, broken)]
     assert same(*best)
+
+
+class Published(Lesson):
+    """As SparK trains: LAMB, which clips by itself, a warm-up and a weight decay that rises."""
+
+    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        return lamb(model, learning_rate=PEAK, weight_decay=0.04)
+
+    def rates(self, step: int) -> Rates:
+        steps = STEPS * self.epochs
+        return Rates(warm_up_cosine(step, steps=steps, warm_up=STEPS, peak=PEAK), decay_cosine(step, steps=steps))
+
+
+@pytest.mark.parametrize("stop", [1, 4, 7, 8, 13, 19])
+def test_lamb_and_its_schedules_stopped_anywhere_and_resumed_end_the_same(tmp_path: Path, stop: int) -> None:
+    unbroken, broken = fresh(tmp_path, "unbroken"), fresh(tmp_path, "broken")
+    list(Published(save_seconds=0, clip_norm=None).train(unbroken))
+    list(itertools.islice(Published(save_seconds=0, clip_norm=None).train(broken), stop))
+    list(Published(save_seconds=0, clip_norm=None).train(Run.open(broken.path)))
+    assert same(weights_of(unbroken), weights_of(broken))
+    assert story(unbroken) == story(broken)
+    groups = [run.load_state()["stepper"]["optimizer"]["param_groups"] for run in (unbroken, broken)]
+    assert str(groups[0]) == str(groups[1])
+
+
+def test_steps_tell_the_rates_that_are_scheduled(tmp_path: Path) -> None:
+    run = fresh(tmp_path)
+    steps = [event.values for event in Published(clip_norm=None).train(run) if isinstance(event, Stepped)]
+    assert [values["learning_rate"] for values in steps[:: STEPS * 3 - 1]] == pytest.approx(
+        [0.005 * PEAK, 0.001 * PEAK]
+    )
+    assert steps[STEPS]["learning_rate"] == pytest.approx(PEAK)
+    assert [values["weight_decay"] for values in steps[:: STEPS * 3 - 1]] == pytest.approx([0.04, 0.2])
+    plain = [event.values for event in Lesson(epochs=1).train(fresh(tmp_path, "b")) if isinstance(event, Stepped)]
+    assert "weight_decay" not in plain[0]
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1e-3])
+def test_gradients_are_clipped_where_asked_and_nowhere_else(tmp_path: Path, clip_norm: float | None) -> None:
+    class Descent(Lesson):
+        def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+            return torch.optim.SGD([parameter for parameter in model.parameters() if parameter.requires_grad])
+
+    run = fresh(tmp_path)
+    steps = (event for event in Descent(plain=True, clip_norm=clip_norm, save_seconds=0).train(run))
+    first = next(event for event in steps if isinstance(event, Stepped))
+    next(steps)
+    before, after = dict(Descent(plain=True).model().named_parameters()), run.load_state()["stepper"]["weights"]
+    moved = torch.sqrt(sum((after[name] - weight.detach()).square().sum() for name, weight in before.items()))
+    norm = first.values["gradient_norm"]
+    assert norm > 1e-2
+    assert float(moved) == pytest.approx(PEAK * (norm if clip_norm is None else clip_norm), rel=1e-3)
 
 
 def test_resuming_an_ended_training_does_nothing_twice(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from volumen.recipes.lessons import Lessons
 from volumen.settings import Finetune
 from volumen.training.devices import first_process, open_fabric
 from volumen.training.loop import fit
-from volumen.training.optimizers import adamw, cosine
+from volumen.training.optimizers import Rates, adamw, cosine
 from volumen.training.run import Run, check_free
 from volumen.views.pipelines import pipeline
 
@@ -156,7 +156,7 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
         model=model,
         objective=lambda module, batch: _objective(loss, module, batch),
         optimizer=adamw(model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay),
-        learning_rate=lambda step: cosine(step, steps=steps * settings.epochs, peak=settings.learning_rate),
+        rates=lambda step: Rates(cosine(step, steps=steps * settings.epochs, peak=settings.learning_rate)),
         batches=lambda epoch, first: batches(
             dataset,
             epoch=epoch,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from volumen.events import Event
+    from volumen.training.optimizers import Rates
     from volumen.training.run import Run
 
 
@@ -44,7 +45,7 @@ def fit(
     model: nn.Module,
     objective: Objective,
     optimizer: torch.optim.Optimizer,
-    learning_rate: Callable[[int], float],
+    rates: Callable[[int], Rates],
     batches: Callable[[int, int], Iterator[Batch]],
     steps_per_epoch: int,
     epochs: int,
@@ -53,15 +54,15 @@ def fit(
     run: Run,
     save_best: Callable[[Path, nn.Module, Mapping[str, float]], None],
     patience: int = 0,
-    clip_norm: float = 10.0,
+    clip_norm: float | None = 10.0,
     save_seconds: float = 60.0,
     seed: int = 0,
     opening: Sequence[Event] = (),
 ) -> Generator[Event, None, Outcome]:
     """Train, or go on training where the run's state says.
 
-    Whatever is random in a step (dropout) is drawn from ``(seed, step, rank)``, the learning rate is a function
-    of the step, and the batches of an epoch can begin at any step: so a run that was killed and resumed ends
+    Whatever is random in a step (dropout) is drawn from ``(seed, step, rank)``, the rates are a function of the
+    step, and the batches of an epoch can begin at any step: so a run that was killed and resumed ends
     with the same weights as an unbroken one on the same device. State is saved after every epoch, and within
     one every ``save_seconds``. Events are recorded in the run before the state that follows them, so
     ``events.jsonl`` tells every step once. On several devices every process runs this generator to its end;
@@ -76,8 +77,8 @@ def fit(
         As built; `fit` moves them to the device. Frozen parameters stay as they are.
     objective
         From the model and a batch on the device to `LossTerms`; called in training mode.
-    learning_rate
-        From the step, counted from 0, to the learning rate of every parameter group.
+    rates
+        From the step, counted from 0, to the learning rate and, where it is scheduled, the weight decay.
     batches
         ``batches(epoch, start_step)`` yields this process's batches of an epoch (from 0) from a step on; a
         batch is a dict of tensors that share their first axis N.
@@ -92,7 +93,7 @@ def fit(
     save_best
         ``save_best(path, model, scores)`` writes the weights, complete or not at all.
     clip_norm
-        Largest gradient norm.
+        Largest gradient norm; None leaves that to the optimizer, as `volumen.training.optimizers.lamb` wants it.
     opening
         What to say first; recorded only where nothing is resumed.
 
@@ -128,7 +129,7 @@ def fit(
         epoch, first = divmod(step, steps_per_epoch)
         stepper.module.train()
         for batch in batches(epoch, first):
-            taken = stepper.step(step, batch, learning_rate(step))
+            taken = stepper.step(step, batch, rates(step))
             step, losses = step + 1, losses + taken.values["loss"]
             pace = {"epoch": epoch + 1, "crops_per_second": taken.samples / (time.monotonic() - stepped_at)}
             stepped_at = time.monotonic()

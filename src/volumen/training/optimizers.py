@@ -1,48 +1,141 @@
-"""Optimizers: AdamW whose norms and biases do not decay, and the cosine from peak to zero."""
+"""Rates: how far a step goes and how much weights decay, step by step; and the optimizers that obey them."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
+from timm.optim.lamb import Lamb
 
 from volumen.errors import SettingsError
 
 if TYPE_CHECKING:
     from torch import nn
 
+_DECAYS = "decays"  # marks the parameter groups whose weight decay a schedule may set
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What an optimizer is told before a step.
+
+    Parameters
+    ----------
+    learning_rate
+        For every parameter group.
+    weight_decay
+        For the groups that decay at all; None leaves it as the optimizer was made.
+    """
+
+    learning_rate: float
+    weight_decay: float | None = None
+
+    def tell(self, optimizer: torch.optim.Optimizer) -> None:
+        """Set them; groups that `adamw` or `lamb` made without decay stay without."""
+        for group in optimizer.param_groups:
+            group["lr"] = self.learning_rate
+            if self.weight_decay is not None and group.get(_DECAYS, True):
+                group["weight_decay"] = self.weight_decay
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Their names and numbers, those that are set."""
+        decay = {} if self.weight_decay is None else {"weight_decay": self.weight_decay}
+        return {"learning_rate": self.learning_rate, **decay}
+
 
 def adamw(model: nn.Module, *, learning_rate: float = 1e-4, weight_decay: float = 1e-2) -> torch.optim.AdamW:
     """Make AdamW over the parameters that ask for a gradient.
 
-    Matrices and kernels decay; biases and norm scales, which have one axis, do not. Decoupled weight decay is
-    Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2.
+    Matrices and kernels decay; biases, norm scales and mask tokens, which have one axis, do not. Decoupled weight
+    decay is Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2.
 
     Raises
     ------
     SettingsError
         Every parameter is frozen.
     """
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not trained:
-        raise SettingsError("Expected a model with something to train; every parameter of it is frozen.")
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate)
+    return torch.optim.AdamW(_groups(model, weight_decay), lr=learning_rate)
+
+
+def lamb(
+    model: nn.Module, *, learning_rate: float, weight_decay: float, max_grad_norm: float | None = 5.0
+) -> torch.optim.Optimizer:
+    """Make timm's LAMB over the parameters that ask for a gradient, as SparK trains with it.
+
+    The step of each kernel is scaled by the norm of its weights over that of its update: You et al., "Large Batch
+    Optimization for Deep Learning", 2020, algorithm 2, with momenta 0.9 and 0.95. What does not decay (see `adamw`)
+    is not scaled either. LAMB cuts gradients to ``max_grad_norm`` itself, so `volumen.training.loop.fit` is given
+    ``clip_norm=None`` with it; cutting in both places would do no more than the smaller of the two.
+
+    Raises
+    ------
+    SettingsError
+        Every parameter is frozen.
+    """
+    optimizer: torch.optim.Optimizer = Lamb(
+        _groups(model, weight_decay), lr=learning_rate, betas=(0.9, 0.95), max_grad_norm=max_grad_norm
+    )
+    return optimizer
 
 
 def cosine(step: int, *, steps: int, peak: float) -> float:
     """Return the learning rate of ``step`` (from 0) of ``steps``: ``peak`` at first, towards 0 at the end.
 
-    A function of the step alone, so that a resumed run needs no scheduler state. Loshchilov and Hutter,
-    "SGDR", 2017, equation 5, without restarts.
+    A function of the step alone, as all schedules here, so that a resumed run needs no scheduler state. Loshchilov
+    and Hutter, "SGDR", 2017, equation 5, without restarts.
 
     Examples
     --------
     >>> [round(cosine(step, steps=4, peak=1.0), 3) for step in range(5)]
     [1.0, 0.854, 0.5, 0.146, 0.0]
     """
-    return peak * 0.5 * (1 + math.cos(math.pi * min(step, steps) / max(1, steps)))
+    return peak * _fall(step / max(1, steps))
+
+
+def warm_up_cosine(
+    step: int, *, steps: int, warm_up: int, peak: float, first: float = 0.005, last: float = 0.001
+) -> float:
+    """Return the learning rate of ``step`` (from 0) of ``steps``: up in a line, then down in half a cosine.
+
+    It begins at ``first`` · peak, reaches the peak after ``warm_up`` steps and ends, in the last step, at ``last`` ·
+    peak. The defaults are those of SparK (Tian et al., ICLR 2023, arXiv 2301.03580), which warms up for 40 of its
+    1600 epochs.
+
+    Examples
+    --------
+    >>> [round(warm_up_cosine(step, steps=7, warm_up=2, peak=1.0), 4) for step in range(7)]
+    [0.005, 0.5025, 1.0, 0.8537, 0.5005, 0.1473, 0.001]
+    """
+    if step < warm_up:
+        return peak * (first + (1 - first) * step / warm_up)
+    return peak * (last + (1 - last) * _fall((step - warm_up) / max(1, steps - 1 - warm_up)))
+
+
+def decay_cosine(step: int, *, steps: int, first: float = 0.04, last: float = 0.2) -> float:
+    """Return the weight decay of ``step`` (from 0) of ``steps``: ``first`` to ``last`` in half a cosine, as in SparK.
+
+    Examples
+    --------
+    >>> [round(decay_cosine(step, steps=5), 3) for step in range(5)]
+    [0.04, 0.063, 0.12, 0.177, 0.2]
+    """
+    return last + (first - last) * _fall(step / max(1, steps - 1))
+
+
+def _fall(done: float) -> float:
+    """Return half a cosine, from 1 where nothing is ``done`` to 0 where all is."""
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trained:
+        raise SettingsError("Expected a model with something to train; every parameter of it is frozen.")
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay, _DECAYS: True},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0, _DECAYS: False},
+    ]
+    return [group for group in groups if group["params"]]

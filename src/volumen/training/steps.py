@@ -18,6 +18,8 @@ from volumen.objectives.terms import LossTerms
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from volumen.training.optimizers import Rates
+
 Batch = Mapping[str, Tensor]
 Objective = Callable[[nn.Module, Batch], LossTerms]
 
@@ -47,7 +49,7 @@ class Stepper:
     objective
         From the model and a batch to `LossTerms`.
     clip_norm
-        Largest gradient norm.
+        Largest gradient norm; None leaves gradients as they are, for an optimizer that cuts them itself.
     seed
         What is random in a step is drawn from ``(seed, step, rank)``.
     """
@@ -59,15 +61,15 @@ class Stepper:
         optimizer: torch.optim.Optimizer,
         objective: Objective,
         *,
-        clip_norm: float,
+        clip_norm: float | None,
         seed: int,
     ) -> None:
         self.parts = 1
         self.module, self._wrapped_optimizer = fabric.setup(model, optimizer)
         self._fabric, self._model, self._optimizer, self._objective = fabric, model, optimizer, objective
-        self._clip_norm, self._seed = clip_norm, seed
+        self._clip_norm, self._seed = math.inf if clip_norm is None else clip_norm, seed
 
-    def step(self, step: int, batch: Batch, learning_rate: float) -> Taken:
+    def step(self, step: int, batch: Batch, rates: Rates) -> Taken:
         """Take step number ``step`` (from 0) on this process's share of the batch.
 
         Raises
@@ -77,15 +79,14 @@ class Stepper:
         OutOfMemoryError
             One sample at a time is still too much.
         """
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
+        rates.tell(self._optimizer)
         batch = self._fabric.to_device(dict(batch))
         count = len(next(iter(batch.values())))
         warnings = []
         while (terms := self._try(step, batch)) is None:
             warnings.append(self._halve(count))
         self._average()
-        values = {**terms, "gradient_norm": self._clip(), "learning_rate": learning_rate}
+        values = {**terms, "gradient_norm": self._clip(), **rates.values}
         self._check(step, values)
         self._wrapped_optimizer.step()
         return Taken(values=values, samples=count * self._fabric.world_size, warnings=tuple(warnings))
