@@ -91,7 +91,7 @@ def nearest_patch(images: NDArray[Any], visible: NDArray[np.bool_], patch: int) 
 
 
 def inpaint(
-    images: NDArray[Any], visible: NDArray[np.bool_], patch: int, *, tolerance: float = 1e-4
+    images: NDArray[Any], visible: NDArray[np.bool_], patch: int, *, tolerance: float = 1e-3
 ) -> NDArray[np.float32]:
     """Fill the masked patches as smoothly as the visible pixels allow: every filled pixel is its neighbours' mean.
 
@@ -104,7 +104,8 @@ def inpaint(
     images, visible, patch
         As `mean_level` takes them.
     tolerance
-        Where to stop: norm of the residual, relative to that of the first guess.
+        Where to stop: norm of the residual, relative to that of the first guess. As it is, filled pixels are off by
+        about a hundredth of the image's deviation.
 
     Examples
     --------
@@ -116,7 +117,7 @@ def inpaint(
     filled = mean_level(images, visible, patch)
     for image, shown in zip(filled, visible, strict=True):
         masked = ~shown.repeat(patch, axis=0).repeat(patch, axis=1)
-        image[:] = _harmonic(image.astype(np.float64), masked, tolerance)
+        image[:] = _harmonic(image, masked, tolerance)
     return filled
 
 
@@ -140,7 +141,7 @@ def _filled(
     return filled, cells
 
 
-def _harmonic(image: NDArray[np.float64], masked: NDArray[np.bool_], tolerance: float) -> NDArray[np.float64]:
+def _harmonic(image: NDArray[np.float32], masked: NDArray[np.bool_], tolerance: float) -> NDArray[np.float32]:
     """Solve Laplace's equation where masked (HW), beginning at what the image (CHW) holds there."""
     residual = -_laplacian(image) * masked
     direction = residual.copy()
@@ -159,7 +160,7 @@ def _harmonic(image: NDArray[np.float64], masked: NDArray[np.bool_], tolerance: 
     return image
 
 
-def _laplacian(image: NDArray[np.float64]) -> NDArray[np.float64]:
+def _laplacian(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return each pixel's difference to its neighbours, summed over the two to four that it has, CHW."""
     result = np.zeros_like(image)
     down, across = np.diff(image, axis=1), np.diff(image, axis=2)
