@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Range = tuple[int, int]
 
+Size = int | tuple[int, int]
+"""Height and width in pixels; one number says both."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Window:
@@ -95,6 +98,17 @@ class Window:
     def overlaps(self, other: Window) -> bool:
         """Whether the two share a voxel."""
         return not (self & other).empty
+
+
+def height_width(size: Size) -> tuple[int, int]:
+    """Return (H, W) in pixels of a size that may be given as one number.
+
+    Examples
+    --------
+    >>> height_width(224), height_width((64, 256))
+    ((224, 224), (64, 256))
+    """
+    return (size, size) if isinstance(size, int) else size
 
 
 def starts(length: int, size: int, stride: int) -> list[int]:

@@ -64,7 +64,8 @@ def batches(
     Yields
     ------
     dict
-        ``image`` float32 NCHW in [0, 1], ``ink`` float32 N1HW, ``supervision`` float32 N1HW, 0 or 1.
+        ``image`` float32 NCHW in [0, 1] and the sample's flat rasters, float32 N1HW: ``ink`` and ``supervision``,
+        or ``papyrus``; see `CropDataset.sample`.
     """
     if batch % world_size:
         raise SettingsError(f"Expected a batch that divides by {world_size} devices; got {batch}.")

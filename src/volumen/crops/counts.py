@@ -42,13 +42,17 @@ class PixelCounts:
     sums: NDArray[np.uint32]
 
     @classmethod
-    def of(cls, segment: Segment, within: Window, rows: Iterable[int]) -> PixelCounts:
-        """Count in strips: each raster pixel is read once, and memory grows with the rows asked for only."""
+    def of(cls, segment: Segment, within: Window, rows: Iterable[int], *, labelled: bool = True) -> PixelCounts:
+        """Count in strips: each raster pixel is read once, and memory grows with the rows asked for only.
+
+        Without ``labelled`` no label is read, and all pixels count as unsupervised.
+        """
         top, bottom = within.y
         edges = sorted({top, bottom, *(min(max(row, top), bottom) for row in rows)})
         sums = np.zeros((3, len(edges), within.shape[2] + 1), np.uint32)
         for index, edge in enumerate(pairwise(edges), start=1):
-            columns = sum((_columns(segment, strip) for strip in _strips(within, *edge)), np.zeros(1, np.uint32))
+            strips = _strips(within, *edge)
+            columns = sum((_columns(segment, strip, labelled) for strip in strips), np.zeros(1, np.uint32))
             sums[:, index, 1:] = sums[:, index - 1, 1:] + np.cumsum(columns, axis=1, dtype=np.uint32)
         return cls(within=within, rows=tuple(edges), sums=sums)
 
@@ -72,10 +76,14 @@ def _strips(within: Window, start: int, stop: int) -> Iterator[Window]:
         yield Window(within.z, (y, min(y + _STRIP, stop)), within.x)
 
 
-def _columns(segment: Segment, strip: Window) -> NDArray[np.uint32]:
+def _columns(segment: Segment, strip: Window, labelled: bool) -> NDArray[np.uint32]:
     """Count ink, background and papyrus in each column of a strip: (3, W)."""
-    supervised = segment.supervised(strip)
-    ink = segment.raster("ink").read(strip) > 0.5
-    papyrus = np.ones_like(supervised) if segment.mask is None else segment.mask.read(strip) > 0.5
-    kinds = (ink & supervised, ~ink & supervised, papyrus)
+    papyrus = segment.papyrus(strip)
+    if labelled:
+        supervised = segment.supervised(strip)
+        ink = segment.raster("ink").read(strip) > 0.5
+        kinds = (ink & supervised, ~ink & supervised, papyrus)
+    else:
+        nothing = np.zeros_like(papyrus)
+        kinds = (nothing, nothing, papyrus)
     return np.stack([np.count_nonzero(kind, axis=0) for kind in kinds]).astype(np.uint32)

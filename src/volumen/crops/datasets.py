@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from volumen.crops.cache import SIDE, BlockCache, blocks_of
+from volumen.crops.cache import LABELS, PAPYRUS, SIDE, BlockCache, blocks_of
 from volumen.errors import LabelError, SourceError
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ _NEIGHBOURHOOD = 4 * SIDE  # side of the places that are read together where not
 
 
 class View(Protocol):
-    """An augmentation: drawn into a value, then applied to image, ink and supervision alike."""
+    """An augmentation: drawn into a value, then applied to image and flat rasters alike."""
 
     def draw(self, generator: np.random.Generator, shape: tuple[int, int, int], /) -> Any:
         """Draw parameters for an image of ``shape`` CHW."""
         ...
 
-    def apply(self, params: Any, image: Tensor, ink: Tensor, supervision: Tensor, /) -> tuple[Tensor, Tensor, Tensor]:
-        """Apply drawn parameters to image CHW in [0, 1], ink 1HW and supervision 1HW."""
+    def apply(self, params: Any, image: Tensor, /, *flats: Tensor) -> tuple[Tensor, ...]:
+        """Apply drawn parameters to image CHW in [0, 1] and flats 1HW; the last flat says what may be trusted."""
         ...
 
 
@@ -60,6 +60,8 @@ class CropDataset(Dataset[dict[str, "Tensor"]]):
     cache_bytes
         Most memory to hold decoded voxels in. Where the windows need more, the order of an epoch stays within
         one neighbourhood after another, so that this much is enough: the order depends on this number.
+    labelled
+        Whether samples have ink and supervision. Without, they have papyrus, and no label is touched, there or not.
 
     Raises
     ------
@@ -75,12 +77,15 @@ class CropDataset(Dataset[dict[str, "Tensor"]]):
         view: View | None = None,
         seed: int = 0,
         cache_bytes: int = CACHE_BYTES,
+        labelled: bool = True,
     ) -> None:
         if not items:
             raise LabelError("Expected windows to learn from; got none from any segment.")
         self._items = tuple(items)
         self._normalization, self._view, self._seed = normalization, view, seed
-        self._cache, self._cache_bytes = BlockCache(cache_bytes), cache_bytes
+        flats = LABELS if labelled else PAPYRUS
+        self._names = tuple(flat.name for flat in flats)
+        self._cache, self._cache_bytes = BlockCache(cache_bytes, flats), cache_bytes
         self._pools = self._pooled()
 
     def __len__(self) -> int:
@@ -96,8 +101,9 @@ class CropDataset(Dataset[dict[str, "Tensor"]]):
         Returns
         -------
         dict
-            ``image`` float32 (Z, H, W) in [0, 1]; ``ink`` float32 (1, H, W) in [0, 1]; ``supervision`` float32
-            (1, H, W), 0 or 1.
+            ``image`` float32 (Z, H, W) in [0, 1]; ``ink`` float32 (1, H, W) in [0, 1] and ``supervision`` float32
+            (1, H, W), 0 or 1; or, instead of these two, ``papyrus`` float32 (1, H, W), 0 or 1: what the mask says,
+            everywhere 1 without a mask, 0 beyond the volume.
 
         Raises
         ------
@@ -112,12 +118,11 @@ class CropDataset(Dataset[dict[str, "Tensor"]]):
                 "Repair the volume, or leave the place out of its mask."
             )
         image = torch.from_numpy(self._normalization(cube.voxels))
-        ink = torch.from_numpy(cube.ink[None])  # 1HW
-        supervision = torch.from_numpy(cube.supervision[None].astype(np.float32))  # 1HW
+        flats = [torch.from_numpy(flat[None].astype(np.float32, copy=False)) for flat in cube.flats]  # HW -> 1HW
         if self._view is not None:
             drawn = self._view.draw(np.random.default_rng([self._seed, epoch, index]), window.shape)
-            image, ink, supervision = self._view.apply(drawn, image, ink, supervision)
-        return {"image": image, "ink": ink, "supervision": supervision}
+            image, *flats = self._view.apply(drawn, image, *flats)
+        return {"image": image, **dict(zip(self._names, flats, strict=True))}
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return every index once, in the order of an epoch."""
@@ -147,11 +152,8 @@ class CropDataset(Dataset[dict[str, "Tensor"]]):
         return tuple(np.array(pool) for pool in pools)
 
     def _nbytes(self, blocks: set[tuple[int, Window]]) -> int:
-        """Return the memory that blocks take; a pixel's label takes 4 bytes of ink and 1 of supervision."""
-        return sum(
-            block.shape[1] * block.shape[2] * (block.shape[0] * self._items[first][0].dtype.itemsize + 5)
-            for first, block in blocks
-        )
+        """Return the memory that blocks take, each with the index of an item of its segment."""
+        return sum(self._cache.nbytes(self._items[first][0], block) for first, block in blocks)
 
 
 def voxel_samples(items: Sequence[Item], count: int = 32) -> Iterator[NDArray[Any]]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from volumen.errors import LabelError, SettingsError
-from volumen.windows import Window, starts
+from volumen.windows import Window, height_width, starts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from volumen.crops.counts import PixelCounts
     from volumen.crops.shares import Shares
+    from volumen.windows import Range, Size
 
 Sampling = Literal["ink", "mask"]
 
@@ -59,20 +60,39 @@ def centre_layers(depth: int, layers: int | tuple[int, int]) -> tuple[int, int]:
     return (start, stop)
 
 
-def place_windows(within: Window, size: int, stride: int) -> tuple[Window, ...]:
-    """Return square windows of ``size`` px every ``stride`` px that lie wholly inside, row by row.
+def place_windows(within: Window, size: Size, stride: Size, *, to_end: bool = False) -> tuple[Window, ...]:
+    """Return windows of ``size`` px every ``stride`` px that lie wholly inside, row by row.
 
     An axis shorter than a window gets one, which reaches over its end.
+
+    Parameters
+    ----------
+    within
+        Where to place them; they have all of its layers.
+    size, stride
+        Of a window, and from one to the next, in px: (H, W), or one number for both.
+    to_end
+        Place one more window at the very end of an axis where the others do not reach it, so that all is covered.
 
     Examples
     --------
     >>> [window.x for window in place_windows(Window((0, 20), (0, 30), (0, 110)), 40, 20)]
     [(0, 40), (20, 60), (40, 80), (60, 100)]
+    >>> [window.x for window in place_windows(Window((0, 1), (0, 64), (0, 600)), (64, 256), 256, to_end=True)]
+    [(0, 256), (256, 512), (344, 600)]
     """
-    (top, bottom), (left, right) = within.y, within.x
-    ys = [top + y for y in starts(bottom - top, size, stride) if top + y + size <= bottom] or [top]
-    xs = [left + x for x in starts(right - left, size, stride) if left + x + size <= right] or [left]
-    return tuple(Window(within.z, (y, y + size), (x, x + size)) for y in ys for x in xs)
+    (height, width), (down, right) = height_width(size), height_width(stride)
+    ys, xs = place_ranges(within.y, height, down, to_end=to_end), place_ranges(within.x, width, right, to_end=to_end)
+    return tuple(Window(within.z, y, x) for y in ys for x in xs)
+
+
+def place_ranges(within: Range, size: int, stride: int, *, to_end: bool) -> list[Range]:
+    """Return the ranges of `place_windows` along one axis."""
+    start, stop = within
+    begins = [start + at for at in starts(stop - start, size, stride) if start + at + size <= stop] or [start]
+    if to_end and begins[-1] + size < stop:
+        begins.append(stop - size)
+    return [(begin, begin + size) for begin in begins]
 
 
 def select_crops(

@@ -137,6 +137,12 @@ class Segment:
         inside = np.ones(window.shape[1:], dtype=np.bool_) if self.ink is None else self.ink.covered(window)
         return inside if trusted is None else inside & (trusted.read(window) > 0.5)
 
+    def papyrus(self, window: Window) -> NDArray[np.bool_]:
+        """Return where there is papyrus, YX: where the mask says so; everywhere, where there is none."""
+        if self.mask is None:
+            return np.ones(window.shape[1:], dtype=np.bool_)
+        return self.mask.read(window) > 0.5
+
     def reversed(self) -> Segment:
         """Return the same segment with its layers in the other order."""
         return replace(self, reverse=not self.reverse)

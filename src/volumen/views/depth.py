@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from volumen.windows import height_width
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+    from volumen.windows import Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +35,16 @@ class Tilt:
     y: float
 
     @classmethod
-    def draw(cls, generator: np.random.Generator, size: int, *, degrees: float = 5.0, reach: int = 64) -> Tilt:
-        """Draw two angles, uniform in ±``degrees`` for images of up to ``reach`` px.
+    def draw(cls, generator: np.random.Generator, size: Size, *, degrees: float = 5.0, reach: int = 64) -> Tilt:
+        """Draw two angles, uniform in ±``degrees`` for sides of up to ``reach`` px.
 
         The Grand Prize model tilted crops of 64 px, whose edges 5° moves by 2.8 layers, and left it out for 256 px:
-        there it would move them by 11 of 26 layers and tilt the ink out of the window. Larger images are therefore
-        tilted as far as moves their edges by as many layers as at ``reach``.
+        there it would move them by 11 of 26 layers and tilt the ink out of the window. Longer sides are therefore
+        tilted as far as moves their ends by as many layers as at ``reach``.
         """
-        limit = math.atan(math.tan(math.radians(degrees)) * min(1.0, reach / size))
-        angles = generator.uniform(-limit, limit, size=2)
-        return cls(x=math.tan(float(angles[0])), y=math.tan(float(angles[1])))
+        height, width = height_width(size)
+        x, y = (_slope(generator, side, degrees, reach) for side in (width, height))
+        return cls(x=x, y=y)
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return the tilted image, CHW."""
@@ -121,3 +125,9 @@ def _reflect(index: int, length: int) -> int:
         return 0
     index = abs(index) % (2 * (length - 1))
     return min(index, 2 * (length - 1) - index)
+
+
+def _slope(generator: np.random.Generator, side: int, degrees: float, reach: int) -> float:
+    """Draw a slope in layers per pixel for a side of so many pixels."""
+    limit = math.atan(math.tan(math.radians(degrees)) * min(1.0, reach / side))
+    return math.tan(generator.uniform(-limit, limit))

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from volumen.windows import height_width
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+    from volumen.windows import Size
 
 Tap = tuple[int, int, float]
 """Shift along Y, shift along X, weight."""
@@ -115,7 +119,7 @@ class MotionBlur:
 
 @dataclass(frozen=True, kw_only=True)
 class Holes:
-    """Blank square boxes through all layers, and take their pixels out of supervision.
+    """Blank boxes through all layers, and take their pixels out of what may be trusted.
 
     The published pipeline paints the label of a hole as background. What cannot be seen is not background, so
     here a hole is left out of the loss instead; the ink itself is not changed.
@@ -129,19 +133,23 @@ class Holes:
     boxes: tuple[tuple[int, int, int, int], ...]
 
     @classmethod
-    def draw(cls, generator: np.random.Generator, size: int, *, count: int = 2, side: float = 0.2) -> Holes:
-        """Draw places for ``count`` holes, each as wide as a share ``side`` of the image."""
-        hole = int(side * size)
-        corners = generator.integers(0, size - hole + 1, size=(count, 2)).tolist()
-        return cls(boxes=tuple((y, y + hole, x, x + hole) for y, x in corners))
+    def draw(cls, generator: np.random.Generator, size: Size, *, count: int = 2, side: float = 0.2) -> Holes:
+        """Draw places for ``count`` holes, each as high and wide as a share ``side`` of the image."""
+        height, width = height_width(size)
+        h, w = int(side * height), int(side * width)
+        corners = [
+            (int(generator.integers(0, height - h + 1)), int(generator.integers(0, width - w + 1)))
+            for _ in range(count)
+        ]
+        return cls(boxes=tuple((y, y + h, x, x + w) for y, x in corners))
 
-    def __call__(self, image: Tensor, supervision: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the image, CHW, and the supervision, 1HW, with the holes in them."""
-        image, supervision = image.clone(), supervision.clone()
+    def __call__(self, image: Tensor, trusted: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the image, CHW, and where it may be trusted, 1HW, with the holes in them."""
+        image, trusted = image.clone(), trusted.clone()
         for y0, y1, x0, x1 in self.boxes:
             image[:, y0:y1, x0:x1] = 0
-            supervision[:, y0:y1, x0:x1] = 0
-        return image, supervision
+            trusted[:, y0:y1, x0:x1] = 0
+        return image, trusted
 
 
 def _correlate(image: Tensor, taps: list[Tap]) -> Tensor:

@@ -1,4 +1,4 @@
-"""View: one of the named lists of augmentations, drawn into a value, then applied to image and labels together."""
+"""View: one of the named lists of augmentations, drawn into a value, then applied to image and flats together."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from volumen.errors import SettingsError
 from volumen.views.depth import LayerCrop, Tilt
 from volumen.views.geometry import Affine, draw_crop, draw_flips, draw_resized_crop, draw_shift_scale_rotate, warp
 from volumen.views.intensity import Adjust, GaussianBlur, Holes, MotionBlur, Noise
+from volumen.windows import height_width
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+    from volumen.windows import Size
 
 Name = Literal["none", "flips", "grand_prize"]
 Shape = tuple[int, int, int]
@@ -56,7 +59,7 @@ class View:
     """
 
     name: Name
-    size: int
+    size: tuple[int, int]
     resized_crop: bool
 
     def draw(self, generator: np.random.Generator, shape: Shape) -> Drawn:
@@ -77,7 +80,7 @@ class View:
             return Drawn(shape=shape, affine=affine)
         return _draw_grand_prize(generator, shape, affine, self.size)
 
-    def apply(self, drawn: Drawn, image: Tensor, ink: Tensor, supervision: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def apply(self, drawn: Drawn, image: Tensor, *flats: Tensor) -> tuple[Tensor, ...]:
         """Show a sample as drawn; the same each time, and nothing that was passed in is changed.
 
         Parameters
@@ -86,36 +89,36 @@ class View:
             What `draw` returned for this image's shape.
         image
             CHW float32 in [0, 1], on the CPU.
-        ink
-            1HW float32 in [0, 1], soft.
-        supervision
-            1HW float32, 0 or 1.
+        flats
+            The sample's flat rasters, 1HW float32 each, at least one: any number of soft ones in [0, 1], such as
+            ink; the last one, 0 or 1, says what may be trusted, such as supervision or papyrus. Holes blank it.
 
         Returns
         -------
         tuple
-            Image, ink and supervision, size × size, in the same ranges.
+            Image and flats, H × W of the view, in the same ranges and order.
 
         Raises
         ------
         SettingsError
-            If the shapes are not those that it was drawn for.
+            If the shapes are not those that it was drawn for, or there is no flat.
         """
         flat = (1, *drawn.shape[1:])
-        if tuple(image.shape) != drawn.shape or tuple(ink.shape) != flat or tuple(supervision.shape) != flat:
+        shapes = [tuple(tensor.shape) for tensor in (image, *flats)]
+        if not flats or shapes != [drawn.shape, *[flat] * len(flats)]:
             raise SettingsError(
-                f"This view was drawn for an image {drawn.shape}, ink and supervision {flat}; got "
-                f"{tuple(image.shape)}, {tuple(ink.shape)} and {tuple(supervision.shape)}."
+                f"This view was drawn for an image {drawn.shape} and one flat raster {flat} or more; got "
+                f"{', '.join(map(str, shapes))}."
             )
-        image, ink, supervision = warp(drawn.affine, self.size, image, ink, supervision)
+        image, *shown = warp(drawn.affine, self.size, image, *flats)
         for change in drawn.changes:
             image = change(image)
         if drawn.holes is not None:
-            image, supervision = drawn.holes(image, supervision)
-        return image, ink, supervision
+            image, shown[-1] = drawn.holes(image, shown[-1])
+        return image, *shown
 
 
-def pipeline(name: Name, size: int, resized_crop: bool) -> View:
+def pipeline(name: Name, size: Size, resized_crop: bool) -> View:
     """Return a list of augmentations by its name.
 
     Parameters
@@ -124,7 +127,7 @@ def pipeline(name: Name, size: int, resized_crop: bool) -> View:
         ``none``: the crop alone. ``flips``: left-right and top-bottom besides. ``grand_prize``: the list of the
         Vesuvius Challenge 2023 Grand Prize model.
     size
-        Side of the view in px.
+        Height and width of the view in px; one number for both.
     resized_crop
         Stretch a random 0.67 to 1 of the window's area to ``size``; otherwise cut ``size`` px out as they are.
 
@@ -135,12 +138,13 @@ def pipeline(name: Name, size: int, resized_crop: bool) -> View:
     """
     if name not in get_args(Name):
         raise SettingsError(f"Views are {', '.join(get_args(Name))}; got {name!r}.")
-    if size < 1:
-        raise SettingsError(f"A view is at least 1 px wide; got {size}.")
-    return View(name=name, size=size, resized_crop=resized_crop)
+    height, width = height_width(size)
+    if min(height, width) < 1:
+        raise SettingsError(f"A view is at least 1 px high and wide; got {height} x {width}.")
+    return View(name=name, size=(height, width), resized_crop=resized_crop)
 
 
-def _draw_grand_prize(generator: np.random.Generator, shape: Shape, affine: Affine, size: int) -> Drawn:
+def _draw_grand_prize(generator: np.random.Generator, shape: Shape, affine: Affine, size: Size) -> Drawn:
     """Draw the Grand Prize list, strengths and probabilities as published; ``affine`` holds crop and flips.
 
     The turn is composed with the crop, so that what it brings in from outside the crop is the window's own papyrus
