@@ -86,7 +86,7 @@ class Lesson:
         loss = nn.functional.binary_cross_entropy_with_logits(model(batch["image"]), batch["ink"])
         return LossTerms(total=loss, terms={"bce": loss.detach()})
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: nn.Module, epoch: int) -> dict[str, float]:
         return {"loss": float(self.objective(model, self.samples(99, 0)).total)}
 
     def train(self, run: Run, *, fabric: Fabric | None = None) -> Generator[Event, None, Outcome]:

@@ -49,7 +49,7 @@ def fit(
     batches: Callable[[int, int], Iterator[Batch]],
     steps_per_epoch: int,
     epochs: int,
-    validate: Callable[[nn.Module], Mapping[str, float]],
+    validate: Callable[[nn.Module, int], Mapping[str, float]],
     score: str,
     run: Run,
     save_best: Callable[[Path, nn.Module, Mapping[str, float]], None],
@@ -85,7 +85,7 @@ def fit(
     steps_per_epoch, epochs
         How many batches an epoch yields; how many epochs at most.
     validate
-        From the model in evaluation mode, without gradients, to named scores.
+        From the model in evaluation mode, without gradients, and the epoch, counted from 1, to named scores.
     score, patience
         Which of them says what is best, and how many epochs without a better one to wait; 0 waits for ever.
     run
@@ -142,7 +142,7 @@ def fit(
         if step != (epoch + 1) * steps_per_epoch:
             raise SettingsError(f"Expected {steps_per_epoch} batches an epoch; epoch {epoch + 1} ended at step {step}.")
 
-        scores = fabric.broadcast(_scores(model, validate) if speaks else {})
+        scores = fabric.broadcast(_scores(model, validate, epoch + 1) if speaks else {})
         stopping = stopping.update(epoch + 1, scores)
         if speaks:
             means = {**scores, "train_loss": losses / steps_per_epoch}
@@ -165,10 +165,12 @@ def _recorded(run: Run, *events: Event) -> Iterator[Event]:
         yield event
 
 
-def _scores(model: nn.Module, validate: Callable[[nn.Module], Mapping[str, float]]) -> dict[str, float]:
+def _scores(
+    model: nn.Module, validate: Callable[[nn.Module, int], Mapping[str, float]], epoch: int
+) -> dict[str, float]:
     model.eval()
     with torch.no_grad():
-        return {name: float(value) for name, value in validate(model).items()}
+        return {name: float(value) for name, value in validate(model, epoch).items()}
 
 
 def _state(stepper: Stepper, stopping: Stopping, step: int, losses: float) -> dict[str, Any]:
