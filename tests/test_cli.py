@@ -12,7 +12,7 @@ from volumen.events import Finished, Started, Stepped
 
 
 def parse(*arguments):
-    parser = build_parser({name: kind for name, (kind, _) in cli.VERBS.items()})
+    parser = build_parser({name: kind for name, (kind, _) in cli.VERBS.items()}, cli.FAMILIES)
     return vars(parser.parse_args(arguments))
 
 
@@ -33,6 +33,19 @@ def test_lists_are_repeated_options_and_swallow_nothing():
     assert (options["checkpoint"], options["segment"]) == ("run", "seg")
 
 
+def test_verbs_of_two_words():
+    verbs = {"learn slowly": settings.Predict, "learn fast": settings.Resume, "predict": settings.Predict}
+    parser = build_parser(verbs, {"learn": "Learn."})
+    assert vars(parser.parse_args(["learn", "fast", "runs/a", "--json"])) == {
+        "verb": "learn",
+        "task": "fast",
+        "run": "runs/a",
+        "json": True,
+    }
+    with pytest.raises(SystemExit):
+        parser.parse_args(["learn"])
+
+
 def test_what_is_not_given_is_left_to_the_settings():
     assert set(parse("predict", "run", "seg.zarr", "--out", "ink.zarr")) == {"verb", "checkpoint", "segment", "out"}
 
@@ -40,7 +53,7 @@ def test_what_is_not_given_is_left_to_the_settings():
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_help_names_every_field(verb, capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.main([verb, "--help"])
+        cli.main([*verb.split(), "--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
     kind, _ = cli.VERBS[verb]

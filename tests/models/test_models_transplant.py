@@ -188,3 +188,45 @@ def test_a_file_without_tensors_is_an_error(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(SourceNotFoundError, match=r"nowhere\.pth"):
         load_encoder(build_unet("resnet18", 3), tmp_path / "nowhere.pth")
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(3, 20), (20, 3), (1, 8)])
+def test_adapted_channels_answer_alike_to_what_is_the_same_in_all(tmp_path, theirs, ours):
+    donor = build_unet("resnet18", theirs).encoder.eval()
+    safetensors.torch.save_file(donor.state_dict(), tmp_path / "e.safetensors")
+    encoder = build_unet("resnet18", ours).encoder.eval()
+    report = load_encoder(encoder, tmp_path / "e.safetensors", adapt_channels=True)
+    flat = torch.rand(1, 1, 64, 64)
+    expected = donor(flat.expand(-1, theirs, -1, -1))[1:]
+    found = encoder(flat.expand(-1, ours, -1, -1))[1:]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert report.adapted == (("conv1.weight", (64, theirs, 7, 7), (64, ours, 7, 7)),)
+    assert report.misshapen == ()
+    assert report.loaded_share == 1
+    assert f"adapted from {theirs} to {ours} input channels" in str(report)
+    report.check("e.safetensors")
+
+
+def test_adapting_changes_nothing_where_the_channels_agree(tmp_path, dense):
+    torch.save(dense, tmp_path / "w.pth")
+    model = build_unet("resnet18", 3)
+    assert load_encoder(model, tmp_path / "w.pth", adapt_channels=True).adapted == ()
+    assert torch.equal(model.encoder.conv1.weight, dense["conv1.weight"])
+
+
+def test_another_channel_count_is_refused_with_both_counts(tmp_path, dense):
+    torch.save(dense, tmp_path / "w.pth")
+    report = load_encoder(build_unet("resnet18", 20), tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=r"see 3 input channels .* this model sees 20\. Choose 3 layers"):
+        report.check("w.pth", least=0.0)
+
+
+def test_too_little_of_an_encoder_is_refused_unless_asked_for(tmp_path, dense):
+    part = {key: value for key, value in dense.items() if not key.startswith(("layer3", "layer4", "fc"))}
+    torch.save(part, tmp_path / "w.pth")
+    report = load_encoder(build_unet("resnet18", 3), tmp_path / "w.pth")
+    assert report.loaded_share < 0.1
+    with pytest.raises(CheckpointError, match=r"fills only 6.* of the encoder's weights, where at least 50.0%"):
+        report.check("w.pth")
+    report.check("w.pth", least=0.05)

@@ -182,6 +182,25 @@ def test_a_run_goes_on_only_with_the_data_that_it_began_with(data, tmp_path):
         result(resume(settings.Resume(run=str(tmp_path / "run"))))
 
 
+def test_going_on_is_refused_with_other_settings_and_says_which(data, tmp_path):
+    out = tmp_path / "run"
+    for event in finetune(chosen(data, out)):
+        if isinstance(event, Stepped):
+            break
+    before = (out / "recipe.json").read_bytes()
+    with pytest.raises(SettingsError, match=r"epochs was 2, now 5; seed was 0, now 1"):
+        list(finetune(chosen(data, out, resume=True, epochs=5, seed=1)))
+    assert (out / "recipe.json").read_bytes() == before
+    with pytest.raises(OutputExistsError):
+        list(finetune(chosen(data, out)))
+    assert result(finetune(chosen(data, out, resume=True)))["epochs"] == 2
+
+
+def test_resume_begins_a_run_where_there_is_none(data, tmp_path):
+    first = next(iter(finetune(chosen(data, tmp_path / "run", resume=True))))
+    assert first.work == "finetune"
+
+
 def test_encoder_weights_move_in_and_stay_when_frozen(data, run, tmp_path):
     encoder = run / "best.safetensors"
     events = list(finetune(chosen(data, tmp_path / "run", encoder=str(encoder), freeze=True, epochs=1)))

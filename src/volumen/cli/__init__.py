@@ -36,11 +36,19 @@ VERBS: dict[str, tuple[type[Settings], str]] = {
 """Each verb's settings, and the recipe it calls: imported only then, so that ``--help`` is instant."""
 
 
+FAMILIES = {
+    "pretrain": "Learn an encoder from unlabelled data.",
+    "compare": "Train the same task in several ways, and put them into one table.",
+}
+"""What the first word of a verb of two words means."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code: 0 done, 1 findings of ``check``, 2 an error, 130 stopped by hand."""
-    parser = build_parser({name: kind for name, (kind, _) in VERBS.items()})
+    parser = build_parser({name: kind for name, (kind, _) in VERBS.items()}, FAMILIES)
     options = vars(parser.parse_args(arguments))
-    verb, as_json, debug = options.pop("verb"), options.pop("json", False), options.pop("debug", False)
+    as_json, debug = options.pop("json", False), options.pop("debug", False)
+    verb = " ".join(options.pop(part) for part in ("verb", "task") if part in options)
     kind, recipe = VERBS[verb]
     try:
         result = _run(recipe, kind(**options), as_json)

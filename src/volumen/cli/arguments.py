@@ -24,8 +24,12 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\nSee `{self.prog} --help`.\n")
 
 
-def build_parser(verbs: Mapping[str, type[Settings]]) -> argparse.ArgumentParser:
-    """Build the parser of every verb from its settings; unset options are left out of the result."""
+def build_parser(verbs: Mapping[str, type[Settings]], families: Mapping[str, str]) -> argparse.ArgumentParser:
+    """Build the parser of every verb from its settings; unset options are left out of the result.
+
+    Of a verb of two words, such as ``pretrain spark``, the first is one of the ``families``, with its summary; the
+    result then holds the words as ``verb`` and ``task``.
+    """
     shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     shared.add_argument("--json", action="store_true", help="print events as JSON lines; the last one has the result")
     shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -38,10 +42,16 @@ def build_parser(verbs: Mapping[str, type[Settings]]) -> argparse.ArgumentParser
     )
     parser.add_argument("--version", action="version", version=version("volumen"))
     commands = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    tasks: dict[str, Any] = {}
     for name, settings in verbs.items():
+        family, _, word = name.rpartition(" ")
+        if family and family not in tasks:
+            about = families[family]
+            member = commands.add_parser(family, help=about, description=about, parents=[shared], allow_abbrev=False)
+            tasks[family] = member.add_subparsers(dest="task", metavar="TASK", required=True)
         summary = (settings.__doc__ or "").strip()
-        command = commands.add_parser(
-            name,
+        command = tasks.get(family, commands).add_parser(
+            word,
             help=summary,
             description=summary,
             parents=[shared],

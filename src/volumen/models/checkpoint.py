@@ -23,7 +23,9 @@ from volumen.models.weights import read_safetensors
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Header", "KeyReport", "load_checkpoint", "load_encoder", "read_header", "save_checkpoint"]
+    from torch import nn
+
+__all__ = ["Header", "KeyReport", "load_checkpoint", "load_encoder", "read_header", "save_checkpoint", "save_encoder"]
 
 _KEY = "volumen"
 
@@ -32,7 +34,11 @@ class Header(TypedDict, total=False):
     """What a checkpoint's header says; ``architecture`` and ``volumen`` are filled in on saving."""
 
     architecture: dict[str, Any]
-    """Arguments of `volumen.models.unet.build_unet`."""
+    """Arguments of `volumen.models.unet.build_unet`; not where the file holds an encoder alone."""
+    encoder: dict[str, Any]
+    """Where the file holds an encoder alone: arguments of `volumen.models.unet.build_encoder`."""
+    pretext: str
+    """What an encoder alone was pretrained by."""
     volumen: str
     """Version that wrote the file."""
     layers: list[int]
@@ -47,8 +53,8 @@ class Header(TypedDict, total=False):
     """How voxels are brought to [0, 1], as ``Normalization.to_dict`` wrote it."""
     window: int
     """Side of a training crop in px."""
-    input_size: int
-    """Side of what the model saw in training, in px."""
+    input_size: int | list[int]
+    """Side of what the model saw in training, or its height and width, in px."""
     voxel_um: float | None
     """Edge of a voxel in µm."""
     threshold: float | None
@@ -80,13 +86,22 @@ def save_checkpoint(path: str | os.PathLike[str], model: Unet, header: Mapping[s
     OutOfSpaceError
         If the disk is full.
     """
-    whole = {**header, "architecture": model.architecture, "volumen": importlib.metadata.version("volumen")}
-    try:
-        text = json.dumps(whole, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"A checkpoint's header must be finite JSON data ({error}); got {whole!r}.") from error
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    _write_whole(Path(path), safetensors.torch.save(tensors, metadata={_KEY: text}))
+    _write(Path(path), model, {**header, "architecture": model.architecture})
+
+
+def save_encoder(
+    path: str | os.PathLike[str], encoder: nn.Module, architecture: Mapping[str, Any], header: Mapping[str, Any]
+) -> None:
+    """Write an encoder alone, under its own keys, as `save_checkpoint` writes a model; raises what that does.
+
+    The keys of a ResNet are those of timm and torchvision, so that three lines put it into other people's models.
+
+    Parameters
+    ----------
+    architecture
+        Arguments of `volumen.models.unet.build_encoder` that make this encoder again.
+    """
+    _write(Path(path), encoder, {**header, "encoder": dict(architecture)})
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Unet, dict[str, Any]]:
@@ -133,9 +148,24 @@ def _parse(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[st
         header = json.loads(metadata[_KEY])
     except json.JSONDecodeError as error:
         raise CheckpointError(f"The volumen header of {os.fspath(path)} is damaged ({error}).") from error
+    if isinstance(header, dict) and isinstance(header.get("encoder"), dict):
+        raise CheckpointError(
+            f"{os.fspath(path)} holds an encoder, which does not predict by itself; give it to a fine-tuning: "
+            f"volumen finetune --encoder {os.fspath(path)}."
+        )
     if not isinstance(header, dict) or not isinstance(header.get("architecture"), dict):
         raise CheckpointError(f"The volumen header of {os.fspath(path)} does not say which architecture it holds.")
     return header
+
+
+def _write(path: Path, module: nn.Module, header: Mapping[str, Any]) -> None:
+    whole = {**header, "volumen": importlib.metadata.version("volumen")}
+    try:
+        text = json.dumps(whole, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"A checkpoint's header must be finite JSON data ({error}); got {whole!r}.") from error
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    _write_whole(path, safetensors.torch.save(tensors, metadata={_KEY: text}))
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -13,7 +13,7 @@ from volumen.errors import CheckpointError
 from volumen.models.weights import read_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor, nn
 
@@ -37,6 +37,9 @@ class KeyReport:
         what they held. A first convolution for another number of layers is the usual one.
     loaded_share
         Share of the encoder's numbers that were loaded, 0…1.
+    adapted
+        Keys among ``loaded`` whose kernels were made for another number of input channels, as ``misshapen`` lists
+        them; they were averaged over the channels and scaled.
     """
 
     loaded: tuple[str, ...]
@@ -44,9 +47,41 @@ class KeyReport:
     unexpected: tuple[str, ...]
     misshapen: tuple[tuple[str, Shape, Shape], ...]
     loaded_share: float
+    adapted: tuple[tuple[str, Shape, Shape], ...] = ()
+
+    def check(self, path: str | os.PathLike[str], *, least: float = 0.5) -> None:
+        """Refuse weights that are not those of this encoder: for other input channels, or for too little of it.
+
+        Parameters
+        ----------
+        path
+            The weight file, for the message.
+        least
+            Least share of the encoder's numbers that must have been loaded, in [0, 1].
+
+        Raises
+        ------
+        CheckpointError
+            The first convolution sees another number of channels and was not adapted, or ``loaded_share`` is smaller.
+        """
+        channels = [each for each in self.misshapen if _other_channels(*each[1:])]
+        if channels:
+            key, theirs, ours = channels[0]
+            raise CheckpointError(
+                f"The encoder weights of {os.fspath(path)} see {theirs[1]} input channels ({key}); this model sees "
+                f"{ours[1]}. Choose {theirs[1]} layers, or have the weights adapted (adapt_channels)."
+            )
+        if self.loaded_share < least:
+            raise CheckpointError(
+                f"{os.fspath(path)} fills only {self.loaded_share:.1%} of the encoder's weights, where at least "
+                f"{least:.1%} are asked for: {self}. Take a file of the same architecture, or ask for less "
+                f"(least_loaded)."
+            )
 
     def __str__(self) -> str:
         text = f"{len(self.loaded)} keys loaded ({self.loaded_share:.1%} of the encoder's weights)"
+        for key, theirs, ours in self.adapted:
+            text += f", {key} adapted from {theirs[1]} to {ours[1]} input channels (their mean, repeated)"
         for word, keys in (("missing", self.missing), ("unexpected", self.unexpected)):
             if keys:
                 text += f", {len(keys)} {word} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})"
@@ -57,13 +92,13 @@ class KeyReport:
         return text
 
 
-def load_encoder(model: nn.Module, path: str | os.PathLike[str]) -> KeyReport:
+def load_encoder(model: nn.Module, path: str | os.PathLike[str], *, adapt_channels: bool = False) -> KeyReport:
     """Put weights from a file into a model's encoder, in place.
 
     Volumen's checkpoints, encoder-only .safetensors, and .pth/.pt state dicts with the keys of timm, torchvision
     or SparK's published export are understood, under whatever prefix the encoder's keys stand (``encoder.``,
     ``module.``, ``sparse_encoder.sp_cnn.`` …): the prefix under which most of the encoder's numbers fit is taken.
-    Tensors of another shape are reported and left out, never cut or padded.
+    Tensors of another shape are reported and left out, never cut or padded; `KeyReport.check` refuses what is amiss.
 
     Parameters
     ----------
@@ -71,6 +106,10 @@ def load_encoder(model: nn.Module, path: str | os.PathLike[str]) -> KeyReport:
         A model with an ``encoder``, or an encoder.
     path
         The weight file.
+    adapt_channels
+        Adapt kernels that differ in their input channels only, with C in the file and D in the encoder: the mean over
+        the C channels, times C / D, for each of the D. Channels that hold the same then give the same features as
+        before; what the file knew of differences between channels is lost.
 
     Raises
     ------
@@ -86,17 +125,20 @@ def load_encoder(model: nn.Module, path: str | os.PathLike[str]) -> KeyReport:
     partner = _pair(ours, theirs)
 
     fitting = {key: theirs[name] for key, name in partner.items() if theirs[name].shape == ours[key].shape}
+    other = {key: theirs[name] for key, name in partner.items() if _other_channels(theirs[name].shape, ours[key].shape)}
+    adapted = {key: _adapt(kernel, ours[key].shape[1]) for key, kernel in other.items()} if adapt_channels else {}
     if not any(tensor.ndim for tensor in fitting.values()):
         raise CheckpointError(
             f"None of the {len(theirs)} keys of {os.fspath(path)} fits this encoder: "
             f"it holds {_few(theirs)}, and {_few(ours)} were expected. Is it another architecture?"
         )
+    fitting |= adapted
     with torch.no_grad():
         for key, tensor in fitting.items():
             ours[key].copy_(tensor)
     used = set(partner.values())
     return KeyReport(
-        loaded=tuple(fitting),
+        loaded=tuple(key for key in ours if key in fitting),
         missing=tuple(key for key in ours if key not in partner),
         unexpected=tuple(name for name in theirs if name not in used),
         misshapen=tuple(
@@ -105,7 +147,19 @@ def load_encoder(model: nn.Module, path: str | os.PathLike[str]) -> KeyReport:
             if key not in fitting
         ),
         loaded_share=sum(ours[key].numel() for key in fitting) / sum(tensor.numel() for tensor in ours.values()),
+        adapted=tuple((key, tuple(other[key].shape), tuple(ours[key].shape)) for key in adapted),
     )
+
+
+def _other_channels(theirs: Sequence[int], ours: Sequence[int]) -> bool:
+    """Whether two shapes, out × in × height × width, are of kernels that differ in their input channels only."""
+    alike = theirs[:1] == ours[:1] and theirs[2:] == ours[2:]
+    return len(theirs) == len(ours) == 4 and alike and theirs[1] != ours[1]
+
+
+def _adapt(kernel: Tensor, channels: int) -> Tensor:
+    """Spread the sum over a kernel's input channels evenly over another number of them."""
+    return kernel.sum(dim=1, keepdim=True).div(channels).expand(-1, channels, -1, -1)
 
 
 def _pair(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict[str, str]:

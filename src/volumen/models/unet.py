@@ -18,6 +18,10 @@ STRIDE = 32
 """How far the deepest features lie apart, in input pixels; input sides are multiples of it."""
 
 
+# What building an encoder that was made for something else runs into.
+_UNFIT = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+
+
 def build_unet(encoder_name: str, in_channels: int, classes: int = 1) -> Unet:
     """Build a U-Net with random weights; nothing is downloaded.
 
@@ -47,13 +51,37 @@ def build_unet(encoder_name: str, in_channels: int, classes: int = 1) -> Unet:
     check_name(encoder_name, smp.encoders.get_encoder_names())
     try:
         parts = smp.Unet(encoder_name, encoder_weights=None, in_channels=in_channels, classes=classes)
-    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        why = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise SettingsError(
-            f"Encoder {encoder_name!r} cannot stand under a U-Net with {in_channels} input channels ({why}); "
-            f"take a convolutional one, such as resnet50."
-        ) from error
+    except _UNFIT as error:
+        raise _refusal(encoder_name, f"cannot stand under a U-Net with {in_channels} input channels", error) from error
     return Unet(parts, encoder_name=encoder_name, in_channels=in_channels, classes=classes)
+
+
+def build_encoder(encoder_name: str, in_channels: int) -> nn.Module:
+    """Build the encoder of a U-Net alone, with random weights; nothing is downloaded.
+
+    Parameters
+    ----------
+    encoder_name, in_channels
+        As for `build_unet`.
+
+    Returns
+    -------
+    torch.nn.Module
+        From an image NCHW to six feature maps at strides 1 to 32, the channels of which are its ``out_channels``.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such encoder, or it has no such features.
+    """
+    if in_channels < 1:
+        raise SettingsError(f"An encoder needs at least one input channel; got {in_channels}.")
+    check_name(encoder_name, smp.encoders.get_encoder_names())
+    try:
+        encoder: nn.Module = smp.encoders.get_encoder(encoder_name, in_channels=in_channels, depth=5, weights=None)
+    except _UNFIT as error:
+        raise _refusal(encoder_name, f"cannot be built for {in_channels} input channels", error) from error
+    return encoder
 
 
 class Unet(nn.Module):
@@ -89,6 +117,11 @@ class Unet(nn.Module):
         _check_shape(image, self.in_channels)
         logits: Tensor = self.head(self.decoder(self.encoder(image)))
         return logits
+
+
+def _refusal(encoder_name: str, what: str, error: Exception) -> SettingsError:
+    why = str(error).strip().partition("\n")[0] or type(error).__name__
+    return SettingsError(f"Encoder {encoder_name!r} {what} ({why}); take a convolutional one, such as resnet50.")
 
 
 @torch.fx.wrap

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import math
-import os
-import platform
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from volumen.crops.batches import batches, steps_per_epoch
 from volumen.crops.datasets import CropDataset
 from volumen.crops.select import centre_layers
-from volumen.errors import SourceError
-from volumen.events import Finished, Scored, Started, Warned
+from volumen.events import Started, Warned
 from volumen.models.checkpoint import load_encoder, save_checkpoint
 from volumen.models.encoders import freeze
 from volumen.models.unet import Unet, build_unet
 from volumen.objectives.segmentation import BceDice
+from volumen.recipes.bookkeeping import absolute, begun, check_identities, conclude, ended, recipe_of, threads
 from volumen.recipes.held_out import HeldOut
 from volumen.recipes.lessons import Lessons
 from volumen.settings import Finetune
-from volumen.training.devices import first_process, open_fabric
+from volumen.training.devices import open_fabric
 from volumen.training.loop import fit
 from volumen.training.optimizers import Rates, adamw, cosine
-from volumen.training.run import Run, check_free
+from volumen.training.run import Run
 from volumen.views.pipelines import pipeline
 
 if TYPE_CHECKING:
@@ -40,8 +37,6 @@ if TYPE_CHECKING:
     from volumen.events import Event
     from volumen.models.unet import Unet
     from volumen.objectives.terms import LossTerms
-
-_VERSIONS = ("volumen", "torch", "numpy", "segmentation-models-pytorch", "timm", "zarr")
 
 
 def finetune(settings: Finetune) -> Iterator[Event]:
@@ -63,14 +58,8 @@ def finetune(settings: Finetune) -> Iterator[Event]:
     OutputExistsError
         There is a run already.
     """
-    settings = _absolute(settings)
-    if first_process():
-        check_free(Path(settings.out), overwrite=settings.overwrite)
-    trainee = Trainee.of(settings)
-    if trainee.fabric.is_global_zero:
-        Run.create(settings.out, _recipe(trainee), overwrite=settings.overwrite)
-    trainee.fabric.barrier()
-    yield from _train(Run.open(settings.out), trainee)
+    settings = absolute(settings)
+    yield from _carry_out(settings, Path(settings.out), begun("finetune", settings))
 
 
 def continue_finetune(run: Run) -> Iterator[Event]:
@@ -81,20 +70,7 @@ def continue_finetune(run: Run) -> Iterator[Event]:
     SourceError
         A segment or its label is not the one that the run was begun with.
     """
-    ended = [event for event in run.events() if isinstance(event, Finished)]
-    if ended:
-        yield ended[-1]
-        return
-    trainee = Trainee.of(Finetune.model_validate(run.recipe["settings"]))
-    begun, now = run.recipe["segments"], trainee.lessons.identities
-    for before, after in zip(begun, now, strict=True):
-        if before != after:
-            changed = ", ".join(key for key in after if before.get(key) != after[key])
-            raise SourceError(
-                f"{after['source']} is not what the run was begun with: {changed} changed. "
-                f"Bring the former data back, or begin another run."
-            )
-    yield from _train(run, trainee)
+    yield from _carry_out(Finetune.model_validate(run.recipe["settings"]), run.path, run)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +91,9 @@ class Trainee:
         torch.manual_seed(settings.seed)
         model = build_unet(settings.encoder_name, lessons.layer_count)
         if settings.encoder is not None:
-            warnings.append(f"Encoder weights from {settings.encoder}: {load_encoder(model, settings.encoder)}.")
+            report = load_encoder(model, settings.encoder, adapt_channels=settings.adapt_channels)
+            report.check(settings.encoder, least=settings.least_loaded)
+            warnings.append(f"Encoder weights from {settings.encoder}: {report}.")
         if settings.freeze:
             freeze(model.encoder)
         fabric = open_fabric(
@@ -125,6 +103,22 @@ class Trainee:
             precision=settings.precision,
         )
         return cls(settings=settings, lessons=lessons, model=model, fabric=fabric, warnings=tuple(warnings))
+
+
+def _carry_out(settings: Finetune, path: Path, run: Run | None) -> Iterator[Event]:
+    """Begin the run at ``path``, or go on with ``run``."""
+    if run is not None and run.finished:
+        yield from ended(run)
+        return
+    trainee = Trainee.of(settings)
+    lessons = trainee.lessons
+    if run is not None:
+        check_identities(run, lessons.identities)
+    elif trainee.fabric.is_global_zero:
+        found = {"normalization": lessons.normalization.to_dict(), "held_out": lessons.held_out_boxes}
+        Run.create(path, recipe_of("finetune", settings, lessons.identities, **found), overwrite=settings.overwrite)
+    trainee.fabric.barrier()
+    yield from _train(Run.open(path), trainee)
 
 
 def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
@@ -164,12 +158,12 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
             batch=settings.batch,
             rank=fabric.global_rank,
             world_size=fabric.world_size,
-            threads=_threads(fabric),
+            threads=threads(fabric),
             pin=fabric.device.type == "cuda",
         ),
         steps_per_epoch=steps,
         epochs=settings.epochs,
-        validate=held_out,
+        validate=lambda module, _: held_out(module),
         score=settings.score,
         patience=settings.patience,
         run=run,
@@ -179,27 +173,8 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
         seed=settings.seed,
         opening=[opening, *(Warned(message=text) for text in trainee.warnings)],
     )
-    if not fabric.is_global_zero:
-        return
-    finished = Finished(
-        result={
-            "run": str(run.path),
-            "checkpoint": str(run.best_path),
-            "epochs": outcome.epochs,
-            "best_epoch": outcome.stopping.best_epoch,
-            "stopped_early": outcome.stopped_early,
-            "scores": _best_scores(run, outcome.stopping.best_epoch),
-            "seconds": time.monotonic() - began,
-        }
-    )
-    run.record(finished)
-    yield finished
-
-
-def _threads(fabric: Fabric) -> int:
-    """Return how many threads make batches: on a CPU the model needs the cores, on a GPU they would be idle."""
-    cores = os.cpu_count() or 1
-    return 1 if fabric.device.type == "cpu" else max(1, cores // (2 * torch.cuda.device_count() or 2))
+    if fabric.is_global_zero:
+        yield from conclude(run, outcome, time.monotonic() - began)
 
 
 def _objective(loss: BceDice, model: nn.Module, batch: Mapping[str, Tensor]) -> LossTerms:
@@ -227,31 +202,3 @@ def _save(path: Path, trainee: Trainee, scores: Mapping[str, float]) -> None:
         "scores": {name: value for name, value in scores.items() if math.isfinite(value)},
     }
     save_checkpoint(path, trainee.model, header)
-
-
-def _recipe(trainee: Trainee) -> dict[str, Any]:
-    """Say everything that is needed to do the work again."""
-    return {
-        "verb": "finetune",
-        "settings": trainee.settings.model_dump(mode="json"),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS}},
-        "segments": trainee.lessons.identities,
-        "normalization": trainee.lessons.normalization.to_dict(),
-        "held_out": trainee.lessons.held_out_boxes,
-    }
-
-
-def _best_scores(run: Run, epoch: int) -> Mapping[str, float]:
-    """Read the scores of the best epoch back from the run's events, the one place where they are kept."""
-    return next((e.scores for e in run.events() if isinstance(e, Scored) and e.step == epoch), {})
-
-
-def _absolute(settings: Finetune) -> Finetune:
-    """Write local paths in full, so that a run can be resumed from any folder."""
-    lists = ("segments", "ink", "supervision", "held_out_mask", "mask")
-    changes: dict[str, Any] = {name: tuple(map(_full, getattr(settings, name))) for name in lists}
-    return settings.model_copy(update={**changes, "encoder": settings.encoder and _full(settings.encoder)})
-
-
-def _full(path: str) -> str:
-    return path if "://" in path else os.path.abspath(path)

@@ -8,6 +8,7 @@ from operator import add
 from typing import TYPE_CHECKING, Any
 
 from volumen.crops.datasets import voxel_samples
+from volumen.crops.label_share import keep_share
 from volumen.crops.normalize import Normalization
 from volumen.crops.split import Split, split_segment
 from volumen.errors import SettingsError
@@ -26,11 +27,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Lessons:
-    """What a training learns from and is scored on: segments, their splits, the normalisation."""
+    """What a training learns from and is scored on: segments, their splits, the normalisation.
+
+    Parameters
+    ----------
+    segments, splits
+        In the same order; of a share of the labels, the splits hold the windows of that share only.
+    normalization
+        Fitted on all that may be learned from, whatever the share: voxels need no labels.
+    crops
+        How many crops an epoch shows: as many as there would be with all labels. So a training takes the same number
+        of steps at every share, and a share's windows come several times an epoch, each time augmented anew.
+    """
 
     segments: tuple[Segment, ...]
     splits: tuple[Split, ...]
     normalization: Normalization
+    crops: int
 
     @classmethod
     def of(cls, settings: Finetune) -> Lessons:
@@ -48,20 +61,23 @@ class Lessons:
                 held_out_region=settings.held_out_region,
                 split=settings.split,
                 share=settings.held_out_share,
-                seed=settings.seed,
+                seed=settings.seed if settings.split_seed is None else settings.split_seed,
             )
             for segment in segments
         )
         names = [segment.name for segment in segments]
         if len(set(names)) < len(names):
             raise SettingsError(f"Segments are told apart by their names, which must differ; got {', '.join(names)}.")
-        normalization = Normalization.fit(settings.normalization, voxel_samples(_windows(segments, splits)))
-        return cls(segments=segments, splits=splits, normalization=normalization)
+        windows = _windows(segments, splits)
+        normalization = Normalization.fit(settings.normalization, voxel_samples(windows))
+        kept = keep_share(segments, splits, share=settings.label_share, seed=settings.seed)
+        return cls(segments=segments, splits=kept, normalization=normalization, crops=len(windows))
 
     @property
     def train(self) -> list[tuple[Segment, Window]]:
-        """Every window to learn from, with its segment."""
-        return _windows(self.segments, self.splits)
+        """Every crop of an epoch: each window to learn from, with its segment, as often as it is shown."""
+        windows = _windows(self.segments, self.splits)
+        return [windows[index % len(windows)] for index in range(self.crops)]
 
     @property
     def held_out_boxes(self) -> dict[str, list[list[int]]]:
@@ -87,7 +103,14 @@ class Lessons:
     @property
     def warnings(self) -> list[str]:
         """What the person should know before training."""
-        return [text for split in self.splits for text in split.warnings]
+        told = [text for split in self.splits for text in split.warnings]
+        windows = [window for split in self.splits for window in split.train]
+        if len(windows) < self.crops:
+            told.append(
+                f"Learning from {len(windows)} of {self.crops} windows, as a share of the labels; an epoch has as many "
+                "steps as with all of them."
+            )
+        return told
 
     @property
     def identities(self) -> list[dict[str, Any]]:

@@ -7,7 +7,19 @@ from volumen.settings.evaluate import Evaluate
 from volumen.settings.finetune import Finetune
 from volumen.settings.phantom import Phantom
 from volumen.settings.predict import Predict
+from volumen.settings.pretrain import PretrainSpark
 from volumen.settings.report import Report
 from volumen.settings.resume import Resume
 
-__all__ = ["Check", "Convert", "Demo", "Evaluate", "Finetune", "Phantom", "Predict", "Report", "Resume"]
+__all__ = [
+    "Check",
+    "Convert",
+    "Demo",
+    "Evaluate",
+    "Finetune",
+    "Phantom",
+    "Predict",
+    "PretrainSpark",
+    "Report",
+    "Resume",
+]

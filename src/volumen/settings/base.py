@@ -45,6 +45,13 @@ def _parse_pair(value: Any) -> Any:
     return value
 
 
+def _parse_side(value: Any) -> Any:
+    """Read ``N`` as a square, or ``H,W``."""
+    if isinstance(value, str) and "," not in value:
+        value = _numbers([value], value, "a side or H,W, such as 320 or 64,256")[0]
+    return (value, value) if isinstance(value, int) else _parse_pair(value)
+
+
 def _parse_triple(value: Any) -> Any:
     """Read ``Z,Y,X``."""
     if isinstance(value, str):
@@ -107,6 +114,11 @@ Layers = Annotated[
 
 Size = Annotated[tuple[Count, Count], BeforeValidator(_parse_pair), PlainSerializer(_numbers_as_text), _metavar("H,W")]
 """Height and width in pixels."""
+
+Side = Annotated[
+    tuple[Count, Count], BeforeValidator(_parse_side), PlainSerializer(_numbers_as_text), _metavar("N|H,W")
+]
+"""Height and width in pixels, which one number makes equal."""
 
 Shape = Annotated[
     tuple[Count, Count, Count],

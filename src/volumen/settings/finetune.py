@@ -7,18 +7,19 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from volumen.settings.base import Count, Layers, Region, Share
+from volumen.settings.computing import Computing
 from volumen.settings.source import LabelPaths, Path
 
 Score = Literal["average_precision", "auc", "dice", "f05", "loss"]
 
 
-class Finetune(LabelPaths):
-    """Train a ResNet-UNet on labelled segments; the run folder can be resumed at any moment."""
+class InkTraining(LabelPaths, Computing):
+    """How an ink model is trained: shared by a single run and by a comparison of several."""
 
     positional: ClassVar[tuple[str, ...]] = ("segments",)
 
     segments: tuple[Path, ...] = Field(min_length=1, description="Segments to learn from")
-    out: Path = Field(description="Run folder to make")
+    out: Path = Field(description="Folder to make")
     overwrite: bool = Field(False, description="Replace what is at the output path")
 
     layers: Layers = Field(20, description="How many centre layers, or which layers, the model sees")
@@ -44,11 +45,12 @@ class Finetune(LabelPaths):
     resized_crop: bool = Field(True, description="Cut a random part of each crop and resize it to the input size")
 
     encoder_name: str = Field("resnet50", description="Any smp or timm convolutional encoder")
-    encoder: Path | None = Field(None, description="Weights to start the encoder from; none means random")
-    freeze: bool = Field(False, description="Keep the encoder as it is, norm statistics too")
+    adapt_channels: bool = Field(
+        False, description="Adapt encoder weights made for another number of layers: their mean over the layers"
+    )
+    least_loaded: Share = Field(0.5, description="Least share of the encoder that its weight file must hold")
 
     epochs: Count = Field(100, description="Passes over the crops")
-    batch: Count = Field(16, description="Crops in a step, over all devices")
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW")
     clip_norm: float = Field(10.0, gt=0, description="Largest gradient norm")
@@ -58,21 +60,12 @@ class Finetune(LabelPaths):
     score: Score = Field("average_precision", description="Held-out score that says which weights are best")
     patience: int = Field(20, ge=0, description="Stop after so many epochs without a better score; 0 never stops")
 
-    seed: int = Field(0, ge=0, description="Seed of weights, crops and augmentations")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute")
-    devices: Count = Field(1, description="Number of devices, or of processes on a CPU")
-    num_nodes: Count = Field(1, description="Number of machines")
-    precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="Number format of the arithmetic")
-    save_seconds: float = Field(60.0, ge=0, description="How often the resumable state is saved within an epoch")
-
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.input_size is not None and self.input_size % 32:
             raise ValueError(f"input_size must be a multiple of 32; got {self.input_size}")
         if self.input_size is not None and self.input_size > self.window and not self.resized_crop:
             raise ValueError(f"input_size {self.input_size} is larger than the window of {self.window}")
-        if self.batch % (self.devices * self.num_nodes):
-            raise ValueError(f"batch {self.batch} must divide by devices x num_nodes = {self.devices * self.num_nodes}")
         return self
 
     @property
@@ -84,3 +77,15 @@ class Finetune(LabelPaths):
     def model_size(self) -> int:
         """Side of what the model sees in training, in pixels; 320 gives the report's 224."""
         return self.input_size or max(32, 32 * round(0.7 * self.window / 32))
+
+
+class Finetune(InkTraining):
+    """Train a ResNet-UNet on labelled segments; the run folder can be resumed at any moment."""
+
+    out: Path = Field(description="Run folder to make")
+    encoder: Path | None = Field(None, description="Weights to start the encoder from; none means random")
+    freeze: bool = Field(False, description="Keep the encoder as it is, norm statistics too")
+    label_share: Share = Field(
+        1.0, gt=0, description="Share of the labels to learn from, all in one place; what is held out stays the same"
+    )
+    split_seed: int | None = Field(None, ge=0, description="Seed of what is held out; the seed if not given")

@@ -1,0 +1,134 @@
+"""What every training keeps for the record, and for whoever goes on with it: recipe, data identities, result."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from volumen.errors import SettingsError, SourceError
+from volumen.events import Finished, Scored
+from volumen.training.devices import first_process
+from volumen.training.run import Run, check_free
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lightning_fabric import Fabric
+
+    from volumen.events import Event
+    from volumen.settings.base import Settings
+    from volumen.training.loop import Outcome
+
+    Chosen = TypeVar("Chosen", bound=Settings)
+
+_PACKAGES = ("volumen", "torch", "numpy", "segmentation-models-pytorch", "timm", "zarr")
+_FREE = ("resume", "overwrite", "out", "save_seconds")  # what may differ when a run is gone on with
+_PATHS = ("segments", "ink", "supervision", "held_out_mask", "mask")
+
+
+def absolute(settings: Chosen) -> Chosen:
+    """Write local paths in full, so that a run can be resumed from any folder."""
+    changes: dict[str, Any] = {name: tuple(map(_full, getattr(settings, name))) for name in _PATHS}
+    encoder = getattr(settings, "encoder", None)
+    return settings.model_copy(update={**changes, "encoder": encoder and _full(encoder)})
+
+
+def _full(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)
+
+
+def recipe_of(verb: str, settings: Settings, identities: Sequence[Mapping[str, Any]], **found: Any) -> dict[str, Any]:
+    """Say everything that is needed to do the work again, and what was found out before it began."""
+    return {
+        "verb": verb,
+        "settings": settings.model_dump(mode="json"),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "segments": list(identities),
+        **found,
+    }
+
+
+def begun(verb: str, settings: Any) -> Run | None:
+    """Return the run at the output path where ``settings.resume`` says to go on with it; else see that one can be made.
+
+    On several devices only the first process looks: the others start after it has.
+
+    Raises
+    ------
+    SettingsError
+        The run there was begun with other settings, which the message lists.
+    OutputExistsError
+        Something is there, and is neither to be gone on with nor to be overwritten.
+    """
+    if not first_process():
+        return None
+    path = Path(settings.out)
+    if not settings.resume or not path.exists():
+        check_free(path, overwrite=settings.overwrite)
+        return None
+    run = Run.open(path)
+    before = {"verb": run.recipe["verb"], **run.recipe["settings"]}
+    now = {"verb": verb, **settings.model_dump(mode="json")}
+    changed = [
+        f"{name} was {before.get(name)!r}, now {value!r}"
+        for name, value in now.items()
+        if name not in _FREE and before.get(name) != value
+    ]
+    if changed:
+        raise SettingsError(
+            f"{path} was begun with other settings: {'; '.join(changed)}. "
+            f"Give those again, or `volumen resume {path}`, or begin another run."
+        )
+    return run
+
+
+def check_identities(run: Run, now: Sequence[Mapping[str, Any]]) -> None:
+    """Raise a `SourceError` where the data are not those that the run was begun with."""
+    begun = run.recipe["segments"]
+    if len(begun) != len(now):
+        raise SourceError(f"{run.path} was begun with {len(begun)} segments; there are {len(now)}.")
+    for before, after in zip(begun, now, strict=True):
+        if before != after:
+            changed = ", ".join(key for key in after if before.get(key) != after[key])
+            raise SourceError(
+                f"{after['source']} is not what the run was begun with: {changed} changed. "
+                f"Bring the former data back, or begin another run."
+            )
+
+
+def ended(run: Run) -> Iterator[Event]:
+    """Yield how a run finished, if it did."""
+    yield from [event for event in run.events() if isinstance(event, Finished)][-1:]
+
+
+def conclude(run: Run, outcome: Outcome, seconds: float) -> Iterator[Event]:
+    """Record and yield the end of a training."""
+    finished = Finished(
+        result={
+            "run": str(run.path),
+            "checkpoint": str(run.best_path),
+            "epochs": outcome.epochs,
+            "best_epoch": outcome.stopping.best_epoch,
+            "stopped_early": outcome.stopped_early,
+            "scores": _best_scores(run, outcome.stopping.best_epoch),
+            "seconds": seconds,
+        }
+    )
+    run.record(finished)
+    yield finished
+
+
+def _best_scores(run: Run, epoch: int) -> Mapping[str, float]:
+    """Read the scores of the best epoch back from the run's events, the one place where they are kept."""
+    return next((e.scores for e in run.events() if isinstance(e, Scored) and e.step == epoch), {})
+
+
+def threads(fabric: Fabric) -> int:
+    """Return how many threads make batches: on a CPU the model needs the cores, on a GPU they would be idle."""
+    cores = os.cpu_count() or 1
+    return 1 if fabric.device.type == "cpu" else max(1, cores // (2 * torch.cuda.device_count() or 2))

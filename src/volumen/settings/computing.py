@@ -1,0 +1,29 @@
+"""How a training is carried out, whatever it learns: shared by every verb that trains."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from volumen.settings.base import Count, Settings
+
+
+class Computing(Settings):
+    """Going on, batch, seed, devices, number format, and how often a run is saved."""
+
+    resume: bool = Field(False, description="Go on with the run at the output path, which must have these settings")
+
+    batch: Count = Field(16, description="Crops in a step, over all devices")
+    seed: int = Field(0, ge=0, description="Seed of weights, crops and augmentations")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute")
+    devices: Count = Field(1, description="Number of devices, or of processes on a CPU")
+    num_nodes: Count = Field(1, description="Number of machines")
+    precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="Number format of the arithmetic")
+    save_seconds: float = Field(60.0, ge=0, description="How often the resumable state is saved within an epoch")
+
+    @model_validator(mode="after")
+    def _divide(self) -> Self:
+        if self.batch % (self.devices * self.num_nodes):
+            raise ValueError(f"batch {self.batch} must divide by devices x num_nodes = {self.devices * self.num_nodes}")
+        return self
