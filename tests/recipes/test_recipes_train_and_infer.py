@@ -188,7 +188,7 @@ def test_going_on_is_refused_with_other_settings_and_says_which(data, tmp_path):
         if isinstance(event, Stepped):
             break
     before = (out / "recipe.json").read_bytes()
-    with pytest.raises(SettingsError, match=r"epochs was 2, now 5; seed was 0, now 1"):
+    with pytest.raises(SettingsError, match=r"seed was 0, now 1; epochs was 2, now 5"):
         list(finetune(chosen(data, out, resume=True, epochs=5, seed=1)))
     assert (out / "recipe.json").read_bytes() == before
     with pytest.raises(OutputExistsError):
