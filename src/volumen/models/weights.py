@@ -36,8 +36,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], d
     CheckpointError
         If it is damaged, or another format (a pickle is recognised and left alone).
     """
-    head = _head(path)
-    if head.startswith((_ZIP, _PICKLE)):
+    if _is_pickle(path):
         raise CheckpointError(
             f"{os.fspath(path)} is a pickle of torch.save, not a .safetensors checkpoint, and was not opened; "
             f"if it holds encoder weights, give it as the encoder of a fine-tuning."
@@ -65,7 +64,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         If it is damaged, holds no named tensors, or holds objects other than tensors and plain data, which are
         never unpickled.
     """
-    if not _head(path).startswith((_ZIP, _PICKLE)):
+    if not _is_pickle(path):
         return read_safetensors(path)[0]
     try:
         # By a path, torch would go by the name's ending instead of the content. It warns of pickles that it did not
@@ -101,11 +100,17 @@ def _numbers(tensors: Mapping[str, Tensor]) -> int:
     return sum(tensor.numel() for tensor in tensors.values())
 
 
-def _head(path: str | os.PathLike[str]) -> bytes:
+def _is_pickle(path: str | os.PathLike[str]) -> bool:
+    """Say whether torch.save wrote a file, by its first bytes.
+
+    A .safetensors file begins with the length of its header, eight bytes of which the first may be that of a pickle;
+    its header follows, and that is JSON.
+    """
     if not os.path.isfile(path):
         raise SourceNotFoundError(f"There is no weight file {os.fspath(path)}.")
     with open(path, "rb") as file:
-        return file.read(4)
+        head = file.read(9)
+    return head.startswith(_ZIP) or (head.startswith(_PICKLE) and head[8:] != b"{")
 
 
 def _first_line(error: BaseException) -> str:
