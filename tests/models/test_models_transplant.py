@@ -230,3 +230,14 @@ def test_too_little_of_an_encoder_is_refused_unless_asked_for(tmp_path, dense):
     with pytest.raises(CheckpointError, match=r"fills only 6.* of the encoder's weights, where at least 50.0%"):
         report.check("w.pth")
     report.check("w.pth", least=0.05)
+
+
+def test_a_header_whose_length_begins_like_a_pickle_is_no_pickle(tmp_path):
+    for padding in range(64):
+        tensors = {"x" * (1 + padding): torch.ones(2), "conv1.weight": torch.ones(64, 3, 7, 7)}
+        safetensors.torch.save_file(tensors, tmp_path / "e.safetensors", metadata={"note": "y" * 8 * padding})
+        if (tmp_path / "e.safetensors").read_bytes()[:1] == b"\x80":
+            break
+    else:
+        raise AssertionError("no header of the length that this test is about")
+    assert load_encoder(build_unet("resnet18", 3), tmp_path / "e.safetensors").loaded == ("conv1.weight",)
