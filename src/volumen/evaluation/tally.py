@@ -14,6 +14,8 @@ from volumen.evaluation.masks import cross_entropy, rank_scores
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from volumen.evaluation.masks import Scores
+
 
 class Tally:
     """Counts of the pixels of one scope, in two folds of blocks, with their bootstrap.
@@ -88,11 +90,8 @@ class Tally:
             on half of the blocks for the other half, so that the scores are not optimistic. The intervals take
             the thresholds as given.
         """
-        fit = self.cross_fit()
-        if threshold is not None:
-            fit = CrossFit(threshold=threshold, first=threshold, second=threshold, crossed=False)
-        points = _all_scores(fit, *self._counts)
-        draws = _all_scores(fit, self._boots[0].counts, self._boots[1].counts)
+        fit = self._fit(threshold)
+        points, draws = _all_scores(fit, *self._counts), self.draws(threshold)
         result: dict[str, float] = {}
         for name, point in points.items():
             low, high = percentile_interval(draws[name])
@@ -102,8 +101,21 @@ class Tally:
         share = float(counts.ink.sum()) / pixels if pixels else float("nan")
         return {**result, "threshold": fit.threshold, "pixels": pixels, "ink_share": share, "blocks": self.blocks}
 
+    def draws(self, threshold: float | None = None) -> Scores:
+        """Return every score in each draw of the bootstrap, (draws,); ``threshold`` as in `scores`.
 
-def _all_scores(fit: CrossFit, first: LevelCounts, second: LevelCounts) -> dict[str, NDArray[np.float64]]:
+        Draw k of two maps that were counted over the same pixels with the same seed is of the same blocks, so the
+        difference of their scores in it is a paired one.
+        """
+        return _all_scores(self._fit(threshold), self._boots[0].counts, self._boots[1].counts)
+
+    def _fit(self, threshold: float | None) -> CrossFit:
+        if threshold is None:
+            return self.cross_fit()
+        return CrossFit(threshold=threshold, first=threshold, second=threshold, crossed=False)
+
+
+def _all_scores(fit: CrossFit, first: LevelCounts, second: LevelCounts) -> Scores:
     """Return all scores of counts of any leading shape, the first fold and the second."""
     both = first + second
     return {

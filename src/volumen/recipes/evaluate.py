@@ -68,13 +68,13 @@ def evaluate(settings: choose.Evaluate) -> Iterator[Event]:
     ink_map = InkMap.open(settings.prediction).on(segment)
     segment.raster("ink")
     held_out = held_out_pixels(settings.region, segment, ink_map)
-    bands = list(_bands(ink_map.predicted, settings.block))
-    yield Started(work="evaluate", total=len(bands), unit="bands", detail={"segment": segment.name})
+    parts = list(bands(ink_map.predicted, settings.block))
+    yield Started(work="evaluate", total=len(parts), unit="bands", detail={"segment": segment.name})
     tiles = ink_tiles(segment, ink_map.predicted, side=settings.tile, min_ink=settings.min_ink)
     tallies = {scope: Tally(block=settings.block, draws=settings.resamples, seed=settings.seed) for scope in SCOPES}
-    for done, band in enumerate(bands, start=1):
+    for done, band in enumerate(parts, start=1):
         _count(segment, ink_map, band, {"held_out": held_out, "ink_tiles": tiles}, tallies)
-        yield Stepped(done=done, total=len(bands))
+        yield Stepped(done=done, total=len(parts))
     _check(segment, tallies["whole_mask"])
     result = _result(settings, segment, tallies)
     remarks = [*ink_map.remarks, *_remarks(result, tallies)]
@@ -90,7 +90,7 @@ def evaluate(settings: choose.Evaluate) -> Iterator[Event]:
     yield Finished(result=result)
 
 
-def _bands(predicted: Window, block: int) -> Iterator[Window]:
+def bands(predicted: Window, block: int) -> Iterator[Window]:
     """Yield bands over the predicted box, on the block grid that starts at the segment's top left corner."""
     (top, bottom), (left, right) = predicted.y, predicted.x
     top, left = top // block * block, left // block * block
