@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,15 +10,13 @@ import numpy as np
 from volumen.windows import Window, grid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from volumen.crops.counts import PixelCounts
     from volumen.crops.select import Crop
-    from volumen.crops.shares import Shares
-
-    _Labelled = tuple[Window, Shares]
+    from volumen.windows import Range
 
 FEWEST_BLOCKS = 10
 """Larger blocks lose fewer windows to the guard band, but a share of fewer blocks than this is a coarse one."""
@@ -37,8 +35,8 @@ def draw_blocks(
 ) -> list[Window]:
     """Draw blocks to hold out; ink and background both remain on either side.
 
-    Blocks with supervised pixels are sorted by their ink and parted into as many runs as blocks are held out;
-    one block is drawn from each run. The largest side that gives enough blocks is taken.
+    Blocks with supervised pixels are sorted by their ink before `draw_from`. The largest side that gives enough of
+    them is taken.
 
     Parameters
     ----------
@@ -58,20 +56,70 @@ def draw_blocks(
     list of Window
         In row order; empty where no draw leaves ink and background on either side.
     """
-    windows = [crop.window for crop in crops]
-    pixels = np.array([(crop.shares.ink, crop.shares.background) for crop in crops], np.int64)
     for side in sides:
         blocks = [block & counts.within for block in grid(counts.within, side, side)]
         labelled = [(block, shares) for block in blocks if (shares := counts.shares(block)).supervised]
-        if len(labelled) < (FEWEST_BLOCKS if side != sides[-1] else 2):
-            continue
         labelled.sort(key=lambda pair: pair[1].ink)
-        drawn = [_draw(labelled, share, rng) for _ in range(_DRAWS)]
-        kept = [_windows_left(windows, pixels, draw, guard) for draw in drawn]
-        best = int(np.argmax(kept))
-        if kept[best]:
-            return sorted((block for block, _ in drawn[best]), key=lambda block: (block.y, block.x))
+        drawn = draw_from(
+            [block for block, _ in labelled],
+            lambda drawn: _windows_left(crops, counts, drawn, guard),
+            fewest=FEWEST_BLOCKS if side != sides[-1] else 2,
+            share=share,
+            rng=rng,
+        )
+        if drawn:
+            return drawn
     return []
+
+
+def draw_from(
+    blocks: Sequence[Window],
+    left: Callable[[Sequence[Window]], int],
+    *,
+    fewest: int,
+    share: float,
+    rng: np.random.Generator,
+) -> list[Window]:
+    """Draw blocks to hold out: one from each of as many runs of blocks as are held out.
+
+    Of several such draws, the one that leaves most to learn from is taken.
+
+    Parameters
+    ----------
+    blocks
+        In an order along which to hold out alike.
+    left
+        Counts what is left to learn from beside the blocks drawn.
+    fewest
+        With fewer blocks than these, none are drawn.
+    share
+        Of the blocks to hold out, in [0, 1]; at least one is, and one is not.
+
+    Returns
+    -------
+    list of Window
+        In row order; empty where there are too few blocks, or no draw leaves anything.
+    """
+    if len(blocks) < fewest:
+        return []
+    count = min(max(1, round(share * len(blocks))), len(blocks) - 1)
+    cuts = np.linspace(0, len(blocks), count + 1).round().astype(int)
+    draws = [[blocks[int(rng.integers(start, stop))] for start, stop in pairwise(cuts)] for _ in range(_DRAWS)]
+    kept = [left(drawn) for drawn in draws]
+    best = int(np.argmax(kept))
+    return sorted(draws[best], key=lambda block: (block.y, block.x)) if kept[best] else []
+
+
+def partition(within: Window, size: tuple[int, int]) -> list[Window]:
+    """Part a window into boxes as alike as can be, each at least ``size`` (H, W) if it is itself, row by row.
+
+    Examples
+    --------
+    >>> [box.x for box in partition(Window((0, 1), (0, 64), (10, 160)), (64, 60))]
+    [(10, 85), (85, 160)]
+    """
+    rows, columns = _cuts(within.y, size[0]), _cuts(within.x, size[1])
+    return [Window(within.z, y, x) for y, x in product(pairwise(rows), pairwise(columns))]
 
 
 def touched(windows: Sequence[Window], boxes: Sequence[Window]) -> NDArray[np.bool_]:
@@ -111,10 +159,10 @@ def disjoint(windows: Sequence[Window]) -> tuple[Window, ...]:
     return tuple(boxes)
 
 
-def _draw(labelled: Sequence[_Labelled], share: float, rng: np.random.Generator) -> list[_Labelled]:
-    count = min(max(1, round(share * len(labelled))), len(labelled) - 1)
-    cuts = np.linspace(0, len(labelled), count + 1).round().astype(int)
-    return [labelled[int(rng.integers(start, stop))] for start, stop in pairwise(cuts)]
+def _cuts(within: Range, least: int) -> list[int]:
+    start, stop = within
+    count = max(1, (stop - start) // least)
+    return [start + (stop - start) * index // count for index in range(count + 1)]
 
 
 def _cells(boxes: Sequence[Window]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
@@ -137,9 +185,12 @@ def _reached(
     return first.clip(0, len(edges) - 1), last.clip(0, len(edges) - 1)
 
 
-def _windows_left(windows: Sequence[Window], pixels: NDArray[np.int64], drawn: Sequence[_Labelled], guard: int) -> int:
-    """Count the windows left to learn from; 0 where either side lacks ink or background (the two ``pixels``)."""
-    near = touched(windows, [block.halo(guard) for block, _ in drawn])
-    held_out = np.array([(shares.ink, shares.background) for _, shares in drawn])
-    both = pixels[~near].sum(axis=0).all() and held_out.sum(axis=0).all()
-    return int((~near).sum()) if both else 0
+def _windows_left(crops: Sequence[Crop], counts: PixelCounts, drawn: Sequence[Window], guard: int) -> int:
+    """Count the windows left to learn from; 0 where either side lacks ink or background."""
+    near = touched([crop.window for crop in crops], [block.halo(guard) for block in drawn])
+    left = [crop.shares for crop, hit in zip(crops, near, strict=True) if not hit]
+    held_out = [counts.shares(block) for block in drawn]
+    both = all(
+        any(shares.ink for shares in side) and any(shares.background for shares in side) for side in (left, held_out)
+    )
+    return len(left) if both else 0

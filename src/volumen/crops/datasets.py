@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 from volumen.crops.cache import LABELS, PAPYRUS, SIDE, BlockCache, blocks_of
+from volumen.crops.select import spread
 from volumen.errors import LabelError, SourceError
 
 if TYPE_CHECKING:
@@ -158,6 +159,5 @@ class CropDataset(Dataset[dict[str, "Tensor"]]):
 
 def voxel_samples(items: Sequence[Item], count: int = 32) -> Iterator[NDArray[Any]]:
     """Yield the voxels of up to ``count`` windows, spread evenly, to fit a `Normalization` on."""
-    for index in np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)):
-        segment, window = items[index]
+    for segment, window in spread(items, count):
         yield segment.read(window.clip(segment.shape))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import numpy as np
 
 from volumen.errors import LabelError, SettingsError
 from volumen.windows import Window, height_width, starts
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from volumen.crops.shares import Shares
     from volumen.windows import Range, Size
 
+T = TypeVar("T")
 Sampling = Literal["ink", "mask"]
 
 LEAST_PAPYRUS = 0.5
@@ -93,6 +96,18 @@ def place_ranges(within: Range, size: int, stride: int, *, to_end: bool) -> list
     if to_end and begins[-1] + size < stop:
         begins.append(stop - size)
     return [(begin, begin + size) for begin in begins]
+
+
+def spread(items: Sequence[T], count: int) -> tuple[T, ...]:
+    """Return at most ``count`` items, evenly spread over all, in their order.
+
+    Examples
+    --------
+    >>> spread(range(10), 4)
+    (0, 3, 6, 9)
+    """
+    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return tuple(items[index] for index in chosen)
 
 
 def select_crops(

@@ -99,7 +99,7 @@ def split_segment(
     SettingsError
         Layers or regions lie outside the segment.
     """
-    within = _cut(segment, segment.window.layers(*centre_layers(segment.depth, layers)), region, "region")
+    within = cut_out(segment, segment.window.layers(*centre_layers(segment.depth, layers)), region, "region")
     windows = place_windows(within, size, stride)
     boxes, by = _given(segment, within, held_out_region, size)
     sides = [] if boxes else sorted({4 * size, 2 * size, size, max(1, size // 2)}, reverse=True)
@@ -125,7 +125,14 @@ def split_segment(
     return _split(segment, _away(crops, boxes, guard), boxes, "blocks")
 
 
-def _cut(segment: Segment, window: Window, box: Box | None, name: str) -> Window:
+def cut_out(segment: Segment, window: Window, box: Box | None, name: str) -> Window:
+    """Return the part of a window that lies in a box (y0, y1, x0, x1), all of it without one.
+
+    Raises
+    ------
+    SettingsError
+        There is none; the message calls the box by its ``name``.
+    """
     if box is None:
         return window
     cut = window & Window(window.z, box[:2], box[2:])
@@ -142,7 +149,7 @@ def _given(
 ) -> tuple[list[Window], Literal["region", "raster"] | None]:
     """Return the boxes that the person holds out, and by what."""
     if region is not None:
-        return [_cut(segment, within, region, "held-out region")], "region"
+        return [cut_out(segment, within, region, "held-out region")], "region"
     boxes = _held_out_boxes(segment, within, size)
     return boxes, "raster" if boxes else None
 

@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from volumen.errors import SourceError
 from volumen.sources.damage import DAMAGE, described
+from volumen.sources.luminance import luminance
 
 if TYPE_CHECKING:
     from typing import IO
@@ -68,6 +69,39 @@ class FlatImage:
             raise SourceError(f"{self.location} says {self.shape} px but holds {pixels.shape[:2]}; save it again.")
         return pixels
 
+    def grey(self) -> NDArray[Any]:
+        """Decode the image as grey, YX: colour turns to luma, what is transparent to white, 1-bit to 0 and 255.
+
+        Raises
+        ------
+        SourceError
+            When the file is damaged or truncated.
+        """
+        pixels = self.read()
+        if pixels.ndim == 3:
+            if pixels.shape[2] > 4:
+                raise SourceError(f"{self.location} has {pixels.shape[2]} channels; grey, RGB or RGBA is expected.")
+            pixels = luminance(pixels, ground=1.0)
+        if pixels.dtype == np.bool_:
+            return np.where(pixels, np.uint8(255), np.uint8(0))
+        return pixels.astype(np.uint16) if pixels.dtype == np.int32 else pixels  # so open 16-bit PNGs of some writers
+
+
+def eight_bit(image: FlatImage) -> NDArray[np.uint8]:
+    """Decode an image as 8-bit grey, YX; see `FlatImage.grey`.
+
+    Raises
+    ------
+    SourceError
+        When the file is damaged, or holds neither 8 nor 16 bit.
+    """
+    pixels = image.grey()
+    if pixels.dtype == np.uint16:
+        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise SourceError(f"{image.location} holds {pixels.dtype} pixels; 8 or 16 bit is expected. Save it as grey.")
+    return pixels
+
 
 def open_image(location: Location) -> FlatImage:
     """Read an image's header.
@@ -90,6 +124,18 @@ def open_image(location: Location) -> FlatImage:
     if shape[0] * shape[1] > _MOST_PIXELS:
         raise SourceError(f"{location} says {shape[0]} x {shape[1]} px; over 4 gigapixels is taken for damage.")
     return FlatImage(location=location, shape=shape, channels=channels, dtype=dtype)
+
+
+def is_picture(location: Location) -> bool:
+    """Whether a TIFF is a single page in colour or black and white, as pictures are and layers of a volume are not."""
+    with location.open() as file:
+        try:
+            with tifffile.TiffFile(file) as tiff:
+                page = tiff.pages.first
+                alone = len(tiff.series) == 1 and tiff.series[0].size == page.size
+                return alone and (page.samplesperpixel > 1 or page.colormap is not None or page.dtype == np.bool_)
+        except DAMAGE:
+            return False  # whoever reads it as a volume says what is wrong
 
 
 def suffix(location: Location) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from volumen.errors import SourceError
-from volumen.sources.images import PICTURES, TIFFS, FlatImage, open_image
+from volumen.sources.images import PICTURES, TIFFS, FlatImage, eight_bit, open_image
 from volumen.sources.tiff import open_tiff_layers
 
 if TYPE_CHECKING:
@@ -82,14 +82,15 @@ class PictureLayer:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of a voxel; a 16-bit PNG of some writers opens as 32-bit."""
-        return np.dtype(np.uint16) if self.image.dtype == np.int32 else self.image.dtype
+        return np.dtype({"int32": "uint16", "bool": "uint8"}.get(self.image.dtype.name, self.image.dtype))
 
     def map(self) -> None:
         """Return None: pictures are compressed."""
 
     def decode(self, index: int) -> NDArray[Any]:
-        """Decode the picture."""
-        return self.image.read().astype(self.dtype, copy=False)
+        """Decode the picture; colours become grey."""
+        grey = eight_bit(self.image) if self.dtype == np.uint8 else self.image.grey()
+        return grey.astype(self.dtype, copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,6 +270,11 @@ def open_stack(files: Sequence[Location]) -> LayerStack:
 def open_tiff_stack(location: Location) -> LayerStack:
     """Open a TIFF of several pages as a stack."""
     return LayerStack(open_tiff_layers(location))
+
+
+def open_picture(location: Location) -> LayerStack:
+    """Open one image, grey or in colour, as a stack of a single grey layer, from its header alone."""
+    return LayerStack((PictureLayer(image=open_image(location)),))
 
 
 def _nbytes(array: NDArray[Any]) -> int:

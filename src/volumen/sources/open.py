@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SourceError, SourceNotFoundError
 from volumen.sources.beside import find_rasters, holds_one_volume, open_raster
-from volumen.sources.images import TIFFS, suffix
+from volumen.sources.images import PICTURES, TIFFS, is_picture, suffix
 from volumen.sources.inside import open_inner_rasters
-from volumen.sources.layer_stack import LayerStack, find_layers, open_stack, open_tiff_stack
+from volumen.sources.layer_stack import LayerStack, find_layers, open_picture, open_stack, open_tiff_stack
 from volumen.sources.location import Location
 from volumen.sources.npy_volume import open_npy
 from volumen.sources.segment import RASTERS, LazyArray, Segment
@@ -45,7 +45,7 @@ def open_segment(
     path
         Folder of layer images (``00.tif`` … ``64.tif``) or its parent with ``layers/`` or ``surface_volume/``,
         multi-page TIFF, ``.npy``, zarr v2 or v3 array or group, OME-Zarr 0.4 or 0.5; local, or a URL that fsspec
-        knows (https, s3, memory …).
+        knows (https, s3, memory …). One image (PNG, JPEG, TIFF) is a segment of one layer, its colours grey.
     ink, supervision, held_out, mask
         Rasters, where they are not found beside the volume under the usual names (``<id>_inklabels.png``,
         ``<id>_supervision_mask.*``, ``<id>_validation_mask.*``, ``<id>_mask.png``, ``_v2`` and so on).
@@ -100,13 +100,15 @@ class _Found:
     @property
     def identity(self) -> str:
         folder = self.location.parent if self.location.name in _LAYER_FOLDERS else self.location
-        stem = re.sub(r"(\.ome)?\.(zarr|tiff?|npy)$", "", folder.name, flags=re.IGNORECASE)
+        stem = re.sub(r"(\.ome)?\.(zarr|tiff?|npy|png|jpe?g)$", "", folder.name, flags=re.IGNORECASE)
         return stem.removesuffix("_superseded") or "segment"
 
 
 def _open_volume(location: Location) -> _Found:
     if suffix(location) == ".npy":
         return _single(location, (open_npy(location),))
+    if suffix(location) in PICTURES or (suffix(location) in TIFFS and is_picture(location)):
+        return _picture(location)
     if suffix(location) in TIFFS:
         return _single(location, (open_tiff_stack(location),))
     image = open_zarr(location)
@@ -120,7 +122,7 @@ def _open_volume(location: Location) -> _Found:
         raise SourceNotFoundError(f"There is nothing at {location}.")
     raise SourceError(
         f"{location} holds no volume that is understood: expected numbered layer images (00.tif …), "
-        f"{' or '.join(name + '/' for name in _LAYER_FOLDERS)} with such, a TIFF, a .npy or a zarr."
+        f"{' or '.join(name + '/' for name in _LAYER_FOLDERS)} with such, a TIFF, a .npy, a zarr or an image."
     )
 
 
@@ -136,6 +138,12 @@ def _single(
     names = parent.listing() if parent.local else None
     alone = parent.name == found.identity or holds_one_volume(names or ())
     return replace(found, places=((parent, alone), (parent / found.identity, True)))
+
+
+def _picture(location: Location) -> _Found:
+    """Describe a single image; among the images beside it only those that bear its name are its rasters."""
+    found = _Found(location=location, levels=(open_picture(location),), voxel_um=None)
+    return replace(found, places=((location.parent, False), (location.parent / found.identity, True)))
 
 
 def _folder(folder: Location, stack: LayerStack) -> _Found:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from volumen.errors import LabelError
+from volumen.sources.luminance import luminance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +144,7 @@ def to_uint8(pixels: NDArray[Any], source: str) -> NDArray[np.uint8]:
         Where it comes from, for messages.
     """
     if pixels.ndim == 3 and 1 <= pixels.shape[2] <= 4:
-        pixels = _flatten(pixels, source)
+        pixels = luminance(pixels)
     if pixels.ndim != 2:
         raise LabelError(f"{source} should be a flat YX image; it has shape {pixels.shape}.")
     if pixels.dtype == np.bool_:
@@ -164,23 +165,3 @@ def to_uint8(pixels: NDArray[Any], source: str) -> NDArray[np.uint8]:
 
 def _keep(pixels: NDArray[np.uint8]) -> Pixels:
     return pixels
-
-
-def _flatten(pixels: NDArray[Any], source: str) -> NDArray[Any]:
-    """Turn YXC into YX: luma times alpha, in the range of the type."""
-    channels = pixels.shape[2]
-    if channels == 1:
-        return pixels[:, :, 0]
-    if pixels.dtype == np.bool_:
-        pixels = pixels.astype(np.uint8) * np.uint8(255)
-    grey = pixels[:, :, 0]
-    if channels >= 3 and (pixels[:, :, :3] != pixels[:, :, :1]).any():
-        # 601 weights in thousandths: exact for greys, no float copy of a 200-megapixel label.
-        red, green, blue = (pixels[:, :, index].astype(np.uint32) for index in range(3))
-        grey = ((red * 299 + green * 587 + blue * 114 + 500) // 1000).astype(pixels.dtype)
-    if channels in (2, 4):
-        top = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1.0
-        alpha = pixels[:, :, channels - 1]
-        if (alpha != top).any():
-            grey = np.rint(grey * (alpha / np.float32(top))).astype(pixels.dtype)
-    return grey

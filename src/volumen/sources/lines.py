@@ -1,0 +1,211 @@
+"""Line: an image of a word or line of text, as a segment of one layer; a list of them is read from a TSV."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from io import StringIO
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+import numpy as np
+
+from volumen.errors import SourceError, SourceNotFoundError
+from volumen.sources.images import eight_bit, open_image
+from volumen.sources.layer_stack import Recent
+from volumen.sources.location import Location
+from volumen.sources.segment import Segment
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+Part = Literal["train", "val", "test", ""]
+
+_DECODED_BYTES = 64 * 2**20  # of images kept decoded, by all lines of a list together
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LineImage:
+    """An image of a line as a lazy ZYX array of one layer of 8-bit grey; nothing is read until it is sliced.
+
+    Parameters
+    ----------
+    location
+        The file.
+    shape
+        (1, H, W).
+    recent
+        Images decoded last, which the lines of a list share.
+    """
+
+    location: Location
+    shape: tuple[int, int, int]
+    recent: Recent
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """8-bit, whatever the file holds, so that it is known without opening it."""
+        return np.dtype(np.uint8)
+
+    def __getitem__(self, key: tuple[slice, ...], /) -> NDArray[Any]:
+        pixels: NDArray[Any] = self.recent.get(self.location.path, self._decode, lambda decoded: decoded.nbytes)
+        return np.array(pixels[None][key])  # a copy: a view would keep the whole image
+
+    def _decode(self) -> NDArray[np.uint8]:
+        pixels = eight_bit(open_image(self.location))
+        if pixels.shape != self.shape[1:]:
+            raise SourceError(
+                f"{self.location} is {pixels.shape[0]} x {pixels.shape[1]} px (H x W), but its list says "
+                f"{self.shape[1]} x {self.shape[2]}. Correct width and height there, or leave them out."
+            )
+        return pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A transcribed word or line.
+
+    Parameters
+    ----------
+    name
+        Identity of its segment, unlike that of any other line of its list.
+    location
+        The image.
+    text
+        What is written there; empty where the list does not say.
+    split
+        ``train``, ``val``, ``test``, or empty where the list does not say.
+    writer
+        Who wrote it; empty where the list does not say.
+    size
+        (H, W) in pixels, where the list says it; else the image's header is read when the segment is first asked for.
+    recent
+        Images decoded last, which the lines of a list share.
+    """
+
+    name: str
+    location: Location
+    text: str = ""
+    split: Part = ""
+    writer: str = ""
+    size: tuple[int, int] | None = None
+    recent: Recent = field(repr=False, compare=False)
+
+    @cached_property
+    def segment(self) -> Segment:
+        """The image as a segment of one layer; its pixels are read when they are asked for."""
+        height, width = self.size or open_image(self.location).shape
+        image = LineImage(location=self.location, shape=(1, height, width), recent=self.recent)
+        return Segment(name=self.name, source=str(self.location), levels=(image,))
+
+
+def open_lines(path: str | os.PathLike[str]) -> tuple[Line, ...]:
+    """Open a list of text lines: a TSV with one image a row. No image is opened.
+
+    Parameters
+    ----------
+    path
+        TSV in UTF-8, its first row the names of the columns, no quoting: ``file`` (an image, grey or in colour,
+        from the TSV's own folder on), and any of ``text``, ``writer``, ``split``, ``width`` and ``height`` in px;
+        others are passed over.
+
+    Raises
+    ------
+    SourceNotFoundError
+        When there is no such file, or an image it names is missing.
+    SourceError
+        When it is no such list, or empty.
+
+    Examples
+    --------
+    >>> lines = open_lines("handwriting/lines.tsv")  # doctest: +SKIP
+    >>> lines[0].text, lines[0].segment.shape  # doctest: +SKIP
+    ('Dec 21/95', (1, 64, 133))
+    """
+    location = Location.of(path)
+    rows = _read(location)
+    files = [row["file"] for row in rows]
+    _check_files(location, files)
+    stems = [PurePosixPath(file).stem for file in files]
+    names = stems if len(set(stems)) == len(stems) else files
+    folder, recent = location.parent, Recent(_DECODED_BYTES)
+    return tuple(
+        Line(
+            name=name,
+            location=folder / row["file"],
+            text=row.get("text", ""),
+            split=_split(location, number, row),
+            writer=row.get("writer", ""),
+            size=_size(location, number, row),
+            recent=recent,
+        )
+        for number, (name, row) in enumerate(zip(names, rows, strict=True), start=2)
+    )
+
+
+def _read(location: Location) -> list[dict[str, str]]:
+    """Return the rows of a TSV, the second line of the file first."""
+    raw = location.read()
+    if raw is None:
+        raise SourceNotFoundError(f"There is no file at {location}.")
+    try:
+        reader = csv.DictReader(StringIO(raw.decode("utf-8-sig"), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
+        columns = reader.fieldnames or ()
+        rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{location} should be a table in UTF-8, its columns parted by tabs ({error}).") from error
+    if "file" not in columns:
+        found = ", ".join(columns) or "nothing"
+        raise SourceError(f"{location} needs a column 'file' in its first row, columns parted by tabs; got {found}.")
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values() or not row["file"]:
+            raise SourceError(
+                f"Line {number} of {location} should name a file and have {len(columns)} fields ({', '.join(columns)})."
+            )
+    if not rows:
+        raise SourceError(f"{location} lists no lines below its first row; expected a file in each.")
+    return rows
+
+
+def _check_files(location: Location, files: Sequence[str]) -> None:
+    """Refuse files that are listed twice or missing; folders are listed once each, no file is opened."""
+    twice = [file for file, count in Counter(files).items() if count > 1]
+    if twice:
+        raise SourceError(f"{location} lists {twice[0]} more than once; each image is a line of its own.")
+    paths = [PurePosixPath(file) for file in files]
+    folders = {path.parent: location.parent / str(path.parent) for path in paths}
+    listings = {parent: folder.listing() for parent, folder in folders.items()}
+    # plain http lists nothing: there a missing file shows when it is read
+    there = {parent: {*(names or ())} for parent, names in listings.items() if folders[parent].local or names}
+    missing = [str(path) for path in paths if path.parent in there and path.name not in there[path.parent]]
+    if missing:
+        named = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+        raise SourceNotFoundError(
+            f"{location} lists {len(missing)} images, of {len(files)}, that are not there: {named}. "
+            "Paths start at the folder of the list."
+        )
+
+
+def _split(location: Location, number: int, row: Mapping[str, str]) -> Part:
+    split = row.get("split", "")
+    if split not in get_args(Part):
+        raise SourceError(
+            f"Line {number} of {location} should say train, val, test or nothing as split; got {split!r}."
+        )
+    return cast("Part", split)
+
+
+def _size(location: Location, number: int, row: Mapping[str, str]) -> tuple[int, int] | None:
+    said = (row.get("height", ""), row.get("width", ""))
+    if not all(said):
+        return None
+    if not all(side.isdecimal() and int(side) for side in said):
+        raise SourceError(
+            f"Line {number} of {location} should give height and width in whole pixels; got {said[0]} and {said[1]}."
+        )
+    return int(said[0]), int(said[1])
