@@ -7,10 +7,9 @@ import os
 import re
 import unicodedata
 from dataclasses import dataclass, field
-from importlib.resources import files
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from volumen.evaluation import pictures
 from volumen.evaluation.figures import DARK, LIGHT, Theme
@@ -112,13 +111,8 @@ class Page:
 
     def render(self) -> str:
         """Return the page as HTML without a single outside reference."""
-        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        environment.filters["data_uri"] = _data_uri
-        environment.filters["hex"] = _hex
-        template = files("volumen.recipes.reporting").joinpath(_TEMPLATE).read_text(encoding="utf-8")
         names = [SCORE_NAMES[score] for score in SCORES]
-        text: str = environment.from_string(template).render(page=self, pictures=pictures, score_names=names)
-        return text
+        return fill("volumen.recipes.reporting", _TEMPLATE, page=self, score_names=names)
 
     def figures(self) -> dict[str, bytes]:
         """Return every figure by the name of its file, plots as on a light page."""
@@ -132,6 +126,18 @@ class Page:
                     title = panel.title.split(":")[0].split(" at ")[0]
                     found[f"{slug(segment.name, f'place {number}', title)}.png"] = panel.image
         return found
+
+
+def fill(package: str, template: str, **content: Any) -> str:
+    """Render a package's template in the pages' common style; it may use what `volumen.recipes.reporting` has."""
+    loader = ChoiceLoader([PackageLoader(package, "."), PackageLoader(__package__, ".")])
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["data_uri"] = _data_uri
+    environment.filters["hex"] = _hex
+    text: str = environment.get_template(template).render(pictures=pictures, **content)
+    return text
 
 
 def write_all(folder: Path, contents: dict[str, str | bytes]) -> None:
