@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from volumen.evaluation.calibration import reliability
 from volumen.evaluation.masks import overlap_scores
@@ -83,6 +83,68 @@ def plot_curves(curves: Sequence[Curve], *, title: str, x_label: str = "epoch", 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     if len(curves) > 1:
         _legend(axes, theme)
+    return _png(figure)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """A line of a plot with the range that its points may lie in; kinds keep their colour by ``series``."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    series: int = 0
+    dashed: bool = False
+
+
+def plot_bands(
+    bands: Sequence[Band], *, title: str, x_label: str = "epoch", shares: bool = False, theme: Theme = LIGHT
+) -> bytes:
+    """Draw lines, each in a band of its own; a band that is not finite is left out.
+
+    Parameters
+    ----------
+    bands
+        What to draw.
+    title, x_label
+        Words above and below.
+    shares
+        Whether x are shares in (0, 1], which are drawn on a logarithmic axis and marked where they are.
+    theme
+        Colours.
+
+    Examples
+    --------
+    >>> band = Band(name="full", x=[1, 2], y=[0.5, 0.4], low=[0.4, 0.3], high=[0.6, 0.5])
+    >>> plot_bands([band], title="Validation loss")[1:4]
+    b'PNG'
+    """
+    figure, axes = _canvas(title, theme)
+    for band in bands:
+        x, y, low, high = (np.asarray(part, dtype=float) for part in (band.x, band.y, band.low, band.high))
+        colour = theme.series[band.series % len(theme.series)]
+        axes.fill_between(x, low, high, color=colour, alpha=0.1 if band.dashed else 0.2, linewidth=0)
+        axes.plot(
+            x,
+            y,
+            color=colour,
+            label=band.name,
+            marker="o" if shares or len(x) == 1 else None,
+            markersize=4,
+            linestyle=(0, (3, 2)) if band.dashed else "solid",
+            linewidth=1.6,
+        )
+    axes.set_xlabel(x_label, color=theme.text)
+    if shares:
+        marks = sorted({float(x) for band in bands for x in band.x})
+        axes.set_xscale("log")
+        axes.set_xticks(marks, [f"{100 * mark:g} %" for mark in marks])
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    _legend(axes, theme)
     return _png(figure)
 
 
