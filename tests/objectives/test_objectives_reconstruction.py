@@ -159,6 +159,16 @@ def test_nothing_counts(targets, why: str) -> None:
     assert torch.equal(prediction.grad, torch.zeros_like(prediction))
 
 
+@pytest.mark.parametrize("targets", TARGETS)
+def test_the_order_in_memory_does_not_matter(targets) -> None:
+    prediction, image, visible, papyrus = batch()
+    loss = Reconstruction(patch=8, targets=targets)
+    turned = [tensor.to(memory_format=torch.channels_last) for tensor in (prediction, image)]
+    torch.testing.assert_close(loss(*turned, visible, papyrus).total, loss(prediction, image, visible, papyrus).total)
+    torch.testing.assert_close(loss.target(turned[1]), loss.target(image))
+    torch.testing.assert_close(loss.restore(*turned), loss.restore(prediction, image))
+
+
 def test_half_precision_is_scored_in_single() -> None:
     prediction, image, visible, papyrus = batch()
     loss = Reconstruction(patch=8)

@@ -107,7 +107,7 @@ class Reconstruction:
         """Return what the model is to paint, NCHW float32, from an image NCHW in [0, 1]."""
         cut = self._cut(image.float())
         mean, std = self._statistics(cut)
-        return ((cut - mean) / std).view_as(image)
+        return ((cut - mean) / std).reshape(image.shape)
 
     def restore(self, prediction: Tensor, image: Tensor) -> Tensor:
         """Return a prediction in the units of the image, NCHW float32: with each patch's own mean and deviation.
@@ -115,7 +115,7 @@ class Reconstruction:
         For pictures, since the model never knew them: `target` undone.
         """
         mean, std = self._statistics(self._cut(image.float()))
-        return (self._cut(prediction.float()) * std + mean).view_as(image)
+        return (self._cut(prediction.float()) * std + mean).reshape(image.shape)
 
     def _cut(self, image: Tensor) -> Tensor:
         """Return (N, C, gh, patch, gw, patch), a view of an image NCHW."""
@@ -125,7 +125,8 @@ class Reconstruction:
                 f"Expected an image NCHW whose sides are multiples of the patch, {self.patch} px; "
                 f"got shape {tuple(image.shape)}. Cut or pad it."
             )
-        return image.unflatten(3, (-1, self.patch)).unflatten(2, (-1, self.patch))
+        rows, columns = height // self.patch, width // self.patch
+        return image.view(*image.shape[:2], rows, self.patch, columns, self.patch)  # N C H W -> N C gh p gw p
 
     def _statistics(self, cut: Tensor) -> tuple[Tensor | float, Tensor | float]:
         """Return mean and deviation, to be broadcast over what `_cut` returned."""

@@ -55,4 +55,4 @@ def draw_visible(
     keep = min(max(round(cells * (1 - masked)), 1), cells - 1)
     order = torch.rand(count, cells, generator=generator).argsort(dim=1)
     visible = torch.zeros(count, cells, dtype=torch.bool).scatter_(1, order[:, :keep], True)
-    return visible.view(count, rows, columns)  # (N, gh · gw) to (N, gh, gw)
+    return visible.view(count, rows, columns)  # N gh·gw -> N gh gw
