@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from volumen.errors import SettingsError
+from volumen.models.spark import build_spark
 from volumen.training.optimizers import Rates, adamw, cosine, decay_cosine, lamb, warm_up_cosine
 
 
@@ -19,6 +20,18 @@ def test_only_kernels_decay_and_every_trained_parameter_is_there_once(make) -> N
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(decay)
     expected = {"0.weight": 0.5, "0.bias": 0.0, "1.weight": 0.0, "1.bias": 0.0, "2.bias": 0.0}
     assert {name: decay[id(p)] for name, p in model.named_parameters() if id(p) in decay} == expected
+
+
+@pytest.mark.parametrize("make", [adamw, lamb])
+def test_of_a_spark_biases_norms_and_mask_tokens_do_not_decay(make) -> None:
+    model = build_spark("resnet18", 1, width=32)
+    groups = make(model, learning_rate=0.1, weight_decay=0.5).param_groups
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    decays, stays = ([names[id(parameter)] for parameter in group["params"]] for group in groups)
+    assert {name.rpartition(".")[2] for name in decays} == {"weight"}
+    assert not [name for name in decays if "bn" in name or "norm" in name]
+    assert sum(name.endswith("token") for name in stays) == 4
+    assert len(decays) + len(stays) == len(names)
 
 
 @pytest.mark.parametrize("make", [adamw, lamb])
