@@ -35,7 +35,8 @@ def absolute(settings: Chosen) -> Chosen:
     """Write local paths in full, so that a run can be resumed from any folder."""
     changes: dict[str, Any] = {name: tuple(map(_full, getattr(settings, name))) for name in _PATHS}
     encoder = getattr(settings, "encoder", None)
-    return settings.model_copy(update={**changes, "encoder": encoder and _full(encoder)})
+    changes["encoder"] = tuple(map(_full, encoder)) if isinstance(encoder, tuple) else encoder and _full(encoder)
+    return settings.model_copy(update=changes)
 
 
 def _full(path: str) -> str:

@@ -75,7 +75,10 @@ class CompareInk(InkTraining):
 
     positional: ClassVar[tuple[str, ...]] = ("segments",)
 
-    out: Path = Field(description="Folder of the comparison; given again, it goes on where it stopped")
+    out: Path = Field(description="Folder of the comparison")
+    resume: bool = Field(
+        True, description="Go on with the comparison at the output path, which must have these settings"
+    )
     encoder: tuple[Path, ...] = Field(
         (), description="Encoder weights to compare with random ones, named in the table by the name of their file"
     )

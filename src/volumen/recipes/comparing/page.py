@@ -1,0 +1,138 @@
+"""Page of a comparison: tables, plots and pictures rendered to one self-contained HTML file, figures beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from volumen.errors import VolumenError
+from volumen.recipes.comparing import story
+from volumen.recipes.comparing.cells import seeds_of
+from volumen.recipes.comparing.drawings import loss_plots, share_plots, show_segments, view_plots
+from volumen.recipes.comparing.tables import (
+    EPOCHS,
+    NAMES,
+    best_of,
+    blocks_of,
+    cell_of,
+    curves_csv,
+    lines_of,
+    scores_at,
+    share_name,
+    shares_of,
+)
+from volumen.recipes.reporting.page import fill, slug, write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from volumen.recipes.comparing.record import Record
+    from volumen.recipes.comparing.results import Outcome, Row
+    from volumen.recipes.reporting.page import Plot, SegmentView
+    from volumen.recipes.reporting.tables import Cell
+    from volumen.settings.compare import CompareInk
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A cell of a table: the mean with its interval over seeds, the one over blocks, and the verdict of a claim."""
+
+    cell: Cell
+    blocks: str
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table of scores or of differences; ``claims`` says which."""
+
+    name: str
+    header: Sequence[str]
+    lines: Sequence[tuple[str, Sequence[Mark]]]
+    claims: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShareView:
+    """All tables of one share of the labels."""
+
+    name: str
+    tables: Sequence[Table]
+
+
+def write_page(
+    chosen: CompareInk, record: Record, outcome: Outcome, scores: Sequence[Row], differences: Sequence[Row]
+) -> None:
+    """Write ``report.html``, ``curves.csv`` and the figures.
+
+    Raises
+    ------
+    OutOfSpaceError
+        The disk is full.
+    """
+    notes = story.remarks(chosen, record, outcome)
+    try:
+        segments = show_segments(chosen, outcome)
+    except VolumenError as error:
+        segments = []
+        notes.append(f"The pictures could not be drawn. {error}")
+    plots = [*loss_plots(outcome), *share_plots(outcome, scores), *view_plots(outcome)]
+    page = fill(
+        "volumen.recipes.comparing",
+        "comparison.html.j2",
+        title=story.title(chosen),
+        lead=story.lead(chosen, record),
+        order=[row for row in differences if (row.score, row.epoch) == ("loss", "best")],
+        mark=_mark,
+        share_name=share_name,
+        notes=notes,
+        shares=[_share_view(share, scores, differences) for share in shares_of(scores)],
+        plots=plots,
+        segments=segments,
+        runs=story.run_rows(outcome, seeds_of(chosen)),
+        settings=story.setting_rows(record.content["settings"]),
+        provenance=story.encoders(record),
+        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by volumen {version('volumen')}",
+    )
+    figures = {f"figures/{name}": png for name, png in _figures(plots, segments)}
+    curves = {"curves.csv": curves_csv(_curve_lines(outcome, seeds_of(chosen)))}
+    write_all(Path(chosen.out), {**curves, **figures, "report.html": page})
+
+
+def _share_view(share: float, scores: Sequence[Row], differences: Sequence[Row]) -> ShareView:
+    tables = []
+    for rows, claims in ((scores, False), (differences, True)):
+        for epoch, words in EPOCHS.items():
+            lines = lines_of(rows, share, epoch)
+            best = {} if claims else best_of(lines)
+            marked = [(name, [_mark(row, best=best.get(row.score) == name) for row in line]) for name, line in lines]
+            kind = f"Differences, {words}" if claims else words.capitalize()
+            tables.append(
+                Table(name=kind, header=[NAMES[score] for score in scores_at(epoch)], lines=marked, claims=claims)
+            )
+    return ShareView(name=share_name(share), tables=tables)
+
+
+def _mark(row: Row, *, best: bool = False) -> Mark:
+    return Mark(cell=cell_of(row, best=best), blocks=blocks_of(row), verdict=row.verdict if row.than else "")
+
+
+def _figures(plots: Sequence[Plot], segments: Sequence[SegmentView]) -> Iterator[tuple[str, bytes]]:
+    """Yield every figure with the name of its file."""
+    for plot in plots:
+        yield f"{slug(plot.name)}.png", plot.light
+    for segment in segments:
+        for place in segment.places:
+            for panel in place.panels:
+                yield f"{slug(segment.name, place.title, place.where, panel.title.split(':')[0])}.png", panel.image
+
+
+def _curve_lines(outcome: Outcome, seeds: tuple[int, ...]) -> Iterator[tuple[float, str, int, str, int, float]]:
+    for cell, runs in outcome.items():
+        for seed, run in zip(seeds, runs, strict=True):
+            for quantity, points in run.record.curves.items():
+                for epoch, value in points:
+                    yield (cell.share, cell.name, seed, quantity, epoch, value)

@@ -1,0 +1,168 @@
+"""Story: what a comparison says in words: what was done, and what its numbers do not show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from volumen.recipes.reporting.tables import SettingRow
+from volumen.settings.compare import CompareInk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from volumen.recipes.comparing.record import Record
+    from volumen.recipes.comparing.results import Outcome
+
+_FEW_BLOCKS = 20
+_FEW_SEEDS = 5
+
+
+def title(chosen: CompareInk) -> str:
+    """Name the page."""
+    files = ", ".join(chosen.encoder_names)
+    return f"Random weights against {files}" if files else "Random weights, frozen and full"
+
+
+def lead(chosen: CompareInk, record: Record) -> str:
+    """Say in a few sentences what was compared."""
+    segments = ", ".join(segment["name"] for segment in record.content["segments"])
+    shares = f" on {_listed(f'{100 * share:g} %' for share in chosen.share)} of the labels"
+    count = f"{chosen.seeds} seed{'s' * (chosen.seeds != 1)}"
+    how = "the October report's way" if chosen.mode == "paper" else "behind a guard band"
+    if record.content["by"] != ["ordered"] * len(record.content["by"]) and chosen.mode == "paper":
+        how = f"in paper mode, but with what is held out chosen by {_listed(dict.fromkeys(record.content['by']))}"
+    return (
+        f"A U-Net with a {chosen.encoder_name} encoder learned ink on {segments}{shares}, from random weights and from "
+        f"each encoder file, with the encoder frozen and with all of it trained; {count} each, {chosen.epochs} epochs, "
+        f"scored on pixels held out {how}."
+    )
+
+
+def remarks(chosen: CompareInk, record: Record, outcome: Outcome) -> list[str]:
+    """Say what a reader of the numbers should know, the gravest first."""
+    return list(dict.fromkeys(_remarks(chosen, record, outcome)))
+
+
+def _remarks(chosen: CompareInk, record: Record, outcome: Outcome) -> Iterator[str]:
+    runs = [run for runs in outcome.values() for run in runs]
+    if "ordered" in record.content["by"]:
+        yield (
+            "What is held out was split off in order: windows at the cut share pixels with training windows, so the "
+            "scores are too good for new papyrus. Only what lies in crops with ink is scored."
+        )
+    if chosen.seeds < _FEW_SEEDS:
+        yield (
+            f"{chosen.seeds} seed{'s say' if chosen.seeds > 1 else ' says'} little: intervals over so few are wide, "
+            "and a difference that is undecided is not one that is not there. Five or more are worth their time."
+        )
+    if min(run.blocks for run in runs) < _FEW_BLOCKS:
+        yield (
+            f"Only {min(run.blocks for run in runs)} blocks were scored: intervals over blocks are too narrow. "
+            "Hold out more, or choose a smaller --block."
+        )
+    yield (
+        f"The best epoch was chosen by the {chosen.score} on the same held-out pixels that are scored, which flatters "
+        "every cell; the last epoch, which nobody chose, stands beside it."
+    )
+    yield (
+        "All cells are scored on one held-out part. Intervals over seeds say what other random weights, orders and "
+        "augmentations may change; intervals over blocks what other places on this papyrus may change. Neither speaks "
+        "of other papyrus. They are for each difference by itself, not corrected for how many there are."
+    )
+    for name, encoder in record.content["encoders"].items():
+        if encoder["adapted"]:
+            yield (
+                f"The weights of {name} were made for another number of layers and were adapted: {encoder['loaded']}."
+            )
+    if chosen.encoder:
+        yield (
+            "Whether an encoder saw the held-out voxels, without labels, in its pretraining is not known here. If it "
+            "did, its scores on new papyrus may be lower."
+        )
+    yield (
+        "A frozen encoder keeps its norm statistics too: with random weights these are those of no data at all, which "
+        "is harder than the report's runs, whose statistics went on adapting."
+    )
+    if min(chosen.share) < 1:
+        yield (
+            "A share of the labels is the windows nearest to one that each seed draws, as if letters were painted in "
+            "one place; cells of a seed share the place, and larger shares contain smaller ones. Every share takes the "
+            "same number of steps, and voxels were normalised by all that may be learned from, since that needs no "
+            "labels."
+        )
+    for run in runs:
+        if (run.record.result or {}).get("stopped_early"):
+            yield "Some runs stopped before the last epoch for want of a better score: they were trained for less time."
+
+
+def encoders(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Tell where each encoder comes from, and what else the runs stand on."""
+    told = [
+        (f"Encoder {name}", [("file", known["file"]), ("SHA-256", known["sha256"]), ("loaded", known["loaded"])])
+        for name, known in record.content["encoders"].items()
+    ]
+    told.append(("Versions", [(name, str(number)) for name, number in record.content["versions"].items()]))
+    for segment in record.content["segments"]:
+        facts = [(name, str(value)) for name, value in segment.items() if value is not None and name != "name"]
+        boxes = record.content["held_out"][segment["name"]]
+        told.append((f"Segment {segment['name']}", [*facts, ("held out (y0, y1, x0, x1)", _boxes(boxes))]))
+    return told
+
+
+def setting_rows(settings: Mapping[str, Any]) -> list[SettingRow]:
+    """Lay out every setting with its meaning."""
+    return [
+        SettingRow(
+            name=name,
+            meaning=CompareInk.model_fields[name].description or "",
+            values=(_plain(settings[name]),),
+            differs=False,
+        )
+        for name in CompareInk.model_fields
+        if name in settings
+    ]
+
+
+def run_rows(outcome: Outcome, seeds: tuple[int, ...]) -> list[tuple[str, ...]]:
+    """Lay out how each run went: header first."""
+    rows: list[tuple[str, ...]] = [("cell", "share", "seed", "epochs", "best epoch", "device", "minutes")]
+    for cell, runs in outcome.items():
+        for seed, run in zip(seeds, runs, strict=True):
+            result = run.record.result or {}
+            seconds = float(result.get("seconds", 0.0))
+            rows.append(
+                (
+                    cell.name,
+                    f"{cell.share:g}",
+                    str(seed),
+                    str(result.get("epochs", "–")),
+                    str(run.record.best_epoch or "–"),
+                    run.record.device or "–",
+                    f"{seconds / 60:.1f}",
+                )
+            )
+    return rows
+
+
+def _boxes(boxes: list[list[int]]) -> str:
+    shown = ", ".join(str(tuple(box)) for box in boxes[:4])
+    return shown if len(boxes) <= 4 else f"{shown} and {len(boxes) - 4} more"
+
+
+def _listed(words: Any) -> str:
+    *others, last = list(words)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _plain(value: Any) -> str:
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(map(str, value)) or "–"
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)
