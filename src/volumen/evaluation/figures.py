@@ -53,8 +53,24 @@ class Curve:
     """Where to mark the point that was chosen, on the x axis."""
 
 
-def plot_curves(curves: Sequence[Curve], *, title: str, x_label: str = "epoch", theme: Theme = LIGHT) -> bytes:
-    """Draw curves over epochs, values that are not finite left out; a dot marks the best epoch.
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """A dotted horizontal line of a plot at ``y``, to hold curves against."""
+
+    name: str
+    y: float
+    series: int = 0
+
+
+def plot_curves(
+    curves: Sequence[Curve],
+    *,
+    title: str,
+    x_label: str = "epoch",
+    levels: Sequence[Level] = (),
+    theme: Theme = LIGHT,
+) -> bytes:
+    """Draw curves over epochs, values that are not finite left out, and levels; a dot marks the best epoch.
 
     Examples
     --------
@@ -79,9 +95,12 @@ def plot_curves(curves: Sequence[Curve], *, title: str, x_label: str = "epoch", 
         if curve.best is not None:
             chosen = x == curve.best
             axes.plot(x[chosen], y[chosen], "o", color=colour, markersize=6)
+    for level in levels:
+        colour = theme.series[level.series % len(theme.series)]
+        axes.axhline(level.y, color=colour, label=level.name, linestyle=(0, (1, 1.5)), linewidth=1.4)
     axes.set_xlabel(x_label, color=theme.text)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
-    if len(curves) > 1:
+    if len(curves) + len(levels) > 1:
         _legend(axes, theme)
     return _png(figure)
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from volumen.errors import VolumenError
 from volumen.evaluation.figures import Curve, plot_curves, plot_levels, plot_reliability, plot_threshold
 from volumen.events import Finished, Saved, Started, Stepped, Warned, relay
-from volumen.recipes.reporting import story
-from volumen.recipes.reporting.exhibit import open_gallery, score
+from volumen.recipes.reporting import pretraining, story
+from volumen.recipes.reporting.exhibit import Gallery, open_gallery, score
 from volumen.recipes.reporting.page import MapView, Page, PlaceView, Plot, SegmentView, write_all
 from volumen.recipes.reporting.panels import draw_overviews, draw_place, reads_alike
 from volumen.recipes.reporting.places import choose_places
@@ -44,8 +44,9 @@ _CURVES = ("auc", "average_precision", "f05", "dice", "learning_rate")
 def report(settings: choose.Report) -> Iterator[Event]:
     """Write ``report.html``: scores, pictures, curves, settings and provenance of one run or several.
 
-    A run may be unfinished and its data may be gone: the page shows what is there and says what is not. Maps
-    without scores are scored first, as `evaluate` does.
+    Runs of `finetune` are shown by their ink maps, runs of `pretrain_spark` by what they reconstruct. A run may be
+    unfinished and its data may be gone: the page shows what is there and says what is not. Maps without scores are
+    scored first, as `evaluate` does.
 
     Yields
     ------
@@ -67,7 +68,11 @@ def report(settings: choose.Report) -> Iterator[Event]:
     """
     out = Path(settings.out)
     runs = read_runs(settings.runs)
-    gallery = open_gallery(runs, settings.predictions)
+    pretrained = [run for run in runs if run.verb in pretraining.VERBS]
+    trained = [run for run in runs if run.verb not in pretraining.VERBS]
+    gallery = Gallery(exhibits=(), notes=())
+    if trained or settings.predictions:
+        gallery = open_gallery(trained or runs, settings.predictions)
     notes, exhibits = list(gallery.notes), []
     for exhibit in gallery.exhibits:
         told = yield from relay(score(exhibit, out / "scores"))
@@ -85,14 +90,16 @@ def report(settings: choose.Report) -> Iterator[Event]:
     for note in gallery.notes:
         yield Warned(message=note)
     page = Page(
+        subject=story.subject(runs),
         title=story.title(runs),
         lead=story.lead(runs),
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by volumen {version('volumen')}",
         runs=runs,
-        headlines=story.headlines(exhibits),
+        headlines=story.headlines(exhibits) or pretraining.headlines(pretrained),
         tables=scope_tables(exhibits),
+        pretraining=[pretraining.show(run) for run in pretrained],
         segments=segments,
-        curves=_draw_curves(runs),
+        curves=[*_draw_curves(trained), *pretraining.draw_curves(pretrained)],
         training=story.training(runs),
         maps=[_show_map(exhibit) for exhibit in exhibits if exhibit.scores],
         settings=setting_rows(runs),

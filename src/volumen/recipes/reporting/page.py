@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volumen.recipes.reporting.panels import Panel
+    from volumen.recipes.reporting.pretraining import PretrainingView
     from volumen.recipes.reporting.run_record import RunRecord
     from volumen.recipes.reporting.tables import Cell, ScopeTable, SettingRow
 
@@ -94,12 +95,14 @@ class MapView:
 class Page:
     """All that a report says."""
 
+    subject: str
     title: str
     lead: str
     made: str
     runs: Sequence[RunRecord]
     headlines: Sequence[Headline]
     tables: Sequence[ScopeTable]
+    pretraining: Sequence[PretrainingView]
     segments: Sequence[SegmentView]
     curves: Sequence[Plot]
     training: Sequence[tuple[str, ...]]
@@ -118,6 +121,9 @@ class Page:
         """Return every figure by the name of its file, plots as on a light page."""
         plots = [*self.curves, *(plot for view in self.maps for plot in view.plots)]
         found = {f"{slug(plot.name)}.png": plot.light for plot in plots}
+        for view in self.pretraining:
+            for panel in view.sheets:
+                found[f"{slug(view.name, 'reconstructions', panel.title.split(',')[0])}.png"] = panel.image
         for segment in self.segments:
             for panel in segment.overviews:
                 found[f"{slug(segment.name, panel.title)}.png"] = panel.image

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from volumen.events import Finished, Scored, Started, Stepped, Warned
@@ -82,6 +83,34 @@ class RunRecord:
         return settings if isinstance(settings, dict) else {}
 
     @property
+    def verb(self) -> str:
+        """What made the run, such as ``finetune`` or ``pretrain_spark``."""
+        return str(self.recipe.get("verb", "–"))
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it has finished."""
+        return max((points[-1][0] for points in self.curves.values() if points), default=0)
+
+    @property
+    def pace(self) -> float | None:
+        """Crops a second, the median over epochs; None where it was not told."""
+        values = [value for _, value in self.curves.get("crops_per_second", ())]
+        return median(values) if values else None
+
+    @property
+    def sheets(self) -> tuple[Path, ...]:
+        """Pictures of reconstructions that a pretraining drew, in the order of their epochs."""
+        found = (self.path / "reconstructions").glob("epoch_*.png")
+        epochs = {path: path.stem.removeprefix("epoch_") for path in found}
+        return tuple(sorted((path for path in epochs if epochs[path].isdecimal()), key=lambda path: int(epochs[path])))
+
+    def value(self, quantity: str, epoch: int | None = None) -> float | None:
+        """Return a quantity at an epoch, or as it was told last; None where it was not told."""
+        points = [value for at, value in self.curves.get(quantity, ()) if epoch in (None, at)]
+        return points[-1] if points else None
+
+    @property
     def segments(self) -> tuple[str, ...]:
         """Paths of the segments that it learned from."""
         return tuple(self.settings.get("segments") or ())
@@ -145,6 +174,7 @@ def _means(steps: list[Mapping[str, float]]) -> dict[str, float]:
     for step_name, name in (
         ("loss", "train_loss"),
         ("learning_rate", "learning_rate"),
+        ("weight_decay", "weight_decay"),
         ("crops_per_second", "crops_per_second"),
     ):
         values = [float(step[step_name]) for step in steps if isinstance(step.get(step_name), int | float)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from volumen.recipes.reporting import pretraining
 from volumen.recipes.reporting.page import Headline
 from volumen.recipes.reporting.tables import SCOPE_NAMES, SCORE_NAMES, Cell, score_cell
 
@@ -17,9 +18,14 @@ _HEADLINES = ("auc", "average_precision", "f05")
 _SHORT = 12  # of a hash's digits
 
 
+def subject(runs: Sequence[RunRecord]) -> str:
+    """Say what the page is about in a word or two."""
+    return "pretraining" if all(run.verb in pretraining.VERBS for run in runs) else "ink detection"
+
+
 def title(runs: Sequence[RunRecord]) -> str:
     """Name the page."""
-    return f"Ink detection: {runs[0].name}" if len(runs) == 1 else f"{len(runs)} runs compared"
+    return f"{subject(runs).capitalize()}: {runs[0].name}" if len(runs) == 1 else f"{len(runs)} runs compared"
 
 
 def lead(runs: Sequence[RunRecord]) -> str:
@@ -27,7 +33,9 @@ def lead(runs: Sequence[RunRecord]) -> str:
     if len(runs) > 1:
         return f"Compared: {', '.join(run.name for run in runs)}."
     (run,) = runs
-    chosen, epochs = run.settings, _epochs(run)
+    if run.verb in pretraining.VERBS:
+        return pretraining.lead(run)
+    chosen, epochs = run.settings, run.epochs
     encoder = f"A U-Net with a {chosen['encoder_name']} encoder" if chosen.get("encoder_name") else "A model"
     start = "weights from a file" if chosen.get("encoder") else "random weights"
     frozen = ", the encoder frozen" if chosen.get("freeze") else ""
@@ -71,14 +79,15 @@ def remarks(exhibits: Sequence[Exhibit]) -> list[str]:
 
 def training(runs: Sequence[RunRecord]) -> list[tuple[str, ...]]:
     """Lay out how each training went: header first."""
-    rows: list[tuple[str, ...]] = [("run", "epochs", "best epoch", "device", "time", "state")]
+    rows: list[tuple[str, ...]] = [("run", "epochs", "best epoch", "device", "crops a second", "time", "state")]
     for run in runs:
         seconds = (run.result or {}).get("seconds")
         state = "finished" if run.result is not None else "not finished"
         if (run.result or {}).get("stopped_early"):
             state = "stopped early"
         time = _duration(float(seconds)) if isinstance(seconds, int | float) else "–"
-        rows.append((run.name, str(_epochs(run)), str(run.best_epoch or "–"), run.device or "–", time, state))
+        pace = "–" if run.pace is None else f"{run.pace:.3g}"
+        rows.append((run.name, str(run.epochs), str(run.best_epoch or "–"), run.device or "–", pace, time, state))
     return rows
 
 
@@ -96,7 +105,7 @@ def provenance(runs: Sequence[RunRecord], exhibits: Sequence[Exhibit]) -> list[t
     """List where everything comes from: versions, data identities, and what each map records."""
     told = []
     for run in runs:
-        lines = [("folder", str(run.path)), ("verb", str(run.recipe.get("verb", "–")))]
+        lines = [("folder", str(run.path)), ("verb", run.verb)]
         lines += [(name, str(number)) for name, number in _mapping(run.recipe.get("versions")).items()]
         for segment in run.recipe.get("segments") or ():
             known = _mapping(segment)
@@ -113,10 +122,6 @@ def provenance(runs: Sequence[RunRecord], exhibits: Sequence[Exhibit]) -> list[t
         ]
         told.append((f"Ink map {exhibit.name}", lines))
     return told
-
-
-def _epochs(run: RunRecord) -> int:
-    return max((points[-1][0] for points in run.curves.values() if points), default=0)
 
 
 def _pixels(scope: str) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from volumen.recipes.reporting.exhibit import Exhibit
     from volumen.recipes.reporting.run_record import RunRecord
+    from volumen.settings.base import Settings
 
 SCORE_NAMES = {
     "auc": "AUC",
@@ -31,6 +32,7 @@ SCORE_NAMES = {
     "loss": "Loss",
     "learning_rate": "Learning rate",
 }
+_SETTINGS: dict[str, type[Settings]] = {"finetune": choose.Finetune, "pretrain_spark": choose.PretrainSpark}
 SCOPE_NAMES = {"held_out": "Held-out pixels", "whole_mask": "Whole mask", "ink_tiles": "Ink tiles"}
 SCOPE_MEANINGS = {
     "held_out": "Pixels that the model never learned from: the score to quote.",
@@ -101,8 +103,8 @@ def setting_rows(runs: Sequence[RunRecord]) -> list[SettingRow]:
     rows = []
     for name in names:
         values = tuple(_plain(run.settings.get(name)) for run in runs)
-        field = choose.Finetune.model_fields.get(name)
-        meaning = (field.description or "") if field else ""
+        fields = (_SETTINGS[run.verb].model_fields.get(name) for run in runs if run.verb in _SETTINGS)
+        meaning = next((field.description or "" for field in fields if field), "")
         rows.append(SettingRow(name=name, meaning=meaning, values=values, differs=len(set(values)) > 1))
     return sorted(rows, key=lambda row: not row.differs)
 
