@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
 _SIDE = 4 * CELL  # of the windows that are read, in pixels
 _WINDOWS = 48
-_SLOW_VOXELS, _SLOW_RATIO = 10_000_000, 8  # decoded for a crop, and times what the crop holds
+# Decoded for a crop, and times what the crop holds. Chunks of 16 × 256 × 256, which conversion makes, need 28 million
+# at worst for 20 × 320 × 320.
+_SLOW_VOXELS, _SLOW_RATIO = 30_000_000, 8
 
 
 def check(settings: choose.Check) -> Iterator[Event]:
