@@ -47,12 +47,13 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table of scores or of differences; ``claims`` says which."""
+    """A table of scores or of differences: ``claims`` says which, ``final`` whether it is of the last epoch."""
 
     name: str
     header: Sequence[str]
     lines: Sequence[tuple[str, Sequence[Mark]]]
     claims: bool
+    final: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,14 +105,20 @@ def write_page(
 
 def _share_view(share: float, scores: Sequence[Row], differences: Sequence[Row]) -> ShareView:
     tables = []
-    for rows, claims in ((scores, False), (differences, True)):
-        for epoch, words in EPOCHS.items():
+    for epoch, words in EPOCHS.items():
+        for rows, claims in ((scores, False), (differences, True)):
             lines = lines_of(rows, share, epoch)
             best = {} if claims else best_of(lines)
-            marked = [(name, [_mark(row, best=best.get(row.score) == name) for row in line]) for name, line in lines]
-            kind = f"Differences, {words}" if claims else words.capitalize()
             tables.append(
-                Table(name=kind, header=[NAMES[score] for score in scores_at(epoch)], lines=marked, claims=claims)
+                Table(
+                    name=f"{'Differences' if claims else 'Scores'}, {words}",
+                    header=[NAMES[score] for score in scores_at(epoch)],
+                    lines=[
+                        (name, [_mark(row, best=best.get(row.score) == name) for row in line]) for name, line in lines
+                    ],
+                    claims=claims,
+                    final=epoch == "final",
+                )
             )
     return ShareView(name=share_name(share), tables=tables)
 
@@ -125,9 +132,12 @@ def _figures(plots: Sequence[Plot], segments: Sequence[SegmentView]) -> Iterator
     for plot in plots:
         yield f"{slug(plot.name)}.png", plot.light
     for segment in segments:
-        for place in segment.places:
+        for number, place in enumerate(segment.places, start=1):
             for panel in place.panels:
-                yield f"{slug(segment.name, place.title, place.where, panel.title.split(':')[0])}.png", panel.image
+                yield (
+                    f"{slug(segment.name, f'place {number}', place.title, panel.title.split(':')[0])}.png",
+                    panel.image,
+                )
 
 
 def _curve_lines(outcome: Outcome, seeds: tuple[int, ...]) -> Iterator[tuple[float, str, int, str, int, float]]:

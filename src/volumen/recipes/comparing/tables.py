@@ -102,12 +102,11 @@ def table_markdown(scores: Sequence[Row], differences: Sequence[Row]) -> str:
                 [name, *(_score_text(cell_of(row, best=best.get(row.score) == name)) for row in rows)]
                 for name, rows in lines
             ]
-            parts.append(_markdown([words, *(NAMES[score] for score in scores_at(epoch))], cells))
-        for epoch, words in EPOCHS.items():
-            lines = lines_of(differences, share, epoch)
-            cells = [[name, *(f"{_score_text(cell_of(row))}, {row.verdict}" for row in rows)] for name, rows in lines]
-            header = [f"difference, {words}", *(NAMES[score] for score in scores_at(epoch))]
-            parts.append(_markdown(header, cells))
+            names = [NAMES[score] for score in scores_at(epoch)]
+            parts.append(_markdown([words, *names], cells))
+            claims = lines_of(differences, share, epoch)
+            cells = [[name, *(f"{_score_text(cell_of(row))}, {row.verdict}" for row in rows)] for name, rows in claims]
+            parts.append(_markdown([f"difference, {words}", *names], cells))
     return "\n".join(parts)
 
 
