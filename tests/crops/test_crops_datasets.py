@@ -3,19 +3,21 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from volumen.crops.batches import batches, steps_per_epoch
-from volumen.crops.cache import BlockCache
+from volumen.crops.cache import LABELS, PAPYRUS, BlockCache, Flat
 from volumen.crops.datasets import CropDataset, voxel_samples
 from volumen.crops.normalize import Normalization
+from volumen.crops.select import place_windows
 from volumen.errors import LabelError, SettingsError, SourceError
 from volumen.sources.rasters import Raster
 from volumen.sources.segment import Segment
-from volumen.windows import Window, grid
+from volumen.windows import Size, Window, grid, height_width
 
 
 class Watched:
@@ -38,9 +40,9 @@ class Roll:
         assert len(shape) == 3
         return int(generator.integers(0, shape[2])), float(generator.random())
 
-    def apply(self, drawn, image, ink, supervision):
+    def apply(self, drawn, image, *flats):
         by, brighter = drawn
-        return image.roll(by, 2) + brighter, ink.roll(by, 2), supervision.roll(by, 2)
+        return image.roll(by, 2) + brighter, *(flat.roll(by, 2) for flat in flats)
 
 
 def segment_of(seed: int, shape: tuple[int, int, int] = (12, 300, 520), dtype: type = np.uint8, **options) -> Segment:
@@ -77,6 +79,79 @@ def test_samples_are_the_voxels_labels_and_zeros_beyond_the_edge(cache_bytes: in
         for name, expected in (("image", image), ("ink", ink[None]), ("supervision", supervision[None])):
             assert sample[name].dtype == torch.float32
             np.testing.assert_array_equal(sample[name].numpy(), expected)
+
+
+def unreadable(shape: tuple[int, int]) -> Raster:
+    def decode() -> np.ndarray:
+        raise AssertionError("a label was touched")
+
+    return Raster(source="label", shape=shape, extent=shape, decode=decode)
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 300_000, 2**30])
+@pytest.mark.parametrize("size", [100, (64, 256), (330, 90)])
+def test_samples_without_labels_are_voxels_and_papyrus(cache_bytes: int, size: Size) -> None:
+    masked, bare = (replace(segment_of(seed), ink=None, supervision=None) for seed in (1, 2))
+    mask = np.random.default_rng(3).random((280, 520)) > 0.4  # its file ends before the volume does
+    masked = replace(masked, mask=Raster.of(mask).fit((300, 520), "s"))
+    label = unreadable((300, 520))
+    labelled = replace(masked, ink=label, supervision=label, held_out=label)
+    inner, (height, width) = (2, 10), height_width(size)
+    windows = [*place_windows(masked.window.layers(*inner), size, 70, to_end=True)]
+    windows += [
+        Window(inner, (-9, height - 9), (-20, width - 20)),
+        Window(inner, (290, 290 + height), (500, 500 + width)),
+    ]
+    for segment in (masked, labelled, bare, bare.reversed()):
+        dataset = CropDataset(
+            [(segment, window) for window in windows],
+            normalization=Normalization(),
+            cache_bytes=cache_bytes,
+            labelled=False,
+        )
+        for index, window in enumerate(windows):
+            inside = window.clip(segment.shape)
+            at = inside.inside(window)
+            image, papyrus = np.zeros(window.shape, np.float32), np.zeros(window.shape[1:], np.float32)
+            image[at.zyx] = segment.read(inside) / np.float32(255)
+            papyrus[at.yx] = 1 if segment.mask is None else np.pad(mask, ((0, 20), (0, 0)))[inside.yx]
+            sample = dataset[index]
+            assert list(sample) == ["image", "papyrus"]
+            np.testing.assert_array_equal(sample["image"].numpy(), image)
+            np.testing.assert_array_equal(sample["papyrus"].numpy(), papyrus[None])
+            assert {tensor.dtype for tensor in sample.values()} == {torch.float32}
+
+
+def test_labels_change_no_sample_nor_order_without_them() -> None:
+    plain = [replace(segment_of(seed), ink=None, supervision=None) for seed in (1, 2)]
+    with_labels = [replace(segment, ink=unreadable((300, 520))) for segment in plain]
+    datasets = [
+        CropDataset(
+            [item for segment in segments for item in items_of(segment)],
+            normalization=Normalization(),
+            view=Roll(),
+            cache_bytes=700_000,
+            labelled=False,
+        )
+        for segments in (plain, with_labels)
+    ]
+    orders = [dataset.order(3) for dataset in datasets]
+    assert np.array_equal(*orders)
+    for index in orders[0]:
+        one, other = (dataset.sample(int(index), epoch=3) for dataset in datasets)
+        assert all(torch.equal(one[name], other[name]) for name in ("image", "papyrus"))
+
+
+@pytest.mark.parametrize("flats", [LABELS, PAPYRUS])
+def test_memory_is_counted_as_it_is_taken(flats: tuple[Flat, ...]) -> None:
+    segment = segment_of(1, dtype=np.uint16)
+    cache = BlockCache(900_000, flats)
+    for _, window in items_of(segment):
+        cache.read(segment, window)
+        held = sum(cube.nbytes for cube in cache._blocks.values())
+        assert held == cache._held == sum(cache.nbytes(segment, block) for _, block in cache._blocks)
+        assert held <= 900_000
+    assert held > 0
 
 
 def test_what_fits_the_cache_is_read_once_and_no_more_is_held_than_allowed() -> None:

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volumen.crops.counts import PixelCounts
-from volumen.crops.select import centre_layers, place_windows, select_crops
+from volumen.crops.select import centre_layers, place_windows, select_crops, spread
 from volumen.crops.shares import Shares
 from volumen.errors import LabelError, SettingsError
 from volumen.sources.beside import open_raster
 from volumen.sources.location import Location
 from volumen.sources.rasters import Raster
 from volumen.sources.segment import Segment
-from volumen.windows import Window
+from volumen.windows import Size, Window, height_width
 
 LABELS = Path(__file__).parents[3] / "shared" / "data" / "ink_labels"
 
@@ -59,6 +59,40 @@ def test_placed_windows_are_all_that_fit_on_the_grid(height: int, width: int, si
     ys = [y for y in range(0, height, stride) if y + size <= height] or [0]
     xs = [x for x in range(0, width, stride) if x + size <= width] or [0]
     assert got == {(y, x) for y in ys for x in xs}
+
+
+sides = st.one_of(st.integers(1, 30), st.tuples(st.integers(1, 30), st.integers(1, 30)))
+
+
+@given(st.integers(1, 90), st.integers(1, 90), sides, sides)
+@settings(max_examples=200, deadline=None)
+def test_windows_to_the_end_are_those_that_fit_and_the_last_place(
+    height: int, width: int, size: Size, stride: Size
+) -> None:
+    within = Window((0, 2), (0, height), (0, width))
+    (h, w), (down, right) = height_width(size), height_width(stride)
+    inner, all_of_it = (place_windows(within, size, stride, to_end=to_end) for to_end in (False, True))
+    ys = {*range(0, max(1, height - h + 1), down), max(0, height - h)}
+    xs = {*range(0, max(1, width - w + 1), right), max(0, width - w)}
+    assert {(window.y[0], window.x[0]) for window in all_of_it} == {(y, x) for y in ys for x in xs}
+    assert {window.shape for window in all_of_it} == {(2, h, w)}
+    assert len({*all_of_it}) == len(all_of_it)
+    assert {*inner} <= {*all_of_it}
+    covered = np.zeros((height, width), bool)
+    for window in all_of_it:
+        covered[window.clip((2, height, width)).yx] = True
+    if down <= h and right <= w:
+        assert covered.all()
+
+
+@given(st.integers(0, 40), st.integers(0, 60))
+def test_spread_keeps_first_and_last_and_no_item_twice(count: int, length: int) -> None:
+    chosen = spread(range(length), count)
+    assert len({*chosen}) == len(chosen) == min(count, length)
+    if len(chosen) > 1:
+        assert (chosen[0], chosen[-1]) == (0, length - 1)
+        gaps = np.diff(chosen)
+        assert gaps.max() - gaps.min() <= 1
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 700), st.integers(1, 60))

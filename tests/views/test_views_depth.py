@@ -88,3 +88,10 @@ def test_nothing_given_is_changed():
     Tilt(x=0.1, y=0.1)(given)
     LayerCrop(start=0, count=5, paste=3, lost=(4,))(given)
     assert torch.equal(given, image())
+
+
+def test_a_long_image_is_tilted_by_as_many_layers_either_way():
+    generator = np.random.default_rng(0)
+    tilts = [Tilt.draw(generator, (64, 320)) for _ in range(300)]
+    assert 2.7 < max(abs(tilt.x) for tilt in tilts) * 160 < 2.81
+    assert 2.7 < max(abs(tilt.y) for tilt in tilts) * 32 < 2.81

@@ -178,3 +178,104 @@ def test_turns_keep_to_their_limits():
     assert 0.14 < np.abs(shifts).max() <= 0.15
     nothing = draw_shift_scale_rotate(generator, 101, degrees=0, shift=0, scale=0)
     assert (nothing.x0, nothing.y0) == pytest.approx((0, 0), abs=1e-12)
+
+
+# ---- views that are not square ---------------------------------------------------------------------------------------
+
+LONG = (24, 90)
+
+
+def long_affine(seed, source=(61, 147)):
+    generator = np.random.default_rng(seed)
+    affine = draw_resized_crop(generator, source, LONG) @ draw_flips(generator, LONG)
+    return affine @ draw_shift_scale_rotate(generator, LONG)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_long_warp_equals_scipy(seed):
+    image, ink, supervision = sample(seed, 61, 147)
+    affine = long_affine(seed)
+    seen, seen_ink, _ = warp(affine, LONG, image, ink, supervision)
+    matrix = [[affine.yy, affine.yx], [affine.xy, affine.xx]]
+    for layer, given in [*zip(seen, image, strict=True), (seen_ink[0], ink[0])]:
+        expected = ndimage.affine_transform(
+            given.numpy().astype(float), matrix, (affine.y0, affine.x0), LONG, order=1, mode="mirror"
+        )
+        np.testing.assert_allclose(layer, expected, atol=3e-4)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_flats_are_shown_one_by_one_as_together(seed):
+    image, ink, supervision = sample(seed, 61, 147)
+    affine = long_affine(seed)
+    _, seen_ink, seen_supervision = warp(affine, LONG, image, ink, supervision)
+    alone, papyrus = warp(affine, LONG, image, supervision)
+    assert torch.equal(papyrus, seen_supervision)
+    assert torch.equal(alone, warp(affine, LONG, image, ink, supervision)[0])
+    first, second, third, last = warp(affine, LONG, image, ink, ink, supervision)[0:4]
+    assert torch.equal(second, seen_ink)
+    assert torch.equal(third, seen_ink)
+    assert torch.equal(last, seen_supervision)
+    assert torch.equal(first, alone)
+
+
+@pytest.mark.parametrize(("horizontal", "vertical", "axes"), [(1, 0, [2]), (0, 1, [1]), (1, 1, [1, 2])])
+def test_long_flips_are_exact(horizontal, vertical, axes):
+    flip = draw_flips(np.random.default_rng(0), LONG, horizontal=horizontal, vertical=vertical)
+    arguments = sample(0, *LONG)
+    for seen, given in zip(warp(flip, LONG, *arguments), arguments, strict=True):
+        assert torch.equal(seen, given.flip(axes))
+    assert flip @ flip == Affine()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_long_crops_are_cut_out_exactly_at_every_place(seed):
+    crop = draw_crop(np.random.default_rng(seed), (26, 93), LONG)
+    arguments = sample(seed, 26, 93)
+    y, x = int(crop.y0), int(crop.x0)
+    assert 0 <= y <= 2
+    assert 0 <= x <= 3
+    for seen, given in zip(warp(crop, LONG, *arguments), arguments, strict=True):
+        assert torch.equal(seen, given[:, y : y + 24, x : x + 90])
+
+
+@pytest.mark.parametrize("source", [(23, 200), (200, 89)])
+def test_a_long_crop_larger_than_its_window_is_refused(source):
+    with pytest.raises(SettingsError, match=f"24 x 90 px cannot be cut from a window of {source[0]} x {source[1]}"):
+        draw_crop(np.random.default_rng(0), source, LONG)
+
+
+@pytest.mark.parametrize("source", [(64, 256), (100, 100), (256, 64), (24, 90)])
+def test_long_resized_crops_keep_the_aspect_and_the_window(source):
+    """A box is no more than 4 / 3 out of the view's own shape, and lies inside the window."""
+    generator = np.random.default_rng(0)
+    stretches = []
+    for _ in range(300):
+        crop = draw_resized_crop(generator, source, LONG)
+        left, top = crop(-0.5, -0.5)
+        right, bottom = crop(LONG[1] - 0.5, LONG[0] - 0.5)
+        assert min(left, top) > -0.5 - 1e-9
+        assert right < source[1] - 0.5 + 1e-9
+        assert bottom < source[0] - 0.5 + 1e-9
+        stretches.append(crop.xx / crop.yy)
+    assert 0.72 < min(stretches) <= max(stretches) < 1.39  # 3 / 4 … 4 / 3, and whole pixels
+    if source == (24, 90):
+        assert max(stretches) / min(stretches) > 1.3
+
+
+def test_a_long_view_is_turned_so_far_only_that_its_middle_line_stays():
+    generator = np.random.default_rng(0)
+    height, width = 64, 256
+    angles, rises = [], []
+    for _ in range(400):
+        turn = draw_shift_scale_rotate(generator, (height, width), shift=0, scale=0)
+        angles.append(math.degrees(math.asin(turn.xy)))
+        rises.append(abs(turn((width - 1) / 2 + width / 2, (height - 1) / 2)[1] - (height - 1) / 2))
+        assert turn((width - 1) / 2, (height - 1) / 2) == pytest.approx(((width - 1) / 2, (height - 1) / 2))
+    assert max(rises) <= height / 2 + 1e-9
+    assert max(rises) > 0.95 * height / 2
+    assert -14.5 < min(angles) < -13
+    assert 13 < max(angles) < 14.5
+    shifts = [draw_shift_scale_rotate(generator, (height, width), degrees=0, scale=0) for _ in range(300)]
+    assert 0.14 * width < max(abs(turn.x0) for turn in shifts) <= 0.15 * width + 1e-9
+    assert 0.14 * height < max(abs(turn.y0) for turn in shifts) <= 0.15 * height + 1e-9

@@ -113,3 +113,13 @@ def test_nothing_given_is_changed():
     Holes(boxes=((0, 9, 0, 9),))(given, supervision)
     assert torch.equal(given, image())
     assert math.isclose(float(supervision.min()), 1.0)
+
+
+def test_holes_of_a_long_image_have_its_shape():
+    generator = np.random.default_rng(3)
+    for _ in range(50):
+        holes = Holes.draw(generator, (64, 256))
+        for y0, y1, x0, x1 in holes.boxes:
+            assert (y1 - y0, x1 - x0) == (12, 51)
+            assert 0 <= y0 < y1 <= 64
+            assert 0 <= x0 < x1 <= 256

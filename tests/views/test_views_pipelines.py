@@ -42,6 +42,47 @@ def test_views_keep_range_size_and_arguments(name, resized_crop):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("resized_crop", [False, True])
+@pytest.mark.parametrize("size", [(32, 72), (64, 24), 64])
+def test_papyrus_alone_is_shown_as_supervision_is(name, resized_crop, size):
+    view = pipeline(name, size, resized_crop)
+    generator = np.random.default_rng(0)
+    image, ink, supervision = sample()
+    for _ in range(15):
+        drawn = view.draw(generator, SHAPE)
+        shown, papyrus = view.apply(drawn, image, supervision)
+        with_ink = view.apply(drawn, image, ink, supervision)
+        assert shown.shape == (20, *(size if isinstance(size, tuple) else (size, size)))
+        assert torch.equal(shown, with_ink[0])
+        assert torch.equal(papyrus, with_ink[2])
+        for y0, y1, x0, x1 in drawn.holes.boxes if drawn.holes else ():
+            assert not papyrus[:, y0:y1, x0:x1].any()
+            assert not shown[:, y0:y1, x0:x1].any()
+
+
+def test_a_line_of_text_is_flipped_and_cut_only():
+    """One layer, 64 × 256 from 64 × 300: what is seen is a piece of the line, or of one of its mirror images."""
+    view = pipeline("flips", (64, 256), False)
+    generator = np.random.default_rng(0)
+    line = torch.rand(1, 64, 300, generator=torch.Generator().manual_seed(1))
+    mirrored = [line.flip(axes) for axes in ([], [1], [2], [1, 2])]
+    places = set()
+    for _ in range(60):
+        seen, papyrus = view.apply(view.draw(generator, tuple(line.shape)), line, torch.ones_like(line))
+        assert papyrus.min() == 1
+        places.add(
+            next(
+                (index, x)
+                for index, other in enumerate(mirrored)
+                for x in range(45)
+                if torch.equal(seen, other[:, :, x : x + 256])
+            )
+        )
+    assert {index for index, _ in places} == {0, 1, 2, 3}
+    assert len({x for _, x in places}) > 20
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_same_seed_same_view_and_applying_twice_is_the_same(name):
     view = pipeline(name, 48, True)
     first, second = np.random.default_rng(7), np.random.default_rng(7)
@@ -140,10 +181,13 @@ def test_no_view_at_the_window_s_own_size_is_the_identity():
 def test_wrong_settings_are_refused():
     with pytest.raises(SettingsError, match="none, flips, grand_prize"):
         pipeline("heavy", 64, True)
-    with pytest.raises(SettingsError, match="at least 1 px"):
-        pipeline("none", 0, True)
+    for size in (0, (64, 0), (-1, 64)):
+        with pytest.raises(SettingsError, match="at least 1 px"):
+            pipeline("none", size, True)
     view = pipeline("none", 64, False)
     with pytest.raises(SettingsError, match="cannot be cut"):
         view.draw(np.random.default_rng(0), (20, 32, 64))
     with pytest.raises(SettingsError, match="drawn for an image"):
         view.apply(view.draw(np.random.default_rng(0), SHAPE), torch.rand(20, 64, 64), *sample()[1:])
+    with pytest.raises(SettingsError, match="one flat raster"):
+        view.apply(view.draw(np.random.default_rng(0), SHAPE), sample()[0])

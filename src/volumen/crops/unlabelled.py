@@ -92,8 +92,8 @@ def split_unlabelled(
     depths = _depths(segment, layers, layer_stride)
     within = cut_out(segment, segment.window.layers(depths[0][0], depths[-1][1]), region, "region")
     _check_room(segment, "region" if region else "extent", within, size)
-    tried = _parts(segment, within, size, held_out_region)
     placed = place_windows(within, size, stride, to_end=True)
+    tried = _parts(segment, within, size, held_out_region)
     fillings = (_fill(box, size) for parts in tried for box in parts)
     rows = [row for window in chain(placed, *fillings) for row in window.y]
     counts = PixelCounts.of(segment, within, rows, labelled=False)
@@ -184,7 +184,7 @@ def _draw(
 
 def _fill(box: Window, size: Size) -> tuple[Window, ...]:
     """Return the crops that a held-out box holds, edge to edge."""
-    return place_windows(box, size, size, to_end=True)
+    return place_windows(box, size, size)
 
 
 def _on_papyrus(counts: PixelCounts, windows: Iterable[Window]) -> list[Window]:
