@@ -90,7 +90,8 @@ def _add_option(parser: argparse.ArgumentParser, flag: str, name: str, field: Fi
     elif is_list(field):
         choices = _choices(get_args(kind)[0])
         # repeated rather than open-ended: `--mask a.png RUN SEGMENT` must not swallow what follows
-        parser.add_argument(flag, action="append", choices=choices, metavar=None if choices else "PATH", **common)
+        metavar = None if choices else _metavar(field, kind)
+        parser.add_argument(flag, action="append", choices=choices, metavar=metavar, **common)
     elif choices := _choices(kind):
         parser.add_argument(flag, choices=choices, **common)
     else:
