@@ -134,10 +134,8 @@ def _figures(plots: Sequence[Plot], segments: Sequence[SegmentView]) -> Iterator
     for segment in segments:
         for number, place in enumerate(segment.places, start=1):
             for panel in place.panels:
-                yield (
-                    f"{slug(segment.name, f'place {number}', place.title, panel.title.split(':')[0])}.png",
-                    panel.image,
-                )
+                words = panel.title.partition(":")[0]
+                yield f"{slug(segment.name, f'place {number}', place.title, words)}.png", panel.image
 
 
 def _curve_lines(outcome: Outcome, seeds: tuple[int, ...]) -> Iterator[tuple[float, str, int, str, int, float]]:
