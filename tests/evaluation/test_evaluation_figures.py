@@ -31,6 +31,9 @@ def drawings(counts: LevelCounts, theme: figures.Theme) -> list[bytes]:
     ]
     return [
         figures.plot_curves(curves, title="Loss", theme=theme),
+        figures.plot_curves(
+            curves, title="Loss", levels=[figures.Level(name="guess", y=1.2, series=2)], from_zero=True, theme=theme
+        ),
         figures.plot_reliability(counts, title="Reliability", theme=theme),
         figures.plot_levels(counts, threshold=0.5, title="Levels", theme=theme),
         figures.plot_threshold(counts, threshold=float("nan"), title="Threshold", theme=theme),
@@ -46,6 +49,19 @@ def test_figures_are_transparent_pngs_that_differ_by_theme_only_in_colour(counts
         assert pixels[0, 0, 3] == 0
         np.testing.assert_allclose(pixels[..., 3], twin[..., 3], atol=2)
         assert (pixels[pixels[..., 3] == 255] != twin[twin[..., 3] == 255][: (pixels[..., 3] == 255).sum()]).any()
+
+
+def test_a_level_is_a_line_across_the_plot_at_its_height() -> None:
+    curve = figures.Curve(name="loss", x=[1, 2], y=[0.0, 1.0])
+    heights = []
+    for y in (0.25, 0.5, 0.75):
+        level = figures.Level(name="guess", y=y, series=1)
+        pixels = opened(figures.plot_curves([curve], title="Loss", levels=[level], from_zero=True)).astype(int)
+        orange = (pixels[..., 0] > pixels[..., 2] + 100) & (pixels[..., 3] > 200)
+        across = orange.sum(axis=1) > 100  # dotted, so not every pixel of the line
+        heights.append(np.flatnonzero(across[: 3 * len(across) // 4]).mean())  # the rest is the legend
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=3)
+    assert heights[0] > heights[2] + 50
 
 
 def test_agreement_has_the_legends_hues_and_hides_what_is_not_scored() -> None:

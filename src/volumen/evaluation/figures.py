@@ -68,9 +68,12 @@ def plot_curves(
     title: str,
     x_label: str = "epoch",
     levels: Sequence[Level] = (),
+    from_zero: bool = False,
     theme: Theme = LIGHT,
 ) -> bytes:
     """Draw curves over epochs, values that are not finite left out, and levels; a dot marks the best epoch.
+
+    With ``from_zero`` the y axis begins at 0, so that nearness to it shows.
 
     Examples
     --------
@@ -98,6 +101,8 @@ def plot_curves(
     for level in levels:
         colour = theme.series[level.series % len(theme.series)]
         axes.axhline(level.y, color=colour, label=level.name, linestyle=(0, (1, 1.5)), linewidth=1.4)
+    if from_zero:
+        axes.set_ylim(bottom=0)
     axes.set_xlabel(x_label, color=theme.text)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     if len(curves) + len(levels) > 1:

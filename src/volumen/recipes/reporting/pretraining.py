@@ -32,6 +32,7 @@ _PLOTS = {
     "learning_rate": "Learning rate",
     "weight_decay": "Weight decay",
 }
+_FROM_ZERO = ("pixel_error", "spread", "effective_rank")  # collapse is nearness to 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +129,8 @@ def draw_curves(runs: Sequence[RunRecord]) -> list[Plot]:
             if quantity in run.curves
         ]
         if lines:
-            draw = partial(plot_curves, lines, title=title, levels=shared_levels(runs, voxels))
+            levels, from_zero = shared_levels(runs, voxels), quantity in _FROM_ZERO
+            draw = partial(plot_curves, lines, title=title, levels=levels, from_zero=from_zero)
             plots.append(Plot.draw(f"Pretraining {title}", draw))
     return plots
 
