@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,19 @@ def test_lines_keep_no_more_decoded_than_their_share(tmp_path: Path) -> None:
         assert read.base is None, "no view, which would keep the image"
         assert sum(value.nbytes for value, _ in recent._kept.values()) == recent._spent <= 12_000
     assert len({id(line.recent) for line in lines}) == 1
+
+
+def test_lines_survive_pickling_without_their_pixels(two: Path) -> None:
+    lines = open_lines(write(two, "img/a.png", "img/b.png", header="file"))
+    for line in lines:
+        line.segment.read(line.segment.window)
+    message = pickle.dumps(lines)
+    assert len(message) < 4000
+    again = pickle.loads(message)
+    assert again == lines
+    assert again[0].recent is again[1].recent
+    for line, expected in zip(again, (grey(64, 180), grey(40, 300, 1)), strict=True):
+        np.testing.assert_array_equal(line.segment.read(line.segment.window)[0], expected)
 
 
 @pytest.mark.parametrize(

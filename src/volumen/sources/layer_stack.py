@@ -206,6 +206,10 @@ class Recent:
                 self._spent -= self._kept.popitem(last=False)[1][1]
         return value
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is kept stays behind: a worker process decodes for itself.
+        return (Recent, (self._limit,))
+
 
 def find_layers(folder: Location) -> list[Location]:
     """Return the numbered layer images of a folder, in order; none where there are none.
