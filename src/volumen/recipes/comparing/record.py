@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from volumen.crops.label_share import keep_share
 from volumen.errors import OutputExistsError, SettingsError, SourceError
 from volumen.events import Finished, to_json
 from volumen.models.transplant import load_encoder
 from volumen.models.unet import build_unet
 from volumen.recipes.bookkeeping import recipe_of
-from volumen.recipes.comparing.cells import Cell
+from volumen.recipes.comparing.cells import Cell, seeds_of
 from volumen.recipes.lessons import Lessons
 from volumen.recipes.reporting.page import write_all
 from volumen.settings.compare import RANDOM
@@ -100,14 +101,14 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _look(chosen: CompareInk) -> dict[str, Any]:
-    """Open everything that the runs will open: every share of the labels, and every encoder file."""
-    lessons = [
-        Lessons.of(Cell(share=share, encoder=RANDOM, frozen=False).settings(chosen, chosen.seed))
-        for share in chosen.share
-    ]
+    """Open everything that the runs will open: the data, every share of the labels, and every encoder file."""
+    lessons = Lessons.of(Cell(share=1.0, encoder=RANDOM, frozen=False).settings(chosen, chosen.seed))
+    for share in chosen.share:
+        for seed in seeds_of(chosen):
+            keep_share(lessons.segments, lessons.splits, share=share, seed=seed)
     encoders = {}
     for name, file in zip(chosen.encoder_names, chosen.encoder, strict=True):
-        model = build_unet(chosen.encoder_name, lessons[-1].layer_count)
+        model = build_unet(chosen.encoder_name, lessons.layer_count)
         report = load_encoder(model, file, adapt_channels=chosen.adapt_channels)
         report.check(file, least=chosen.least_loaded)
         encoders[name] = {
@@ -116,12 +117,10 @@ def _look(chosen: CompareInk) -> dict[str, Any]:
             "loaded": str(report),
             "adapted": bool(report.adapted),
         }
-    found = {
-        "held_out": lessons[-1].held_out_boxes,
-        "by": [split.by for split in lessons[-1].splits],
-        "encoders": encoders,
-    }
-    return recipe_of("compare ink", chosen, lessons[-1].identities, **found)
+    by = [split.by for split in lessons.splits]
+    return recipe_of(
+        "compare ink", chosen, lessons.identities, held_out=lessons.held_out_boxes, by=by, encoders=encoders
+    )
 
 
 def _check_settings(path: Path, before: Mapping[str, Any], chosen: CompareInk) -> None:
