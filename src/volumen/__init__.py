@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from volumen.recipes.evaluate import evaluate
     from volumen.recipes.finetune import finetune
     from volumen.recipes.infer import load_model, predict
+    from volumen.recipes.pretrain import pretrain_spark
     from volumen.recipes.report import report
     from volumen.recipes.resume import resume
     from volumen.sources.convert import convert
@@ -44,6 +45,7 @@ _HOMES = {
     "make_phantom": "volumen.sources.phantom",
     "open_segment": "volumen.sources.open",
     "predict": "volumen.recipes.infer",
+    "pretrain_spark": "volumen.recipes.pretrain",
     "report": "volumen.recipes.report",
     "result": "volumen.events",
     "resume": "volumen.recipes.resume",
@@ -62,6 +64,7 @@ __all__ = [
     "make_phantom",
     "open_segment",
     "predict",
+    "pretrain_spark",
     "report",
     "result",
     "resume",

@@ -138,7 +138,7 @@ def test_the_decoder_is_its_description() -> None:
         x = F.batch_norm(x, None, None, last_norm.weight, last_norm.bias, training=True)
     expected = F.conv2d(x, decoder.head.weight, decoder.head.bias)
     torch.testing.assert_close(decoder(maps), expected)
-    assert decoder.widths == (64, 32, 16, 8, 4, 2)
+    assert decoder.widths == (64, 32, 16, 8, 4, 3)
 
 
 def test_first_weights_are_drawn_as_published(published) -> None:

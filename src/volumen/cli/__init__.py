@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[type[Settings], str]] = {
     "check": (settings.Check, "volumen.recipes.check:check"),
     "convert": (settings.Convert, "volumen.sources.convert:convert"),
     "phantom": (settings.Phantom, "volumen.sources.phantom:make_phantom"),
+    "pretrain spark": (settings.PretrainSpark, "volumen.recipes.pretrain:pretrain_spark"),
     "finetune": (settings.Finetune, "volumen.recipes.finetune:finetune"),
     "resume": (settings.Resume, "volumen.recipes.resume:resume"),
     "predict": (settings.Predict, "volumen.recipes.infer:predict"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from volumen.errors import SettingsError
 from volumen.recipes.finetune import continue_finetune
+from volumen.recipes.pretrain import continue_pretrain_spark
 from volumen.training.run import Run
 
 if TYPE_CHECKING:
@@ -30,5 +31,9 @@ def resume(settings: Resume) -> Iterator[Event]:
     match verb:
         case "finetune":
             yield from continue_finetune(run)
+        case "pretrain_spark":
+            yield from continue_pretrain_spark(run)
         case _:
-            raise SettingsError(f"Runs of `volumen finetune` can be resumed; {settings.run} is a run of {verb!r}.")
+            raise SettingsError(
+                f"Expected a run of `volumen finetune` or `volumen pretrain`; {settings.run} is one of {verb!r}."
+            )
