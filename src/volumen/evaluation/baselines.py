@@ -91,33 +91,45 @@ def nearest_patch(images: NDArray[Any], visible: NDArray[np.bool_], patch: int) 
 
 
 def inpaint(
-    images: NDArray[Any], visible: NDArray[np.bool_], patch: int, *, tolerance: float = 1e-3
+    images: NDArray[Any],
+    visible: NDArray[np.bool_],
+    patch: int,
+    *,
+    fade: float | None = None,
+    tolerance: float = 1e-3,
 ) -> NDArray[np.float32]:
-    """Fill the masked patches as smoothly as the visible pixels allow: every filled pixel is its neighbours' mean.
+    """Fill the masked patches smoothly: strokes and fibres run on over a patch's edge and fade to the mean.
 
-    The harmonic interpolation: Laplace's equation in the masked patches, visible pixels as given, no flow over the
-    image's edge; solved by conjugate gradients. Strokes and fibres run on over the edge of a masked patch and fade,
-    so it is a harder baseline than a copied patch. Takes, returns and raises what `mean_level` does.
+    Filled pixels minimise the sum of squared differences between neighbours, plus 1 / fade² times the squared distance
+    from the mean of the channel's visible pixels (the screened Poisson equation); visible pixels stay as given, and
+    the image's edge is free. Solved by conjugate gradients. It is a harder baseline than any copied patch, since it
+    guesses only as far as neighbouring pixels resemble each other. Takes, returns and raises what `mean_level` does.
 
     Parameters
     ----------
     images, visible, patch
         As `mean_level` takes them.
+    fade
+        Length in px over which a filled pixel forgets its visible neighbours; a tenth of ``patch`` if not given,
+        about the best on X-ray volumes. ``math.inf`` never forgets: the harmonic interpolation.
     tolerance
         Where to stop: norm of the residual, relative to that of the first guess. As it is, filled pixels are off by
-        about a hundredth of the image's deviation.
+        less than a hundredth of the image's deviation (twice that where ``fade`` is infinite).
 
     Examples
     --------
     >>> import numpy as np
     >>> row = np.array([[[[0.0, 9.0, 9.0, 3.0]]]])
-    >>> inpaint(row, np.array([[[True, False, False, True]]]), 1).round(3).tolist()
+    >>> inpaint(row, np.array([[[True, False, False, True]]]), 1, fade=np.inf).round(3).tolist()
     [[[[0.0, 1.0, 2.0, 3.0]]]]
     """
-    filled = mean_level(images, visible, patch)
+    filled, _ = _filled(images, visible, patch)
+    pull = 1 / (patch / 10 if fade is None else fade) ** 2
     for image, shown in zip(filled, visible, strict=True):
         masked = ~shown.repeat(patch, axis=0).repeat(patch, axis=1)
-        image[:] = _harmonic(image, masked, tolerance)
+        mean = image[:, ~masked].mean(axis=1, dtype=np.float64).astype(np.float32)[:, None, None]
+        smooth = _relax(np.where(masked, np.float32(0), image - mean), masked, pull=pull, tolerance=tolerance)
+        image[:, masked] = (smooth + mean)[:, masked]
     return filled
 
 
@@ -141,16 +153,18 @@ def _filled(
     return filled, cells
 
 
-def _harmonic(image: NDArray[np.float32], masked: NDArray[np.bool_], tolerance: float) -> NDArray[np.float32]:
-    """Solve Laplace's equation where masked (HW), beginning at what the image (CHW) holds there."""
-    residual = -_laplacian(image) * masked
+def _relax(
+    image: NDArray[np.float32], masked: NDArray[np.bool_], *, pull: float, tolerance: float
+) -> NDArray[np.float32]:
+    """Solve ``laplacian + pull · identity = 0`` where masked (HW), beginning at what the image (CHW) holds there."""
+    residual = -(_laplacian(image) + pull * image) * masked
     direction = residual.copy()
     power = (residual**2).sum(axis=(1, 2), keepdims=True)
     enough = power * tolerance**2
-    for _ in range(masked.size):  # so many steps solve it exactly; a few hundred are the rule
+    for _ in range(masked.size):  # so many steps solve it exactly; some tens are the rule
         if (power <= enough).all():
             break
-        change = _laplacian(direction) * masked
+        change = (_laplacian(direction) + pull * direction) * masked
         curvature = (direction * change).sum(axis=(1, 2), keepdims=True)
         length = np.divide(power, curvature, out=np.zeros_like(power), where=curvature > 0)
         image = image + length * direction

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 VERBS = ("pretrain_spark",)
 """Verbs whose runs are told of here."""
 
-BASELINES = {"mean_patch": "mean patch", "nearest_patch": "nearest patch", "inpaint": "smooth inpainting"}
+BASELINES = {
+    "mean_level": "flat grey",
+    "mean_patch": "mean patch",
+    "nearest_patch": "nearest patch",
+    "inpaint": "smooth inpainting",
+}
 """Guesses that learn nothing, by the name of their score, in words."""
 
 _VOXELS = {"probe_auc": "probe_voxels_auc", "probe_average_precision": "probe_voxels_average_precision"}
