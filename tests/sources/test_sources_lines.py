@@ -149,7 +149,11 @@ def test_lines_survive_pickling_without_their_pixels(two: Path) -> None:
         (("img/a.png\tx", "img/b.png"), "file\ttext", r"Line 3 of .*have 2 fields \(file, text\)"),
         (("\tx",), "file\ttext", "Line 2 of .*should name a file"),
         (("img/a.png\tx", "img/a.png\ty"), "file\ttext", r"lists img/a\.png more than once"),
-        (("img/a.png\tdev",), "file\tsplit", "Line 2 of .*train, val, test or nothing as split; got 'dev'"),
+        (
+            ("", "img/b.png\t", "", "img/a.png\tdev"),
+            "file\tsplit",
+            "Line 5 of .*train, val, test or nothing as split; got 'dev'",
+        ),
         (("img/a.png\t9.5\t4",), "file\twidth\theight", "Line 2 of .*whole pixels; got 4 and 9.5"),
         (("img/a.png\t0\t4",), "file\twidth\theight", "whole pixels; got 4 and 0"),
     ],

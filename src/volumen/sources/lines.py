@@ -129,7 +129,7 @@ def open_lines(path: str | os.PathLike[str]) -> tuple[Line, ...]:
     """
     location = Location.of(path)
     rows = _read(location)
-    files = [row["file"] for row in rows]
+    files = [row["file"] for _, row in rows]
     _check_files(location, files)
     stems = [PurePosixPath(file).stem for file in files]
     names = stems if len(set(stems)) == len(stems) else files
@@ -144,25 +144,25 @@ def open_lines(path: str | os.PathLike[str]) -> tuple[Line, ...]:
             size=_size(location, number, row),
             recent=recent,
         )
-        for number, (name, row) in enumerate(zip(names, rows, strict=True), start=2)
+        for name, (number, row) in zip(names, rows, strict=True)
     )
 
 
-def _read(location: Location) -> list[dict[str, str]]:
-    """Return the rows of a TSV, the second line of the file first."""
+def _read(location: Location) -> list[tuple[int, dict[str, str]]]:
+    """Return the rows of a TSV, each with the number of its line; empty lines are passed over."""
     raw = location.read()
     if raw is None:
         raise SourceNotFoundError(f"There is no file at {location}.")
     try:
         reader = csv.DictReader(StringIO(raw.decode("utf-8-sig"), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
         columns = reader.fieldnames or ()
-        rows = list(reader)
+        rows = [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{location} should be a table in UTF-8, its columns parted by tabs ({error}).") from error
     if "file" not in columns:
         found = ", ".join(columns) or "nothing"
         raise SourceError(f"{location} needs a column 'file' in its first row, columns parted by tabs; got {found}.")
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         if None in row or None in row.values() or not row["file"]:
             raise SourceError(
                 f"Line {number} of {location} should name a file and have {len(columns)} fields ({', '.join(columns)})."
