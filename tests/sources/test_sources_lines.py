@@ -152,7 +152,7 @@ def test_lines_survive_pickling_without_their_pixels(two: Path) -> None:
         (
             ("", "img/b.png\t", "", "img/a.png\tdev"),
             "file\tsplit",
-            "Line 5 of .*train, val, test or nothing as split; got 'dev'",
+            "Line 5 of .*or nothing as split; got 'dev'",
         ),
         (("img/a.png\t9.5\t4",), "file\twidth\theight", "Line 2 of .*whole pixels; got 4 and 9.5"),
         (("img/a.png\t0\t4",), "file\twidth\theight", "whole pixels; got 4 and 0"),
