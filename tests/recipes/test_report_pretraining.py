@@ -15,7 +15,7 @@ from volumen.recipes.report import report
 from volumen.recipes.reporting import pretraining
 from volumen.recipes.reporting.reconstructions import reconstruction_sheet
 from volumen.recipes.reporting.run_record import RunRecord
-from volumen.settings import PretrainSpark, Report
+from volumen.settings import Finetune, PretrainSpark, Report
 from volumen.training.run import Run
 
 if TYPE_CHECKING:
@@ -137,6 +137,21 @@ def test_pretrainings_are_compared_in_one_plot_and_settings_that_differ_marked(t
     assert "held out, at epoch 9 of long" in text
     assert text.count("the newest</figcaption>") == 2
     assert '<code>masked</code></th><td class="differs"><code>0.6' in text
+
+
+def test_a_pretraining_and_what_was_trained_from_it_share_a_page(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "spark")
+    chosen = Finetune(segments=("paper.npy",), out=str(tmp_path / "ink"), encoder=str(first / "best.safetensors"))
+    second = Run.create(tmp_path / "ink", {"verb": "finetune", "settings": chosen.model_dump(mode="json")})
+    second.record(Stepped(done=1, total=1, values={"loss": 0.7}))
+    second.record(Scored(step=1, scores={"loss": 0.6, "auc": 0.91}, best=True))
+    text = write_report(first, second.path, out=tmp_path / "report")
+    names = {path.stem for path in (tmp_path / "report" / "figures").iterdir()}
+    assert {"loss", "auc", "reconstruction-loss", "pretraining-learning-rate"} <= names
+    assert "volumen · ink detection" in text
+    assert "epoch 6, the newest" in text
+    assert "No ink maps were found" in text
+    assert '<code>masked</code></th><td class="differs"><code>0.6</code></td><td class="differs"><code>–</code>' in text
 
 
 def test_a_run_that_only_began_has_a_page(tmp_path: Path) -> None:

@@ -46,8 +46,8 @@ class Probe:
     Examples
     --------
     >>> probe = Probe.of([(segment, split)], normalization=normalization)  # doctest: +SKIP
-    >>> probe(unet.encoder)["auc"] - probe.voxels()["auc"]  # doctest: +SKIP
-    0.12
+    >>> learned, random = probe(spark.encoder), probe(build_unet("resnet50", 20).encoder)  # doctest: +SKIP
+    >>> bare = probe.voxels()  # doctest: +SKIP
     """
 
     train: Spots

@@ -68,8 +68,7 @@ def report(settings: choose.Report) -> Iterator[Event]:
     """
     out = Path(settings.out)
     runs = read_runs(settings.runs)
-    pretrained = [run for run in runs if run.verb in pretraining.VERBS]
-    trained = [run for run in runs if run.verb not in pretraining.VERBS]
+    trained, _ = _by_kind(runs)
     gallery = Gallery(exhibits=(), notes=())
     if trained or settings.predictions:
         gallery = open_gallery(trained or runs, settings.predictions)
@@ -89,7 +88,27 @@ def report(settings: choose.Report) -> Iterator[Event]:
         yield Stepped(done=done, total=len(groups) + 1)
     for note in gallery.notes:
         yield Warned(message=note)
-    page = Page(
+    page = _compose(runs, exhibits, segments, list(dict.fromkeys(notes)))
+    write_all(out, _files(page, runs, exhibits))
+    yield Stepped(done=len(groups) + 1, total=len(groups) + 1)
+    path = str(out / "report.html")
+    yield Saved(path=path, what="report")
+    aucs = {exhibit.name: exhibit.scores["auc"] for exhibit in exhibits if exhibit.scores}
+    yield Finished(result={"path": path, "runs": len(runs), "maps": len(exhibits), "auc": aucs})
+
+
+def _by_kind(runs: Sequence[RunRecord]) -> tuple[list[RunRecord], list[RunRecord]]:
+    """Part runs into those that learned from labels and those that were pretrained."""
+    pretrained = [run for run in runs if run.verb in pretraining.VERBS]
+    return [run for run in runs if run.verb not in pretraining.VERBS], pretrained
+
+
+def _compose(
+    runs: Sequence[RunRecord], exhibits: Sequence[Exhibit], segments: Sequence[SegmentView], notes: Sequence[str]
+) -> Page:
+    """Gather all that the page says."""
+    trained, pretrained = _by_kind(runs)
+    return Page(
         subject=story.subject(runs),
         title=story.title(runs),
         lead=story.lead(runs),
@@ -105,14 +124,8 @@ def report(settings: choose.Report) -> Iterator[Event]:
         settings=setting_rows(runs),
         provenance=story.provenance(runs, exhibits),
         warnings=[(run.name, message) for run in runs for message in run.warnings],
-        notes=list(dict.fromkeys(notes)),
+        notes=notes,
     )
-    write_all(out, _files(page, runs, exhibits))
-    yield Stepped(done=len(groups) + 1, total=len(groups) + 1)
-    path = str(out / "report.html")
-    yield Saved(path=path, what="report")
-    aucs = {exhibit.name: exhibit.scores["auc"] for exhibit in exhibits if exhibit.scores}
-    yield Finished(result={"path": path, "runs": len(runs), "maps": len(exhibits), "auc": aucs})
 
 
 def _group(exhibits: Sequence[Exhibit]) -> list[list[Exhibit]]:
