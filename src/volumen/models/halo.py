@@ -30,7 +30,7 @@ def widen(blocks: Tensor, layout: Layout, margins: Margins, *, outside: float = 
     Parameters
     ----------
     blocks
-        Visible patches, (V, C, s, s), in the order of the layout.
+        Visible patches, (V, C, h, w), in the order of the layout.
     margins
         Width of the margins in px; wider than a patch where they must be.
     outside
@@ -39,7 +39,7 @@ def widen(blocks: Tensor, layout: Layout, margins: Margins, *, outside: float = 
     Returns
     -------
     torch.Tensor
-        (V, C, top + s + bottom, left + s + right). Gradients flow back to the patches that the margins came from.
+        (V, C, top + h + bottom, left + w + right). Gradients flow back to the patches that the margins came from.
     """
     if not any(margins):
         return blocks
@@ -56,11 +56,11 @@ class _Widen(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, blocks: Tensor, layout: Layout, margins: Margins, outside: float) -> Tensor:
-        side = blocks.shape[-1]
-        ctx.layout, ctx.margins, ctx.side = layout, margins, side
         top, bottom, left, right = margins
+        ctx.strips = list(_strips(layout, margins, *blocks.shape[2:]))
+        ctx.inner = (slice(top, top + blocks.shape[2]), slice(left, left + blocks.shape[3]))
         widened = functional.pad(blocks, (left, right, top, bottom))
-        for step, (y, x), (source_y, source_x) in _strips(layout, margins, side):
+        for step, (y, x), (source_y, source_x) in ctx.strips:
             widened[step.to, :, y, x] = blocks[step.source, :, source_y, source_x]
             if outside:
                 widened[step.outside, :, y, x] = outside
@@ -69,20 +69,22 @@ class _Widen(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        top, _, left, _ = ctx.margins
-        inner = gradient[:, :, top : top + ctx.side, left : left + ctx.side].clone(memory_format=torch.channels_last)
-        for step, (y, x), (source_y, source_x) in _strips(ctx.layout, ctx.margins, ctx.side):
+        y, x = ctx.inner
+        inner = gradient[:, :, y, x].clone(memory_format=torch.channels_last)
+        for step, (y, x), (source_y, source_x) in ctx.strips:
             inner[step.source, :, source_y, source_x] += gradient[step.to, :, y, x]
         return inner, None, None, None
 
 
 def _strips(
-    layout: Layout, margins: Margins, side: int
+    layout: Layout, margins: Margins, height: int, width: int
 ) -> Iterator[tuple[Step, tuple[slice, slice], tuple[slice, slice]]]:
     """Yield each step to a neighbour, the strip of the widened patch that it fills, and the strip that it has there."""
-    for step in layout.steps(-(-max(margins) // side)):
-        y, source_y = _overlap(step.dy, side, margins.top, margins.bottom)
-        x, source_x = _overlap(step.dx, side, margins.left, margins.right)
+    top, bottom, left, right = margins
+    reach = max(-(-max(top, bottom) // height), -(-max(left, right) // width))
+    for step in layout.steps(reach):
+        y, source_y = _overlap(step.dy, height, top, bottom)
+        x, source_x = _overlap(step.dx, width, left, right)
         if y.start < y.stop and x.start < x.stop:
             yield step, (y, x), (source_y, source_x)
 

@@ -13,16 +13,28 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from volumen.errors import SettingsError
 from volumen.models.layout import Layout
 from volumen.models.patchwise import Packed, as_packed, check_order
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Callable, Iterable
 
 __all__ = ["Layout", "Packed", "check_packable", "encode", "pack", "unpack"]
+
+# What a forward may run into when it is given something that it was not made for.
+_UNFIT = (
+    AssertionError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def pack(image: Tensor, layout: Layout, patch: int = 32) -> Packed:
@@ -67,14 +79,14 @@ def unpack(packed: Packed, fill: float | Tensor = 0.0) -> Tensor:
     Parameters
     ----------
     packed
-        (V, C, s, s).
+        (V, C, h, w).
     fill
         What masked positions hold: a number, or one per channel, (1, C, 1, 1), into which gradients flow.
 
     Returns
     -------
     torch.Tensor
-        (N, C, gh × s, gw × s), channels last in memory.
+        (N, C, gh × h, gw × w), channels last in memory.
 
     Examples
     --------
@@ -83,17 +95,19 @@ def unpack(packed: Packed, fill: float | Tensor = 0.0) -> Tensor:
     [[[[1.0, -1.0]]]]
     """
     layout, blocks = packed.patch_layout, packed.blocks
-    (rows, columns), (_, channels, side, _) = layout.grid, blocks.shape
+    (rows, columns), (_, channels, height, width) = layout.grid, blocks.shape
     background = torch.as_tensor(fill, dtype=blocks.dtype, device=blocks.device)
     background = background.reshape(-1)  # 1 C 1 1 -> C
-    shape = (len(layout.visible), rows, side, columns, side, channels)
+    shape = (len(layout.visible), rows, height, columns, width, channels)
     canvas = background.expand(shape).contiguous()
     images, down, right = layout.places
-    canvas[images, down, :, right] = blocks.permute(0, 2, 3, 1)  # V s s C
-    return canvas.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)  # N gh s gw s C -> N C H W
+    canvas[images, down, :, right] = blocks.permute(0, 2, 3, 1)  # V h w C
+    return canvas.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)  # N gh h gw w C -> N C H W
 
 
-def encode(encoder: nn.Module, image: Tensor, visible: Tensor, patch: int = 32) -> list[Packed]:
+def encode(
+    encoder: Callable[[Tensor], Tensor | Iterable[Tensor]], image: Tensor, visible: Tensor, patch: int = 32
+) -> list[Packed]:
     """Run an encoder on the visible patches of images only.
 
     The encoder is not changed. Its features are those of SparK's masked-dense form at visible positions, and its
@@ -102,8 +116,8 @@ def encode(encoder: nn.Module, image: Tensor, visible: Tensor, patch: int = 32) 
     Parameters
     ----------
     encoder
-        Any module that maps NCHW to a list of feature maps, such as the encoders of segmentation-models-pytorch
-        and timm, made of layers that `check_packable` accepts.
+        Any module that maps NCHW to feature maps, such as the encoders of segmentation-models-pytorch and timm, made
+        of layers that `check_packable` accepts.
     image
         (N, C, gh × patch, gw × patch).
     visible
@@ -123,11 +137,11 @@ def encode(encoder: nn.Module, image: Tensor, visible: Tensor, patch: int = 32) 
 
     Examples
     --------
-    >>> encoder = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU())
-    >>> visible = torch.tensor([[[True, False], [False, True]]])
-    >>> features = encode(lambda image: [encoder(image)], torch.ones(1, 1, 64, 64), visible)
-    >>> features[0].shape
-    torch.Size([2, 8, 32, 32])
+    >>> encoder = nn.Sequential(nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+    >>> visible = torch.tensor([[[True, False, False], [False, True, False]]])
+    >>> (features,) = encode(encoder, torch.ones(1, 1, 64, 96), visible)
+    >>> features.shape, unpack(features).shape
+    (torch.Size([2, 8, 16, 16]), torch.Size([1, 8, 32, 48]))
     """
     packed = pack(image, Layout.of(visible).to(image.device), patch)
     try:
@@ -139,7 +153,7 @@ def encode(encoder: nn.Module, image: Tensor, visible: Tensor, patch: int = 32) 
             f"such as resnet50 or tu-convnext_tiny."
         ) from error
     features = []
-    for feature in found:
+    for feature in [found] if isinstance(found, Tensor) else found:
         if not isinstance(feature, Packed) and not feature.shape[1]:
             # Encoders without a map at stride 2 put one of no channels in its place.
             feature = as_packed(feature, packed.patch_layout)
@@ -174,10 +188,19 @@ def check_packable(encoder: nn.Module, in_channels: int, patch: int = 32) -> Non
         weights[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
     stand_in = copy.deepcopy(encoder, weights).train()
     image = torch.empty(1, in_channels, 2 * patch, 2 * patch, device="meta")
-    encode(stand_in, image, torch.ones(1, 2, 2, dtype=torch.bool), patch)
+    try:
+        encode(stand_in, image, torch.ones(1, 2, 2, dtype=torch.bool), patch)
+    except SettingsError:
+        raise
+    except _UNFIT as error:
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise SettingsError(
+            f"The encoder cannot run on {in_channels} channels in patches of {patch} px: "
+            f"{_layer(stand_in, error)}: {why}."
+        ) from error
 
 
-def _layer(encoder: nn.Module, error: Exception) -> str:
+def _layer(encoder: object, error: Exception) -> str:
     """Name the innermost layer in whose forward an error arose, read off the error's own trace."""
     innermost: nn.Module | None = None
     for frame, _ in traceback.walk_tb(error.__traceback__):

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     Pair = int | Sequence[int]
 
+_FEW = 4
+"""Up to so many pixels of a patch, a product of matrices is faster on a CPU than a convolution that says the same."""
+
 
 def conv2d(
     blocks: Tensor,
@@ -37,14 +40,15 @@ def conv2d(
     """Convolve visible patches, (V, C, s, s), looking into visible neighbours; zeros elsewhere."""
     kernel = weight.shape[2:]
     margins = _margins(blocks, kernel, stride, padding, dilation)
-    blocks = _cast(blocks)
-    if kernel == (1, 1) and groups == 1:
+    wide = widen(_cast(blocks), layout, margins)
+    if groups == 1:
         down, right = _pair(stride)
-        return _pointwise(blocks[:, :, ::down, ::right], weight, bias)
-    wide = widen(blocks, layout, margins)
-    if wide.shape[2:] == kernel and groups == 1:
-        # One window a patch is a product of matrices, at which a convolution is slow: (V, C k k) by (C k k, out).
-        return functional.linear(wide.flatten(1), weight.flatten(1), bias)[:, :, None, None]
+        few = wide[:, :, ::down, ::right]
+        if kernel == (1, 1) and few.shape[2] * few.shape[3] <= _FEW:
+            rows = few.permute(0, 2, 3, 1)  # V C h w -> V h w C
+            return functional.linear(rows, weight[:, :, 0, 0], bias).permute(0, 3, 1, 2)
+        if kernel == wide.shape[2:]:
+            return functional.linear(wide.flatten(1), weight.flatten(1), bias)[:, :, None, None]
     return functional.conv2d(wide, weight, bias, stride, 0, dilation, groups)
 
 
@@ -56,11 +60,9 @@ def max_pool2d(
     padding: Pair = 0,
     dilation: Pair = 1,
     ceil_mode: bool = False,
-    return_indices: bool = False,
+    return_indices: bool = False,  # the form that returns them goes by another name
 ) -> Tensor:
     """Take the largest value in each window; masked neighbours hold zeros, as in published SparK, outsides nothing."""
-    if return_indices:
-        raise SettingsError("it asks where maxima lie, which has no meaning in packed patches")
     stride = stride or kernel_size
     margins = _margins(blocks, kernel_size, stride, padding, dilation, ceil_mode=ceil_mode)
     wide = widen(blocks, layout, margins, outside=-torch.inf)
@@ -85,15 +87,6 @@ def avg_pool2d(
         raise SettingsError("it averages fewer values at the image's edge")
     wide = widen(blocks, layout, margins)
     return functional.avg_pool2d(wide, _pair(kernel_size), _pair(stride), 0, divisor_override=divisor_override)
-
-
-def _pointwise(blocks: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve 1 × 1, with the patches one under the other as one tall image: many small ones are slow on a CPU."""
-    count, channels, height, width = blocks.shape
-    tall = blocks.permute(0, 2, 3, 1).reshape(1, count * height, width, channels)  # V s s C -> 1 (V s) s C
-    tall = functional.conv2d(tall.permute(0, 3, 1, 2), weight, bias)
-    tall = tall.permute(0, 2, 3, 1).reshape(count, height, width, -1)  # 1 (V s) s C -> V s s C
-    return tall.permute(0, 3, 1, 2)
 
 
 def _margins(
