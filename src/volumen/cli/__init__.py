@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[type[Settings], str]] = {
     "phantom": (settings.Phantom, "volumen.sources.phantom:make_phantom"),
     "pretrain spark": (settings.PretrainSpark, "volumen.recipes.pretrain:pretrain_spark"),
     "finetune": (settings.Finetune, "volumen.recipes.finetune:finetune"),
+    "compare ink": (settings.CompareInk, "volumen.recipes.compare:compare_ink"),
     "resume": (settings.Resume, "volumen.recipes.resume:resume"),
     "predict": (settings.Predict, "volumen.recipes.infer:predict"),
     "evaluate": (settings.Evaluate, "volumen.recipes.evaluate:evaluate"),
