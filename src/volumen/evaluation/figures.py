@@ -102,7 +102,7 @@ def plot_curves(
         colour = theme.series[level.series % len(theme.series)]
         axes.axhline(level.y, color=colour, label=level.name, linestyle=(0, (1, 1.5)), linewidth=1.4)
     if from_zero:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
     axes.set_xlabel(x_label, color=theme.text)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     if len(curves) + len(levels) > 1:
