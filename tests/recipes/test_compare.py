@@ -25,12 +25,14 @@ from volumen.errors import CheckpointError, OutputExistsError, SettingsError, So
 from volumen.evaluation.masks import score_pixels
 from volumen.evaluation.paired import mean_interval, paired_difference
 from volumen.events import Finished, Saved, Started, Stepped, result, to_json
-from volumen.models.checkpoint import load_checkpoint
+from volumen.models.checkpoint import load_checkpoint, save_encoder
 from volumen.models.unet import build_unet
 from volumen.recipes.compare import compare_ink
 from volumen.recipes.comparing.cells import Cell, cells_of, seeds_of
+from volumen.recipes.comparing.record import Record
 from volumen.recipes.comparing.results import claims
 from volumen.recipes.comparing.scoring import RunScores
+from volumen.recipes.comparing.story import remarks
 from volumen.recipes.evaluate import evaluate
 from volumen.recipes.finetune import Trainee, finetune
 from volumen.settings.compare import RANDOM
@@ -401,6 +403,29 @@ def test_an_encoder_for_other_layers_is_refused_before_anything_is_written_or_ad
     assert f"{FIRST} adapted from 3 to 8 input channels" in page
 
 
+@pytest.mark.parametrize(
+    ("spared", "kind", "words"),
+    [
+        ({"p": [[0, 192, 0, 384]]}, "percentile", ()),
+        ({"elsewhere": []}, "percentile", ()),
+        ({"p": [[0, 10, 0, 384]]}, "percentile", ("saw held-out voxels of p",)),
+        ({"p": [[0, 192, 0, 384]]}, "divide", ("normalised by 'divide'",)),
+        (None, "percentile", ("is not known here",)),
+    ],
+)
+def test_what_an_encoder_saw_in_its_pretraining_is_said(compared, data, tmp_path, spared, kind, words):
+    torch.manual_seed(0)
+    header = {"pretext": "spark", "normalization": {"kind": kind}, **({"held_out": spared} if spared else {})}
+    encoder = build_unet(ENCODER, 8).encoder
+    save_encoder(tmp_path / "pupil.safetensors", encoder, {"encoder_name": ENCODER, "in_channels": 8}, header)
+    asked = chosen(data, tmp_path / "out", encoder=(str(tmp_path / "pupil.safetensors"),))
+    record = Record.begin(asked)
+    runs = {cell: (RunScores.read(next(iter(runs_of(compared[0]).values())).path),) for cell in cells_of(asked)}
+    told = [text for text in remarks(asked, record, runs) if "pupil" in text]
+    assert len(told) == len(words)
+    assert all(word in text for word, text in zip(words, told, strict=True))
+
+
 def test_finetune_refuses_too_little_of_an_encoder(data, tmp_path):
     state = safetensors.torch.load_file(data / "other.safetensors")
     part = {name: weight for name, weight in state.items() if not name.startswith("model.layer4")}
@@ -443,9 +468,12 @@ def test_paper_mode_runs_and_says_what_it_does_not_show(data, tmp_path):
 
 
 def test_names_of_encoder_files_tell_them_apart():
-    files = ("runs/long/best.safetensors", "runs/short/best.safetensors", "imagenet.pth")
-    asked = settings.CompareInk(segments=("s",), out="o", encoder=files)
-    assert asked.encoder_names == ("long-best", "short-best", "imagenet")
+    named = {
+        ("runs/long/best.safetensors", "runs/short/best.safetensors", "imagenet.pth"): ("long", "short", "imagenet"),
+        ("spark/e100.pth", "other/e100.pth", "best.safetensors"): ("spark-e100", "other-e100", "best"),
+    }
+    for files, names in named.items():
+        assert settings.CompareInk(segments=("s",), out="o", encoder=files).encoder_names == names
     for wrong in (("a/random.pth",), ("a/x.pth", "b/a/x.pth"), ("x.pth", "x.pth")):
         with pytest.raises(ValidationError, match="told apart by their names"):
             settings.CompareInk(segments=("s",), out="o", encoder=wrong)

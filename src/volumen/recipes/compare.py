@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from volumen.events import Finished, Saved, Started, relay
 from volumen.recipes.bookkeeping import absolute
+from volumen.recipes.comparing import story
 from volumen.recipes.comparing.cells import Cell, cells_of, seeds_of
 from volumen.recipes.comparing.page import write_page
 from volumen.recipes.comparing.record import FILE, Record
@@ -17,6 +19,7 @@ from volumen.recipes.comparing.scoring import RunScores, score_run
 from volumen.recipes.comparing.tables import rows_json, table_csv, table_markdown
 from volumen.recipes.finetune import finetune
 from volumen.recipes.reporting.page import write_all
+from volumen.training.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +36,8 @@ def compare_ink(settings: CompareInk) -> Iterator[Event]:
     random weights that they begin with, the order of the crops, every augmentation, and at a share of the labels the
     place that is learned from: what is compared is compared in pairs. Each run is a folder of its own under
     ``runs/SHARE/CELL/seedN``, as `volumen finetune` makes it. A comparison that was stopped or killed goes on when
-    the same settings are given again: finished runs are kept, a half-done one is resumed.
+    the same settings are given again: finished runs are kept, without the state that they could be resumed from, and a
+    half-done one is resumed.
 
     ``comparison.json``, ``table.csv``, ``table.md``, ``curves.csv`` and ``report.html`` are written once every run is
     finished.
@@ -80,7 +84,10 @@ def _run(cell: Cell, seed: int, chosen: CompareInk, what: str) -> Iterator[Event
     """Train and score one run, or do what is left of it."""
     training = finetune(cell.settings(chosen, seed))
     yield from relay(replace(event, work=what) if isinstance(event, Started) else event for event in training)
-    yield from relay(score_run(cell.folder(chosen.out, seed), chosen))
+    folder = cell.folder(chosen.out, seed)
+    yield from relay(score_run(folder, chosen))
+    # a finished run needs no state to go on from, and that is the larger part of its bytes
+    shutil.rmtree(Run.open(folder).state_path.parent, ignore_errors=True)
 
 
 def _conclude(chosen: CompareInk, record: Record, outcome: Outcome, begun: float) -> Iterator[Event]:
@@ -88,8 +95,14 @@ def _conclude(chosen: CompareInk, record: Record, outcome: Outcome, begun: float
     scores, differences = score_rows(outcome), difference_rows(outcome)
     folder = Path(chosen.out)
     write_page(chosen, record, outcome, scores, differences)
-    files = {"table.md": table_markdown(scores, differences), "table.csv": table_csv((*scores, *differences))}
-    write_all(folder, dict(files))
+    words = (story.title(chosen), story.lead(chosen, record), story.remarks(chosen, record, outcome))
+    write_all(
+        folder,
+        {
+            "table.md": table_markdown(scores, differences, *words),
+            "table.csv": table_csv((*scores, *differences)),
+        },
+    )
     results = {"scores": rows_json(scores), "differences": rows_json(differences)}
     record.write(results)
     for name, what in (("table.md", "table"), (FILE, "results"), ("report.html", "report")):

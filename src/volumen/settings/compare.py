@@ -36,6 +36,8 @@ _PAPER: dict[str, Any] = {
 }
 """The report's experiment: crops with ink, the last tenth of them held out in order."""
 
+_BEST = "best"  # what a run calls its weights
+
 RANDOM = "random"
 """What the encoder without a weight file is called."""
 
@@ -80,7 +82,7 @@ class CompareInk(InkTraining):
         True, description="Go on with the comparison at the output path, which must have these settings"
     )
     encoder: tuple[Path, ...] = Field(
-        (), description="Encoder weights to compare with random ones, named in the table by the name of their file"
+        (), description="Encoder weights to compare with random ones, named in the table by their file or their run"
     )
     mode: Literal["honest", "paper"] = Field(
         "honest", description="Where options are not given: blocks behind a guard band, or the October report's recipe"
@@ -121,7 +123,13 @@ class CompareInk(InkTraining):
 
     @property
     def encoder_names(self) -> tuple[str, ...]:
-        """Name of each encoder file: without its suffix, and behind its folder's where two files share one."""
+        """Name of each encoder file: its own without the suffix, or that of the run whose best weights it holds.
+
+        Where two files would share one, their folders' names stand before their own.
+        """
         paths = [PurePath(path) for path in self.encoder]
-        count = Counter(path.stem for path in paths)
-        return tuple(path.stem if count[path.stem] == 1 else f"{path.parent.name}-{path.stem}" for path in paths)
+        names = [path.parent.name if path.stem == _BEST and path.parent.name else path.stem for path in paths]
+        return tuple(
+            name if names.count(name) == 1 else f"{path.parent.name}-{path.stem}"
+            for name, path in zip(names, paths, strict=True)
+        )

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volumen.crops.label_share import keep_share
-from volumen.errors import OutputExistsError, SettingsError, SourceError
+from volumen.errors import CheckpointError, OutputExistsError, SettingsError, SourceError
 from volumen.events import Finished, to_json
-from volumen.models.transplant import load_encoder
+from volumen.models.checkpoint import load_encoder, read_header
 from volumen.models.unet import build_unet
 from volumen.recipes.bookkeeping import recipe_of
 from volumen.recipes.comparing.cells import Cell, seeds_of
@@ -40,7 +40,7 @@ class Record:
         The folder.
     content
         ``settings``, ``versions``, ``segments`` (their identities), ``held_out`` (boxes by segment), ``encoders``
-        (file, digest and what was loaded, by name), and, once it is finished, ``results``.
+        (file, digest, what was loaded and what its header says, by name), and, once it is finished, ``results``.
     """
 
     path: Path
@@ -116,11 +116,21 @@ def _look(chosen: CompareInk) -> dict[str, Any]:
             "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest(),
             "loaded": str(report),
             "adapted": bool(report.adapted),
+            "origin": _origin(file),
         }
     by = [split.by for split in lessons.splits]
     return recipe_of(
         "compare ink", chosen, lessons.identities, held_out=lessons.held_out_boxes, by=by, encoders=encoders
     )
+
+
+def _origin(file: str) -> dict[str, Any]:
+    """Return what an encoder file of ours says about its pretraining; those of others say nothing."""
+    try:
+        header = read_header(file)
+    except CheckpointError:
+        return {}
+    return {key: header[key] for key in ("pretext", "layers", "normalization", "held_out") if key in header}
 
 
 def _check_settings(path: Path, before: Mapping[str, Any], chosen: CompareInk) -> None:

@@ -74,11 +74,8 @@ def _remarks(chosen: CompareInk, record: Record, outcome: Outcome) -> Iterator[s
             yield (
                 f"The weights of {name} were made for another number of layers and were adapted: {encoder['loaded']}."
             )
-    if chosen.encoder:
-        yield (
-            "Whether an encoder saw the held-out voxels, without labels, in its pretraining is not known here. If it "
-            "did, its scores on new papyrus may be lower."
-        )
+    for name, encoder in record.content["encoders"].items():
+        yield from _origin(name, encoder["origin"], chosen, record)
     yield (
         "A frozen encoder keeps its norm statistics too: with random weights these are those of no data at all, which "
         "is harder than the report's runs, whose statistics went on adapting."
@@ -95,12 +92,40 @@ def _remarks(chosen: CompareInk, record: Record, outcome: Outcome) -> Iterator[s
             yield "Some runs stopped before the last epoch for want of a better score: they were trained for less time."
 
 
+def _origin(name: str, origin: Mapping[str, Any], chosen: CompareInk, record: Record) -> Iterator[str]:
+    """Say what an encoder's pretraining has to do with what it is scored on."""
+    if "held_out" not in origin:
+        yield (
+            f"Whether {name} saw the held-out voxels, without labels, in its pretraining is not known here. If it did, "
+            "its scores on new papyrus may be lower."
+        )
+        return
+    for segment, boxes in record.content["held_out"].items():
+        spared = origin["held_out"].get(segment)
+        if spared is not None and not all(any(_inside(box, other) for other in spared) for box in boxes):
+            yield (
+                f"{name} saw held-out voxels of {segment}, without labels, in its pretraining: its scores on new "
+                "papyrus may be lower."
+            )
+    kind = origin.get("normalization", {}).get("kind", chosen.normalization)
+    if kind != chosen.normalization:
+        yield (
+            f"{name} was pretrained on voxels normalised by {kind!r}; here they were normalised by "
+            f"{chosen.normalization!r}, which suits a frozen encoder less."
+        )
+
+
+def _inside(box: list[int], other: list[int]) -> bool:
+    """Whether a box (y0, y1, x0, x1) lies inside another."""
+    return other[0] <= box[0] and box[1] <= other[1] and other[2] <= box[2] and box[3] <= other[3]
+
+
 def encoders(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
     """Tell where each encoder comes from, and what else the runs stand on."""
-    told = [
-        (f"Encoder {name}", [("file", known["file"]), ("SHA-256", known["sha256"]), ("loaded", known["loaded"])])
-        for name, known in record.content["encoders"].items()
-    ]
+    told = []
+    for name, known in record.content["encoders"].items():
+        origin = [(key, str(value)) for key, value in known["origin"].items() if key != "held_out"]
+        told.append((f"Encoder {name}", [*((key, known[key]) for key in ("file", "sha256", "loaded")), *origin]))
     told.append(("Versions", [(name, str(number)) for name, number in record.content["versions"].items()]))
     for segment in record.content["segments"]:
         facts = [(name, str(value)) for name, value in segment.items() if value is not None and name != "name"]

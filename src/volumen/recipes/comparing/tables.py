@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from volumen.recipes.comparing.results import Row
 
 NAMES = {**SCORE_NAMES, "loss": "Validation loss"}
+_READING = (
+    "Means over the seeds with 95 % intervals over seeds; the best of a column is bold. For the validation loss, lower "
+    "is better. Differences are taken seed by seed, the one that is claimed to be better minus the other."
+)
 EPOCHS = {"best": "best epoch", "final": "last epoch"}
 
 
@@ -90,9 +94,11 @@ def table_csv(rows: Sequence[Row]) -> str:
     )
 
 
-def table_markdown(scores: Sequence[Row], differences: Sequence[Row]) -> str:
-    """Write, share by share, the scores and the differences as Markdown tables."""
-    parts = []
+def table_markdown(
+    scores: Sequence[Row], differences: Sequence[Row], title: str, lead: str, remarks: Sequence[str]
+) -> str:
+    """Write, share by share, the scores and the differences as Markdown tables, and what to know about them."""
+    parts = [f"# {title}\n", f"{lead}\n", f"{_READING}\n"]
     for share in shares_of(scores):
         parts.append(f"## {share_name(share)}\n")
         for epoch, words in EPOCHS.items():
@@ -107,6 +113,7 @@ def table_markdown(scores: Sequence[Row], differences: Sequence[Row]) -> str:
             claims = lines_of(differences, share, epoch)
             cells = [[name, *(f"{_score_text(cell_of(row))}, {row.verdict}" for row in rows)] for name, rows in claims]
             parts.append(_markdown([f"difference, {words}", *names], cells))
+    parts += ["## Remarks\n", "".join(f"- {remark}\n" for remark in remarks)]
     return "\n".join(parts)
 
 
