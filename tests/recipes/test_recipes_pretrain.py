@@ -65,9 +65,16 @@ def test_a_run_says_whether_it_learns(run):
     scored = [event for event in events if isinstance(event, Scored)]
     assert [event.step for event in scored] == [1, 2]
     for event in scored:
-        assert {"loss", "pixel_error", "mean_patch", "nearest_patch", "inpaint", "spread", "effective_rank"} <= set(
-            event.scores
-        )
+        assert {
+            "loss",
+            "pixel_error",
+            "mean_level",
+            "mean_patch",
+            "nearest_patch",
+            "inpaint",
+            "spread",
+            "effective_rank",
+        } <= set(event.scores)
     first, last = (event.scores for event in scored)
     assert first["mean_patch"] == last["mean_patch"]  # the same crops under the same masks
     assert isinstance(events[-1], Finished)

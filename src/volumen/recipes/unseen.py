@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from volumen.evaluation.baselines import inpaint, mean_patch, nearest_patch
+from volumen.evaluation.baselines import inpaint, mean_level, mean_patch, nearest_patch
 from volumen.evaluation.spread import feature_spread
 from volumen.objectives.reconstruction import Reconstruction
 from volumen.recipes.reporting.reconstructions import reconstruction_sheet
@@ -77,8 +77,8 @@ class Unseen:
         ``loss`` is the mean squared error of masked patches in the space of the targets, over papyrus;
         ``pixel_error`` the root mean squared error there in units of [0, 1], each patch brought to its own mean and
         contrast where the targets are without them; ``spread`` and ``effective_rank`` are those of
-        `volumen.evaluation.spread` at the deepest map; ``mean_patch``, ``nearest_patch`` and ``inpaint`` are the
-        loss of `volumen.evaluation.baselines`.
+        `volumen.evaluation.spread` at the deepest map; ``mean_level``, ``mean_patch``, ``nearest_patch`` and
+        ``inpaint`` are the loss of `volumen.evaluation.baselines`.
         """
         total = squares = weight = 0.0
         features = []
@@ -108,7 +108,12 @@ class Unseen:
     def baselines(self) -> dict[str, float]:
         """Loss of guesses that learn nothing; the same in every epoch."""
         target, visible = self.loss.target(self.images).numpy(), self.visible.numpy()
-        guesses = {"mean_patch": mean_patch, "nearest_patch": nearest_patch, "inpaint": inpaint}
+        guesses = {
+            "mean_level": mean_level,
+            "mean_patch": mean_patch,
+            "nearest_patch": nearest_patch,
+            "inpaint": inpaint,
+        }
         return {name: self._loss_of(guess(target, visible, self.loss.patch)) for name, guess in guesses.items()}
 
     def draw(self, model: Spark, path: Path, title: str) -> None:
