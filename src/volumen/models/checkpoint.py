@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-__all__ = ["Header", "KeyReport", "load_checkpoint", "load_encoder", "read_header", "save_checkpoint", "save_encoder"]
+__all__ = [
+    "Header",
+    "KeyReport",
+    "load_checkpoint",
+    "load_encoder",
+    "read_header",
+    "read_origin",
+    "save_checkpoint",
+    "save_encoder",
+]
 
 _KEY = "volumen"
 
@@ -136,6 +145,26 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Unet, dict[str, Any]]
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what a checkpoint says about itself, without building the model; raises what `load_checkpoint` does."""
     return _parse(path, read_safetensors(path)[1])
+
+
+def read_origin(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what a file of weights says about where they come from: the header of `save_encoder` or `save_checkpoint`.
+
+    Returns
+    -------
+    dict
+        As `Header` lists; empty for files of others, which say nothing that is understood here.
+
+    Raises
+    ------
+    SourceNotFoundError
+        If there is no such file.
+    """
+    try:
+        header = json.loads(read_safetensors(path)[1].get(_KEY, "{}"))
+    except (CheckpointError, json.JSONDecodeError):
+        return {}
+    return header if isinstance(header, dict) else {}
 
 
 def _parse(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[str, Any]:

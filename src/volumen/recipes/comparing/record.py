@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volumen.crops.label_share import keep_share
-from volumen.errors import CheckpointError, OutputExistsError, SettingsError, SourceError
+from volumen.errors import OutputExistsError, SettingsError, SourceError
 from volumen.events import Finished, to_json
-from volumen.models.checkpoint import load_encoder, read_header
+from volumen.models.checkpoint import load_encoder, read_origin
 from volumen.models.unet import build_unet
 from volumen.recipes.bookkeeping import recipe_of
 from volumen.recipes.comparing.cells import Cell, seeds_of
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FILE = "comparison.json"
 _FREE = ("out", "overwrite", "resume", "save_seconds", "places")  # what may differ when it is gone on with
+_ORIGIN = ("pretext", "layers", "normalization", "held_out")  # what is kept of an encoder file's header
 
 
 @dataclass(frozen=True)
@@ -111,26 +112,18 @@ def _look(chosen: CompareInk) -> dict[str, Any]:
         model = build_unet(chosen.encoder_name, lessons.layer_count)
         report = load_encoder(model, file, adapt_channels=chosen.adapt_channels)
         report.check(file, least=chosen.least_loaded)
+        origin = read_origin(file)
         encoders[name] = {
             "file": file,
             "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest(),
             "loaded": str(report),
             "adapted": bool(report.adapted),
-            "origin": _origin(file),
+            "origin": {key: origin[key] for key in _ORIGIN if key in origin},
         }
     by = [split.by for split in lessons.splits]
     return recipe_of(
         "compare ink", chosen, lessons.identities, held_out=lessons.held_out_boxes, by=by, encoders=encoders
     )
-
-
-def _origin(file: str) -> dict[str, Any]:
-    """Return what an encoder file of ours says about its pretraining; those of others say nothing."""
-    try:
-        header = read_header(file)
-    except CheckpointError:
-        return {}
-    return {key: header[key] for key in ("pretext", "layers", "normalization", "held_out") if key in header}
 
 
 def _check_settings(path: Path, before: Mapping[str, Any], chosen: CompareInk) -> None:

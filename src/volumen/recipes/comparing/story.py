@@ -104,8 +104,8 @@ def _origin(name: str, origin: Mapping[str, Any], chosen: CompareInk, record: Re
         spared = origin["held_out"].get(segment)
         if spared is not None and not all(any(_inside(box, other) for other in spared) for box in boxes):
             yield (
-                f"{name} saw held-out voxels of {segment}, without labels, in its pretraining: its scores on new "
-                "papyrus may be lower."
+                f"{name} saw held-out voxels of {segment}{', without labels,' if 'pretext' in origin else ''} in its "
+                "own training: its scores on new papyrus may be lower."
             )
     kind = origin.get("normalization", {}).get("kind", chosen.normalization)
     if kind != chosen.normalization:
