@@ -11,6 +11,8 @@ from PIL import Image
 from volumen.evaluation import figures, pictures
 from volumen.evaluation.counts import LevelCounts
 
+BAND = figures.Band(name="full", x=[0.1, 0.5, 1], y=[0.8, 0.6, 0.5], low=[0.7, 0.5, 0.45], high=[0.9, 0.7, 0.6])
+
 
 @pytest.fixture
 def counts() -> LevelCounts:
@@ -34,6 +36,8 @@ def drawings(counts: LevelCounts, theme: figures.Theme) -> list[bytes]:
         figures.plot_curves(
             curves, title="Loss", levels=[figures.Level(name="guess", y=1.2, series=2)], from_zero=True, theme=theme
         ),
+        figures.plot_bands([BAND], title="Loss", theme=theme),
+        figures.plot_bands([BAND], title="Loss", x_label="share", shares=True, theme=theme),
         figures.plot_reliability(counts, title="Reliability", theme=theme),
         figures.plot_levels(counts, threshold=0.5, title="Levels", theme=theme),
         figures.plot_threshold(counts, threshold=float("nan"), title="Threshold", theme=theme),
@@ -62,6 +66,19 @@ def test_a_level_is_a_line_across_the_plot_at_its_height() -> None:
         heights.append(np.flatnonzero(across[: 3 * len(across) // 4]).mean())  # the rest is the legend
     assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=3)
     assert heights[0] > heights[2] + 50
+
+
+def test_a_band_is_as_high_as_its_range_and_missing_where_it_is_not_known() -> None:
+    def shaded(low: list[float], high: list[float]) -> int:
+        band = figures.Band(name="full", x=[1, 2], y=[0.5, 0.5], low=low, high=high)
+        rest = figures.Band(name="axis", x=[1, 2], y=[0.0, 1.0], low=[0.0, 1.0], high=[0.0, 1.0], series=1)
+        pixels = opened(figures.plot_bands([band, rest], title="Loss"))
+        return int(((pixels[..., 3] > 40) & (pixels[..., 3] < 60)).sum())  # a fifth of 255, over nothing
+
+    nan = float("nan")
+    none, narrow, wide = shaded([nan, nan], [nan, nan]), shaded([0.4, 0.4], [0.6, 0.6]), shaded([0.3, 0.3], [0.7, 0.7])
+    assert none < 0.1 * narrow
+    assert (wide - none) / (narrow - none) == pytest.approx(2, rel=0.1)
 
 
 def test_agreement_has_the_legends_hues_and_hides_what_is_not_scored() -> None:
