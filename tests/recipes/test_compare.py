@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from pydantic import ValidationError
 
-from volumen import settings
+from volumen import cli, settings
 from volumen.errors import CheckpointError, OutputExistsError, SettingsError, SourceError
 from volumen.evaluation.masks import score_pixels
 from volumen.evaluation.paired import mean_interval, paired_difference
@@ -509,3 +509,14 @@ def test_a_comparison_killed_at_random_ends_with_the_same_table(data, unbroken, 
         kills += 1
     assert kills >= 2
     assert [(Path(asked.out) / name).read_bytes() for name in TABLES[:2]] == unbroken
+
+
+def test_the_command_says_what_does_not_fit_and_writes_nothing(data, tmp_path, capsys):
+    asked = ["compare", "ink", str(data / "p.zarr"), "--encoder", str(data / "three.safetensors")]
+    asked += ["--out", str(tmp_path / "out"), "--layers", "8", "--window", "64", "--encoder-name", ENCODER]
+    assert cli.main([*asked, "--device", "cpu"]) == 2
+    said = capsys.readouterr().err
+    assert "3 input channels" in said
+    assert "sees 8" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
