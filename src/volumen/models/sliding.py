@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Pair = int | Sequence[int]
 
 _FEW = 4
-"""Up to so many pixels of a patch, a product of matrices is faster on a CPU than a convolution that says the same."""
+"""Up to so many pixels a patch, a convolution is slower on a CPU than the product of matrices that it is."""
 
 
 def conv2d(
@@ -41,15 +41,13 @@ def conv2d(
     kernel = weight.shape[2:]
     margins = _margins(blocks, kernel, stride, padding, dilation)
     wide = widen(_cast(blocks), layout, margins)
-    if groups == 1:
-        down, right = _pair(stride)
-        few = wide[:, :, ::down, ::right]
-        if kernel == (1, 1) and few.shape[2] * few.shape[3] <= _FEW:
-            rows = few.permute(0, 2, 3, 1)  # V C h w -> V h w C
-            return functional.linear(rows, weight[:, :, 0, 0], bias).permute(0, 3, 1, 2)
-        if kernel == wide.shape[2:]:
-            return functional.linear(wide.flatten(1), weight.flatten(1), bias)[:, :, None, None]
-    return functional.conv2d(wide, weight, bias, stride, 0, dilation, groups)
+    (down, right), (height, width) = _pair(stride), blocks.shape[2:]
+    if groups > 1 or _pair(dilation) != (1, 1) or height // down * (width // right) > _FEW:
+        return functional.conv2d(wide, weight, bias, stride, 0, dilation, groups)
+    windows = wide.permute(0, 2, 3, 1).unfold(1, kernel[0], down).unfold(2, kernel[1], right)
+    columns = windows.permute(0, 1, 2, 4, 5, 3).flatten(3)  # V h w C k k -> V h w (k k C)
+    rows = weight.permute(0, 2, 3, 1).flatten(1)  # out C k k -> out (k k C)
+    return functional.linear(columns, rows, bias).permute(0, 3, 1, 2)
 
 
 def max_pool2d(
