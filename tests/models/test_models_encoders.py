@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from volumen.models.encoders import freeze, is_frozen, thaw
+from volumen.models.encoders import freeze, is_frozen, measure_norms, thaw
 from volumen.models.unet import build_unet
 
 
@@ -73,3 +73,36 @@ def test_thawing_takes_it_back():
     assert changed == set(before)
     model.eval()
     assert not any(module.training for module in model.modules())
+
+
+def test_measured_norms_are_those_of_the_images_and_nothing_else_changes():
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Dropout(0.5)).double()
+    module[1].momentum = 0.3
+    freeze(module)
+    before = bytes_of(module)
+    batches = [torch.randn(5, 3, 8, 8, dtype=torch.float64) + shift for shift in (0, 2, 7)]
+    measure_norms(module, iter(batches))
+    maps = [module[0](batch).transpose(0, 1).flatten(1).detach() for batch in batches]  # NCHW -> C × (N·H·W)
+    torch.testing.assert_close(module[1].running_mean, torch.stack([each.mean(dim=1) for each in maps]).mean(dim=0))
+    torch.testing.assert_close(module[1].running_var, torch.stack([each.var(dim=1) for each in maps]).mean(dim=0))
+    after = bytes_of(module)
+    assert {key for key in after if after[key] != before[key]} == {
+        "1.running_mean",
+        "1.running_var",
+        "1.num_batches_tracked",
+    }
+    assert module[1].momentum == 0.3
+    assert not any(part.training for part in module.modules())
+
+
+def test_measured_norms_normalise_what_the_encoder_sees():
+    torch.manual_seed(0)
+    encoder = build_unet("resnet18", 3).encoder
+    images = torch.randn(8, 3, 64, 64) * 3 + 2
+    measure_norms(encoder, [images])
+    assert encoder.training
+    encoder.eval()
+    with torch.no_grad():
+        stem = encoder.bn1(encoder.conv1(images))
+    torch.testing.assert_close(stem.mean(dim=(0, 2, 3)), torch.zeros(64), rtol=0, atol=1e-4)
+    torch.testing.assert_close(stem.std(dim=(0, 2, 3)), torch.ones(64), rtol=0.02, atol=0)

@@ -237,6 +237,7 @@ def test_finetuning_takes_the_encoder_and_refuses_another_number_of_layers(volum
         "epochs": 1,
         "views": "none",
         "freeze": True,
+        "frozen_norms": "kept",
         "device": "cpu",
     }
     with pytest.raises(CheckpointError, match="4 input channels"):

@@ -203,12 +203,19 @@ def test_resume_begins_a_run_where_there_is_none(data, tmp_path):
 
 def test_encoder_weights_move_in_and_stay_when_frozen(data, run, tmp_path):
     encoder = run / "best.safetensors"
-    events = list(finetune(chosen(data, tmp_path / "run", encoder=str(encoder), freeze=True, epochs=1)))
+    frozen = {"encoder": str(encoder), "freeze": True, "epochs": 1}
+    events = list(finetune(chosen(data, tmp_path / "run", **frozen, frozen_norms="kept")))
     assert any(isinstance(event, Warned) and "keys loaded (100.0%" in event.message for event in events)
     before, after = (load_checkpoint(path)[0] for path in (encoder, tmp_path / "run" / "best.safetensors"))
     for name, tensor in before.encoder.state_dict().items():
         assert torch.equal(after.encoder.state_dict()[name], tensor), name
     assert not torch.equal(after.head[0].weight, before.head[0].weight)
+
+    list(finetune(chosen(data, tmp_path / "measured", **frozen)))
+    measured = load_checkpoint(tmp_path / "measured" / "best.safetensors")[0].encoder
+    kept = dict(before.encoder.named_parameters())
+    assert all(torch.equal(weight, kept[name]) for name, weight in measured.named_parameters())
+    assert not torch.equal(measured.bn1.running_mean, before.encoder.bn1.running_mean)
 
 
 def test_nothing_is_written_when_the_encoder_is_unknown(data, tmp_path):

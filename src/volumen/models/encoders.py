@@ -7,13 +7,15 @@ from types import MethodType
 from typing import TYPE_CHECKING
 
 import timm
+import torch
+from torch.nn import BatchNorm2d
 
 from volumen.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from torch import nn
+    from torch import Tensor, nn
 
 TIMM_PREFIX = "tu-"
 """What stands before a timm name, as in ``tu-convnext_tiny``, to tell it from the encoders that smp has itself."""
@@ -84,6 +86,45 @@ def freeze(module: nn.Module) -> nn.Module:
     module.requires_grad_(False)
     module.eval()
     module.train = MethodType(_stay, module)  # type: ignore[method-assign]
+    return module
+
+
+def measure_norms(module: nn.Module, images: Iterable[Tensor]) -> nn.Module:
+    """Set the running statistics of batch norms to those of some images, and leave every weight as it is.
+
+    For an encoder that is to be frozen. Random weights have no statistics yet, and those of masked pretraining are of
+    patches with nothing around them: under statistics that are not their own, features drift from layer to layer.
+
+    Parameters
+    ----------
+    module
+        Run on the images as in evaluation, but for the batch norms; training modes are restored.
+    images
+        Batches NCHW, on the module's device; every batch weighs the same.
+
+    Returns
+    -------
+    torch.nn.Module
+        The same module.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    norms = [part for part, _ in modes if isinstance(part, BatchNorm2d) and part.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for part, _ in modes:
+            part.training = False
+        for norm in norms:
+            norm.training = True
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean over all batches
+        with torch.no_grad():
+            for image in images:
+                module(image)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for part, mode in modes:
+            part.training = mode
     return module
 
 

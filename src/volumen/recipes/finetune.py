@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from volumen.crops.datasets import CropDataset
 from volumen.crops.select import centre_layers
 from volumen.events import Started, Warned
 from volumen.models.checkpoint import load_encoder, save_checkpoint
-from volumen.models.encoders import freeze
+from volumen.models.encoders import freeze, measure_norms
 from volumen.models.unet import Unet, build_unet
 from volumen.objectives.segmentation import BceDice
 from volumen.recipes.bookkeeping import absolute, begun, check_identities, conclude, ended, recipe_of, threads
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from volumen.events import Event
     from volumen.models.unet import Unet
     from volumen.objectives.terms import LossTerms
+
+_MEASURED_BATCHES = 16  # to measure norm statistics on
 
 
 def finetune(settings: Finetune) -> Iterator[Event]:
@@ -131,6 +134,9 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
         view=pipeline(settings.views, settings.model_size, settings.resized_crop),
         seed=settings.seed,
     )
+    if settings.freeze and settings.frozen_norms == "measured":
+        some = islice(batches(dataset, epoch=0, batch=settings.batch), _MEASURED_BATCHES)
+        measure_norms(fabric.to_device(model.encoder), (fabric.to_device(batch["image"]) for batch in some))
     steps = steps_per_epoch(len(dataset), settings.batch)
     held_out = HeldOut.of(
         zip(lessons.segments, lessons.splits, strict=True),

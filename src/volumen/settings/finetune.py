@@ -50,6 +50,11 @@ class InkTraining(LabelPaths, Computing):
     )
     least_loaded: Share = Field(0.5, description="Least share of the encoder that its weight file must hold")
 
+    frozen_norms: Literal["measured", "kept"] = Field(
+        "measured",
+        description="Norm statistics of a frozen encoder: measured once on crops to learn from, or those it came with",
+    )
+
     epochs: Count = Field(100, description="Passes over the crops")
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW")
@@ -84,7 +89,7 @@ class Finetune(InkTraining):
 
     out: Path = Field(description="Run folder to make")
     encoder: Path | None = Field(None, description="Weights to start the encoder from; none means random")
-    freeze: bool = Field(False, description="Keep the encoder as it is, norm statistics too")
+    freeze: bool = Field(False, description="Keep the encoder as it is; see also --frozen-norms")
     label_share: Share = Field(
         1.0, gt=0, description="Share of the labels to learn from, all in one place; what is held out stays the same"
     )
