@@ -5,16 +5,17 @@ Run ``python benchmarks/packed.py`` on a machine with nothing else to do. ResNet
 loss too, at the same width for all. Every run of a contender is a fresh process that takes one step to warm up and
 the median of the following ones; contenders take turns. Where there is a CUDA device, the same is run there in bf16.
 
-All contenders use channels last and the library's allocator setting, which is faster for each of them. The
-masked-dense encoder does what the published one does, only faster: masks and indices are worked out once a step
-and not in every layer. The encoder without a mask computes something else; it is the bound that no masked-dense
-form can pass. Memory is the largest resident size less that before the first step.
+All contenders use channels last in memory and the library's allocator setting. The masked-dense encoder does what
+the published one does, a little faster: masks and indices are worked out once a step and not in every layer. The
+encoder without a mask computes something else; it is the bound that no masked-dense form can pass. Contenders of a
+whole step must find the same loss. Memory is the largest resident size less that before the first step.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -118,7 +119,9 @@ def rows(runs: dict[str, list[dict[str, float]]], batch: int) -> Iterator[str]:
     for name, found in runs.items():
         contender = CONTENDERS[name]
         seconds = [run["seconds"] for run in found]
-        first = medians.get(name.replace(contender.way, FIRST))
+        first = medians.get(first_name := name.replace(contender.way, FIRST))
+        if first and contender.width and not math.isclose(found[0]["loss"], runs[first_name][0]["loss"], rel_tol=0.01):
+            raise RuntimeError(f"{name} and {first_name} take the same step, but their losses differ.")
         yield (
             f"| {contender.part} | {contender.channels} | {contender.way} "
             f"| {medians[name]:.3f} ({min(seconds):.3f}–{max(seconds):.3f}) | {batch / medians[name]:.2f} "
@@ -138,7 +141,7 @@ def run(contender: Contender, device: str, batch: int, steps: int) -> dict[str, 
     step = WAYS[contender.way](model, contender.width is not None)
     on_gpu = device == "cuda"
     before = 0.0 if on_gpu else memory_mb("VmRSS")
-    seconds = []
+    seconds, losses = [], []
     for _ in range(steps + 1):
         visible = draw_visible(batch, (SIDE // PATCH, SIDE // PATCH))
         model.zero_grad()
@@ -149,8 +152,9 @@ def run(contender: Contender, device: str, batch: int, steps: int) -> dict[str, 
         if on_gpu:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - begun)
+        losses.append(float(loss.detach()))
     peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else memory_mb("VmHWM") - before
-    return {"seconds": statistics.median(seconds[1:]), "memory": peak}
+    return {"seconds": statistics.median(seconds[1:]), "memory": peak, "loss": losses[0]}
 
 
 def loss_of(model: Spark, features: list[Packed], images: Tensor, visible: Tensor) -> Tensor:

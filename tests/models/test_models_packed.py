@@ -238,6 +238,8 @@ def test_what_keeps_patches_apart_returns_patches():
     packed = make_packed()
     blocks = packed.blocks.clone()
     assert not isinstance(blocks, Packed)
+    assert len(packed) == 3
+    assert "Packed" in repr(packed)
     for seen, expected in [
         (packed + packed, blocks + blocks),
         (2 - packed * 0.5, 2 - blocks * 0.5),

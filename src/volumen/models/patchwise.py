@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Keywords = Mapping[str, Any]
 
 _TELLING = """
-    shape size ndim dim numel nelement dtype device layout stride storage_offset element_size is_contiguous
+    shape size len ndim dim numel nelement dtype device layout stride storage_offset element_size is_contiguous
     is_floating_point is_complex is_cuda is_cpu is_meta is_sparse is_quantized is_mkldnn is_leaf requires_grad grad
     grad_fn retain_grad register_hook backward version as_subclass repr format hash
 """
