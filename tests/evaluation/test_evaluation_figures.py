@@ -81,6 +81,23 @@ def test_a_band_is_as_high_as_its_range_and_missing_where_it_is_not_known() -> N
     assert (wide - none) / (narrow - none) == pytest.approx(2, rel=0.1)
 
 
+def test_a_peak_does_not_press_the_rest_flat() -> None:
+    def gap(peak: float) -> float:
+        """Return how far apart lines at 0.4 and 0.8 are where one of them begins with a peak, in pixels."""
+        x = list(range(1, 11))
+        flat = figures.Band(name="flat", x=x, y=[0.4] * 10, low=[0.4] * 10, high=[0.4] * 10, series=1)
+        y = [peak, *[0.8] * 9]
+        steep = figures.Band(name="steep", x=x, y=y, low=y, high=y)
+        pixels = opened(figures.plot_bands([flat, steep], title="Loss"))[:345].astype(int)  # the legend is below
+        solid = pixels[..., 3] > 200
+        orange = solid & (pixels[..., 0] > pixels[..., 2] + 100)
+        blue = (solid & (pixels[..., 2] > pixels[..., 0] + 100))[:, 400:]
+        return float(np.argwhere(orange)[:, 0].mean() - np.argwhere(blue)[:, 0].mean())
+
+    assert gap(20.0) > 20  # on a linear axis it would be 6
+    assert gap(0.8) > 100
+
+
 def test_agreement_has_the_legends_hues_and_hides_what_is_not_scored() -> None:
     surface = np.full((1, 5), 120, np.uint8)
     ink = np.array([[True, True, False, False, True]])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from volumen.evaluation.calibration import reliability
 from volumen.evaluation.masks import overlap_scores
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _SIZE = (4.0, 2.8)  # inches
 _DPI = 160
+_PEAKED = 5  # times the lowest value, from which on peaks flatten the rest
 _LEGEND_LETTERS = 40  # in one line under a plot
 
 
@@ -128,6 +129,8 @@ def plot_bands(
 ) -> bytes:
     """Draw lines, each in a band of its own; a band that is not finite is left out.
 
+    The y axis is logarithmic, and says so, where a few peaks would press everything else flat.
+
     Parameters
     ----------
     bands
@@ -168,6 +171,14 @@ def plot_bands(
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    drawn = np.array([y for band in bands for y in (*band.low, *band.y, *band.high)], dtype=float)
+    drawn = drawn[np.isfinite(drawn)]
+    if drawn.size and 0 < _PEAKED * drawn.min() < drawn.max():
+        axes.set_yscale("log")
+        axes.set_ylabel("logarithmic", color=theme.text)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axes.yaxis.set_minor_locator(NullLocator())
     _legend(axes, theme)
     return _png(figure)
 
