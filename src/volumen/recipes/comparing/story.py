@@ -76,10 +76,16 @@ def _remarks(chosen: CompareInk, record: Record, outcome: Outcome) -> Iterator[s
             )
     for name, encoder in record.content["encoders"].items():
         yield from _origin(name, encoder["origin"], chosen, record)
-    yield (
-        "A frozen encoder keeps its norm statistics too: with random weights these are those of no data at all, which "
-        "is harder than the report's runs, whose statistics went on adapting."
-    )
+    if chosen.frozen_norms == "kept":
+        yield (
+            "A frozen encoder kept the norm statistics that it came with: with random weights these are those of no "
+            "data at all, which is harder than the report's runs, whose statistics went on adapting."
+        )
+    else:
+        yield (
+            "The norm statistics of a frozen encoder were measured once, on crops to learn from; in the report's runs "
+            "they went on adapting while the decoder learned."
+        )
     if min(chosen.share) < 1:
         yield (
             "A share of the labels is the windows nearest to one that each seed draws, as if letters were painted in "
