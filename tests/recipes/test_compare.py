@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import random
 import signal
 import subprocess
@@ -489,25 +488,24 @@ def test_shares_out_of_bounds_are_refused(wrong):
 def test_a_comparison_killed_at_random_ends_with_the_same_table(data, unbroken, tmp_path):
     asked = small(data, tmp_path / "compared")
     code = (
-        "import sys\nfrom volumen import settings\nfrom volumen.events import result\n"
-        "from volumen.recipes.compare import compare_ink\n"
-        "result(compare_ink(settings.CompareInk.model_validate_json(sys.stdin.read())))"
+        "import sys\nfrom volumen import settings\nfrom volumen.recipes.compare import compare_ink\n"
+        "for event in compare_ink(settings.CompareInk.model_validate_json(sys.stdin.read())): print('.', flush=True)"
     )
     generator, kills = random.Random(0), 0
-    for _ in range(40):
-        process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, env={**os.environ})
+    while True:
+        process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         process.stdin.write(asked.model_dump_json().encode())
         process.stdin.close()
-        until = time.monotonic() + generator.uniform(5, 12)
-        while process.poll() is None and time.monotonic() < until:
-            time.sleep(0.02)
-        if process.poll() is not None:
-            assert process.returncode == 0
-            break
+        told = sum(1 for _ in islice(process.stdout, generator.randint(8, 25)))
+        time.sleep(generator.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.stdout.close()
+        if process.wait() == 0:
+            break
+        assert told >= 8
+        assert process.returncode == -signal.SIGKILL
         kills += 1
-    assert kills >= 2
+    assert kills >= 3
     assert [(Path(asked.out) / name).read_bytes() for name in TABLES[:2]] == unbroken
 
 
