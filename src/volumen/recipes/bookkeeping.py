@@ -1,4 +1,4 @@
-"""What every training keeps for the record, and for whoever goes on with it: recipe, data identities, result."""
+"""How every training is begun, recorded, gone on with and concluded, whatever it learns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 
@@ -16,7 +16,7 @@ from volumen.training.devices import first_process
 from volumen.training.run import Run, check_free
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lightning_fabric import Fabric
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from volumen.training.loop import Outcome
 
     Chosen = TypeVar("Chosen", bound=Settings)
+    L = TypeVar("L", bound="Learner")
 
 _PACKAGES = ("volumen", "torch", "numpy", "segmentation-models-pytorch", "timm", "zarr")
 _FREE = ("resume", "overwrite", "out", "save_seconds")  # what may differ when a run is gone on with
@@ -102,9 +103,54 @@ def check_identities(run: Run, now: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def ended(run: Run) -> Iterator[Event]:
-    """Yield how a run finished, if it did."""
-    yield from [event for event in run.events() if isinstance(event, Finished)][-1:]
+class Learner(Protocol):
+    """What is ready to be trained: everything that can fail has been done."""
+
+    @property
+    def fabric(self) -> Fabric:
+        """Devices to train on, launched."""
+        ...
+
+    @property
+    def identities(self) -> Sequence[Mapping[str, Any]]:
+        """What the data are; a run resumes only on the same."""
+        ...
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """What was found out about the data, for the record."""
+        ...
+
+
+def carry_out(
+    verb: str,
+    settings: Any,
+    path: Path,
+    run: Run | None,
+    *,
+    prepare: Callable[[Any], L],
+    train: Callable[[Run, L], Iterator[Event]],
+) -> Iterator[Event]:
+    """Begin a run at ``path``, or go on with ``run``; one that is finished only says so again.
+
+    Parameters
+    ----------
+    prepare
+        From the settings to a learner: what can fail does so before a run is made.
+    train
+        Carries the training out in its run.
+    """
+    if run is not None and run.finished:
+        yield from [event for event in run.events() if isinstance(event, Finished)][-1:]
+        return
+    learner = prepare(settings)
+    if run is not None:
+        check_identities(run, learner.identities)
+    elif learner.fabric.is_global_zero:
+        recipe = recipe_of(verb, settings, learner.identities, **learner.found)
+        Run.create(path, recipe, overwrite=settings.overwrite)
+    learner.fabric.barrier()
+    yield from train(Run.open(path), learner)
 
 
 def conclude(run: Run, outcome: Outcome, seconds: float) -> Iterator[Event]:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -19,18 +19,17 @@ from volumen.models.checkpoint import load_encoder, save_checkpoint
 from volumen.models.encoders import freeze, measure_norms
 from volumen.models.unet import Unet, build_unet
 from volumen.objectives.segmentation import BceDice
-from volumen.recipes.bookkeeping import absolute, begun, check_identities, conclude, ended, recipe_of, threads
+from volumen.recipes.bookkeeping import absolute, begun, carry_out, conclude, threads
 from volumen.recipes.held_out import HeldOut
 from volumen.recipes.lessons import Lessons
 from volumen.settings import Finetune
 from volumen.training.devices import open_fabric
 from volumen.training.loop import fit
 from volumen.training.optimizers import Rates, adamw, cosine
-from volumen.training.run import Run
 from volumen.views.pipelines import pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lightning_fabric import Fabric
     from torch import Tensor, nn
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from volumen.events import Event
     from volumen.models.unet import Unet
     from volumen.objectives.terms import LossTerms
+    from volumen.training.run import Run
 
 _MEASURED_BATCHES = 16  # to measure norm statistics on
 
@@ -62,7 +62,8 @@ def finetune(settings: Finetune) -> Iterator[Event]:
         There is a run already.
     """
     settings = absolute(settings)
-    yield from _carry_out(settings, Path(settings.out), begun("finetune", settings))
+    run = begun("finetune", settings)
+    yield from carry_out("finetune", settings, Path(settings.out), run, prepare=Trainee.of, train=_train)
 
 
 def continue_finetune(run: Run) -> Iterator[Event]:
@@ -73,7 +74,8 @@ def continue_finetune(run: Run) -> Iterator[Event]:
     SourceError
         A segment or its label is not the one that the run was begun with.
     """
-    yield from _carry_out(Finetune.model_validate(run.recipe["settings"]), run.path, run)
+    settings = Finetune.model_validate(run.recipe["settings"])
+    yield from carry_out("finetune", settings, run.path, run, prepare=Trainee.of, train=_train)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,21 +109,15 @@ class Trainee:
         )
         return cls(settings=settings, lessons=lessons, model=model, fabric=fabric, warnings=tuple(warnings))
 
+    @property
+    def identities(self) -> Sequence[Mapping[str, Any]]:
+        """What the data are."""
+        return self.lessons.identities
 
-def _carry_out(settings: Finetune, path: Path, run: Run | None) -> Iterator[Event]:
-    """Begin the run at ``path``, or go on with ``run``."""
-    if run is not None and run.finished:
-        yield from ended(run)
-        return
-    trainee = Trainee.of(settings)
-    lessons = trainee.lessons
-    if run is not None:
-        check_identities(run, lessons.identities)
-    elif trainee.fabric.is_global_zero:
-        found = {"normalization": lessons.normalization.to_dict(), "held_out": lessons.held_out_boxes}
-        Run.create(path, recipe_of("finetune", settings, lessons.identities, **found), overwrite=settings.overwrite)
-    trainee.fabric.barrier()
-    yield from _train(Run.open(path), trainee)
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """What was found out about the data."""
+        return {"normalization": self.lessons.normalization.to_dict(), "held_out": self.lessons.held_out_boxes}
 
 
 def _train(run: Run, trainee: Trainee) -> Iterator[Event]:

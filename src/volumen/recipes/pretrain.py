@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,25 +15,25 @@ from volumen.events import Started, Warned
 from volumen.models.checkpoint import load_encoder, save_encoder
 from volumen.models.spark import Spark, build_spark
 from volumen.objectives.reconstruction import Reconstruction
-from volumen.recipes.bookkeeping import absolute, begun, check_identities, conclude, ended, recipe_of, threads
+from volumen.recipes.bookkeeping import absolute, begun, carry_out, conclude, threads
 from volumen.recipes.corpus import Corpus
 from volumen.recipes.unseen import Unseen
 from volumen.settings import PretrainSpark
 from volumen.training.devices import open_fabric
 from volumen.training.loop import fit
 from volumen.training.optimizers import Rates, adamw, decay_cosine, lamb, warm_up_cosine
-from volumen.training.run import Run
 from volumen.views.masking import draw_visible
 from volumen.views.pipelines import pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lightning_fabric import Fabric
     from torch import Tensor, nn
 
     from volumen.events import Event
     from volumen.objectives.terms import LossTerms
+    from volumen.training.run import Run
 
 _VERB = "pretrain_spark"
 
@@ -61,7 +61,8 @@ def pretrain_spark(settings: PretrainSpark) -> Iterator[Event]:
         There is a run already.
     """
     settings = absolute(settings)
-    yield from _carry_out(settings, Path(settings.out), begun(_VERB, settings))
+    run = begun(_VERB, settings)
+    yield from carry_out(_VERB, settings, Path(settings.out), run, prepare=Pupil.of, train=_train)
 
 
 def continue_pretrain_spark(run: Run) -> Iterator[Event]:
@@ -72,7 +73,8 @@ def continue_pretrain_spark(run: Run) -> Iterator[Event]:
     SourceError
         A segment is not the one that the run was begun with.
     """
-    yield from _carry_out(PretrainSpark.model_validate(run.recipe["settings"]), run.path, run)
+    settings = PretrainSpark.model_validate(run.recipe["settings"])
+    yield from carry_out(_VERB, settings, run.path, run, prepare=Pupil.of, train=_train)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +105,16 @@ class Pupil:
             precision=settings.precision,
         )
         return cls(settings=settings, corpus=corpus, model=model, fabric=fabric, warnings=tuple(warnings))
+
+    @property
+    def identities(self) -> Sequence[Mapping[str, Any]]:
+        """What the data are."""
+        return self.corpus.identities
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """What was found out about the data."""
+        return {"normalization": self.corpus.normalization.to_dict(), "held_out": self.corpus.held_out_boxes}
 
     @property
     def loss(self) -> Reconstruction:
@@ -164,22 +176,6 @@ class Pupil:
         }
         encoder = {"encoder_name": settings.encoder_name, "in_channels": corpus.layer_count}
         save_encoder(path, self.model.encoder, encoder, header)
-
-
-def _carry_out(settings: PretrainSpark, path: Path, run: Run | None) -> Iterator[Event]:
-    """Begin the run at ``path``, or go on with ``run``."""
-    if run is not None and run.finished:
-        yield from ended(run)
-        return
-    pupil = Pupil.of(settings)
-    corpus = pupil.corpus
-    if run is not None:
-        check_identities(run, corpus.identities)
-    elif pupil.fabric.is_global_zero:
-        found = {"normalization": corpus.normalization.to_dict(), "held_out": corpus.held_out_boxes}
-        Run.create(path, recipe_of(_VERB, settings, corpus.identities, **found), overwrite=settings.overwrite)
-    pupil.fabric.barrier()
-    yield from _train(Run.open(path), pupil)
 
 
 def _train(run: Run, pupil: Pupil) -> Iterator[Event]:

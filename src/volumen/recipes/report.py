@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import VolumenError
-from volumen.evaluation.figures import Curve, plot_curves, plot_levels, plot_reliability, plot_threshold
+from volumen.evaluation.figures import plot_curves, plot_levels, plot_reliability, plot_threshold
 from volumen.events import Finished, Saved, Started, Stepped, Warned, relay
 from volumen.recipes.reporting import pretraining, story
+from volumen.recipes.reporting.courses import courses, loss_courses
 from volumen.recipes.reporting.exhibit import Gallery, open_gallery, score
 from volumen.recipes.reporting.page import MapView, Page, PlaceView, Plot, SegmentView, write_all
 from volumen.recipes.reporting.panels import draw_overviews, draw_place, reads_alike
@@ -178,33 +179,10 @@ def _held_out(exhibit: Exhibit) -> Where | None:
 
 def _draw_curves(runs: Sequence[RunRecord]) -> list[Plot]:
     """Draw the loss, then each score, a line for every run that has it."""
-    several = len(runs) > 1
-    losses = [
-        Curve(
-            name=f"{run.name}, {words}" if several else words,
-            x=[epoch for epoch, _ in run.curves[quantity]],
-            y=[value for _, value in run.curves[quantity]],
-            series=number if several else int(not dashed),
-            dashed=dashed,
-            best=None if dashed else run.best_epoch,
-        )
-        for number, run in enumerate(runs)
-        for quantity, words, dashed in (("train_loss", "training", True), ("loss", "held out", False))
-        if quantity in run.curves
-    ]
+    losses = loss_courses(runs)
     plots = [Plot.draw("Loss", partial(plot_curves, losses, title="Loss"))] if losses else []
     for quantity in _CURVES:
-        lines = [
-            Curve(
-                name=run.name,
-                x=[epoch for epoch, _ in run.curves[quantity]],
-                y=[value for _, value in run.curves[quantity]],
-                series=number,
-                best=None if quantity == "learning_rate" else run.best_epoch,
-            )
-            for number, run in enumerate(runs)
-            if quantity in run.curves
-        ]
+        lines = courses(runs, quantity, mark_best=quantity != "learning_rate")
         if lines:
             name = SCORE_NAMES[quantity]
             title = name if quantity == "learning_rate" else f"{name}, held out"

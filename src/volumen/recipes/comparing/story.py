@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from volumen.recipes.reporting.tables import SettingRow
+from volumen.recipes.reporting.tables import SettingRow, in_words
 from volumen.settings.compare import CompareInk
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def setting_rows(settings: Mapping[str, Any]) -> list[SettingRow]:
         SettingRow(
             name=name,
             meaning=CompareInk.model_fields[name].description or "",
-            values=(_plain(settings[name]),),
+            values=(in_words(settings[name]),),
             differs=False,
         )
         for name in CompareInk.model_fields
@@ -183,17 +183,3 @@ def _boxes(boxes: list[list[int]]) -> str:
 def _listed(words: Any) -> str:
     *others, last = list(words)
     return f"{', '.join(others)} and {last}" if others else last
-
-
-def _plain(value: Any) -> str:
-    match value:
-        case None:
-            return "–"
-        case bool():
-            return "yes" if value else "no"
-        case list() | tuple():
-            return ", ".join(map(str, value)) or "–"
-        case float():
-            return f"{value:g}"
-        case _:
-            return str(value)

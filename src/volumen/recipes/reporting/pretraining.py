@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from volumen.evaluation.figures import Curve, Level, plot_curves
+from volumen.evaluation.figures import Level, plot_curves
+from volumen.recipes.reporting.courses import courses, loss_courses
 from volumen.recipes.reporting.page import Headline, Plot
 from volumen.recipes.reporting.panels import Panel
 from volumen.recipes.reporting.tables import Cell
@@ -103,36 +104,14 @@ def show(run: RunRecord) -> PretrainingView:
 
 def draw_curves(runs: Sequence[RunRecord]) -> list[Plot]:
     """Draw the loss with the levels of guesses that learn nothing, then each other quantity, a line for every run."""
-    several = len(runs) > 1
-    losses = [
-        Curve(
-            name=f"{run.name}, {words}" if several else words,
-            x=[epoch for epoch, _ in run.curves[quantity]],
-            y=[value for _, value in run.curves[quantity]],
-            series=number if several else int(not dashed),
-            dashed=dashed,
-            best=None if dashed else run.best_epoch,
-        )
-        for number, run in enumerate(runs)
-        for quantity, words, dashed in (("train_loss", "training", True), ("loss", "held out", False))
-        if quantity in run.curves
-    ]
+    losses = loss_courses(runs)
     plots = []
     if losses:
         draw = partial(plot_curves, losses, title="Reconstruction loss", levels=shared_levels(runs, BASELINES))
         plots.append(Plot.draw("Reconstruction loss", draw))
     for quantity, title in _PLOTS.items():
         voxels = {_VOXELS[quantity]: "bare voxels"} if quantity in _VOXELS else {}
-        lines = [
-            Curve(
-                name=run.name if several or not voxels else "encoder",
-                x=[epoch for epoch, _ in run.curves[quantity]],
-                y=[value for _, value in run.curves[quantity]],
-                series=number,
-            )
-            for number, run in enumerate(runs)
-            if quantity in run.curves
-        ]
+        lines = courses(runs, quantity, name="encoder" if voxels and len(runs) == 1 else None)
         if lines:
             levels, from_zero = shared_levels(runs, voxels), quantity in _FROM_ZERO
             draw = partial(plot_curves, lines, title=title, levels=levels, from_zero=from_zero)

@@ -102,7 +102,7 @@ def setting_rows(runs: Sequence[RunRecord]) -> list[SettingRow]:
     names = dict.fromkeys(name for run in runs for name in run.settings if name not in ("out", "overwrite"))
     rows = []
     for name in names:
-        values = tuple(_plain(run.settings.get(name)) for run in runs)
+        values = tuple(in_words(run.settings.get(name)) for run in runs)
         fields = (_SETTINGS[run.verb].model_fields.get(name) for run in runs if run.verb in _SETTINGS)
         meaning = next((field.description or "" for field in fields if field), "")
         rows.append(SettingRow(name=name, meaning=meaning, values=values, differs=len(set(values)) > 1))
@@ -149,7 +149,7 @@ def _extent(scores: dict[str, Any]) -> str:
     return f"{amount} in {blocks:.0f} blocks, {100 * share:.1f} % ink"
 
 
-def _plain(value: Any) -> str:
+def in_words(value: Any) -> str:
     """Write a setting as a person would."""
     match value:
         case None:
@@ -157,7 +157,7 @@ def _plain(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case list() | tuple():
-            return ", ".join(_plain(item) for item in value) or "–"
+            return ", ".join(in_words(item) for item in value) or "–"
         case float():
             return f"{value:g}"
         case _:
