@@ -72,10 +72,11 @@ class PretrainSpark(LabelPaths, Computing):
     )
     decoder_width: Count = Field(256, description="Channels of the decoder at its deepest, a multiple of 32")
 
+    batch: Count = Field(64, description="Crops in a step, over all devices")
     epochs: Count = Field(200, description="Passes over the crops")
     warm_up_epochs: int = Field(5, ge=0, description="Epochs in which the learning rate rises")
     optimizer: Literal["adamw", "lamb"] = Field("adamw", description="Optimizer; published: lamb")
-    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate for a batch of 256; scaled by batch / 256")
+    learning_rate: float = Field(4e-3, gt=0, description="Peak learning rate for a batch of 256; scaled by batch / 256")
     weight_decay: float = Field(0.04, ge=0, description="Weight decay at first")
     final_weight_decay: float = Field(0.2, ge=0, description="Weight decay at the end, reached along a cosine")
     clip_norm: float = Field(5.0, gt=0, description="Largest gradient norm")
