@@ -218,6 +218,15 @@ def test_encoder_weights_move_in_and_stay_when_frozen(data, run, tmp_path):
     assert not torch.equal(measured.bn1.running_mean, before.encoder.bn1.running_mean)
 
 
+def test_norms_are_measured_on_all_windows_whatever_the_share_of_the_labels(data, tmp_path):
+    encoders = {}
+    for share in (0.2, 1.0):
+        out = tmp_path / str(share)
+        list(finetune(chosen(data, out, freeze=True, epochs=1, label_share=share)))
+        encoders[share] = load_checkpoint(out / "best.safetensors")[0].encoder.state_dict()
+    assert all(torch.equal(tensor, encoders[1.0][name]) for name, tensor in encoders[0.2].items())
+
+
 def test_nothing_is_written_when_the_encoder_is_unknown(data, tmp_path):
     with pytest.raises(SettingsError, match="resnet18"):
         result(finetune(chosen(data, tmp_path / "run", encoder_name="resnet19")))

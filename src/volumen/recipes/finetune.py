@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor, nn
 
+    from volumen.crops.datasets import Item
     from volumen.events import Event
     from volumen.models.unet import Unet
     from volumen.objectives.terms import LossTerms
@@ -109,6 +110,17 @@ class Trainee:
         )
         return cls(settings=settings, lessons=lessons, model=model, fabric=fabric, warnings=tuple(warnings))
 
+    def crops(self, windows: Sequence[Item], *, labelled: bool = True) -> CropDataset:
+        """Return windows as crops to learn from, normalised and augmented as the settings say."""
+        settings = self.settings
+        return CropDataset(
+            windows,
+            normalization=self.lessons.normalization,
+            view=pipeline(settings.views, settings.model_size, settings.resized_crop),
+            seed=settings.seed,
+            labelled=labelled,
+        )
+
     @property
     def identities(self) -> Sequence[Mapping[str, Any]]:
         """What the data are."""
@@ -124,15 +136,11 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
     began = time.monotonic()
     settings, lessons, model, fabric = trainee.settings, trainee.lessons, trainee.model, trainee.fabric
     loss = BceDice(label_smoothing=settings.label_smoothing)
-    dataset = CropDataset(
-        lessons.train,
-        normalization=lessons.normalization,
-        view=pipeline(settings.views, settings.model_size, settings.resized_crop),
-        seed=settings.seed,
-    )
     if settings.freeze and settings.frozen_norms == "measured":
-        some = islice(batches(dataset, epoch=0, batch=settings.batch), _MEASURED_BATCHES)
+        crops = trainee.crops(lessons.windows, labelled=False)  # all of them: a share has one place's statistics
+        some = islice(batches(crops, epoch=0, batch=settings.batch), _MEASURED_BATCHES)
         measure_norms(fabric.to_device(model.encoder), (fabric.to_device(batch["image"]) for batch in some))
+    dataset = trainee.crops(lessons.train)
     steps = steps_per_epoch(len(dataset), settings.batch)
     held_out = HeldOut.of(
         zip(lessons.segments, lessons.splits, strict=True),

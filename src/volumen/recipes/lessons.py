@@ -18,6 +18,7 @@ from volumen.sources.segment import RASTERS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from volumen.crops.datasets import Item
     from volumen.crops.shares import Shares
     from volumen.settings import Finetune
     from volumen.sources.rasters import Raster
@@ -35,15 +36,16 @@ class Lessons:
         In the same order; of a share of the labels, the splits hold the windows of that share only.
     normalization
         Fitted on all that may be learned from, whatever the share: voxels need no labels.
-    crops
-        How many crops an epoch shows: as many as there would be with all labels. So a training takes the same number
-        of steps at every share, and a share's windows come several times an epoch, each time augmented anew.
+    windows
+        Every window that may be learned from, whatever the share of the labels. An epoch shows as many crops: a
+        training takes the same number of steps at every share, and a share's windows come several times an epoch,
+        each time augmented anew.
     """
 
     segments: tuple[Segment, ...]
     splits: tuple[Split, ...]
     normalization: Normalization
-    crops: int
+    windows: tuple[Item, ...]
 
     @classmethod
     def of(cls, settings: Finetune) -> Lessons:
@@ -68,16 +70,16 @@ class Lessons:
         names = [segment.name for segment in segments]
         if len(set(names)) < len(names):
             raise SettingsError(f"Segments are told apart by their names, which must differ; got {', '.join(names)}.")
-        windows = _windows(segments, splits)
+        windows = tuple(_windows(segments, splits))
         normalization = Normalization.fit(settings.normalization, voxel_samples(windows))
         kept = keep_share(segments, splits, share=settings.label_share, seed=settings.seed)
-        return cls(segments=segments, splits=kept, normalization=normalization, crops=len(windows))
+        return cls(segments=segments, splits=kept, normalization=normalization, windows=windows)
 
     @property
-    def train(self) -> list[tuple[Segment, Window]]:
+    def train(self) -> list[Item]:
         """Every crop of an epoch: each window to learn from, with its segment, as often as it is shown."""
         windows = _windows(self.segments, self.splits)
-        return [windows[index % len(windows)] for index in range(self.crops)]
+        return [windows[index % len(windows)] for index in range(len(self.windows))]
 
     @property
     def held_out_boxes(self) -> dict[str, list[list[int]]]:
@@ -105,10 +107,10 @@ class Lessons:
         """What the person should know before training."""
         told = [text for split in self.splits for text in split.warnings]
         windows = [window for split in self.splits for window in split.train]
-        if len(windows) < self.crops:
+        if len(windows) < len(self.windows):
             told.append(
-                f"Learning from {len(windows)} of {self.crops} windows, as a share of the labels; an epoch has as many "
-                "steps as with all of them."
+                f"Learning from {len(windows)} of {len(self.windows)} windows, as a share of the labels; an epoch has "
+                "as many steps as with all of them."
             )
         return told
 

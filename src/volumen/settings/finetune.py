@@ -52,7 +52,7 @@ class InkTraining(LabelPaths, Computing):
 
     frozen_norms: Literal["measured", "kept"] = Field(
         "measured",
-        description="Norm statistics of a frozen encoder: measured once on crops to learn from, or those it came with",
+        description="Norm statistics of a frozen encoder: measured once, without labels, or those it came with",
     )
 
     epochs: Count = Field(100, description="Passes over the crops")

@@ -83,7 +83,7 @@ def _remarks(chosen: CompareInk, record: Record, outcome: Outcome) -> Iterator[s
         )
     else:
         yield (
-            "The norm statistics of a frozen encoder were measured once, on crops to learn from; in the report's runs "
+            "The norm statistics of a frozen encoder were measured once, without labels; in the report's runs "
             "they went on adapting while the decoder learned."
         )
     if min(chosen.share) < 1:
