@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 
+from volumen.crops.batches import batches
 from volumen.errors import SettingsError, SourceError
 from volumen.events import Finished, Scored
 from volumen.training.devices import first_process
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lightning_fabric import Fabric
+    from torch import Tensor
 
+    from volumen.crops.datasets import CropDataset
     from volumen.events import Event
     from volumen.settings.base import Settings
     from volumen.training.loop import Outcome
@@ -91,10 +94,10 @@ def begun(verb: str, settings: Any) -> Run | None:
 
 def check_identities(run: Run, now: Sequence[Mapping[str, Any]]) -> None:
     """Raise a `SourceError` where the data are not those that the run was begun with."""
-    begun = run.recipe["segments"]
-    if len(begun) != len(now):
-        raise SourceError(f"{run.path} was begun with {len(begun)} segments; there are {len(now)}.")
-    for before, after in zip(begun, now, strict=True):
+    then = run.recipe["segments"]
+    if len(then) != len(now):
+        raise SourceError(f"{run.path} was begun with {len(then)} segments; there are {len(now)}.")
+    for before, after in zip(then, now, strict=True):
         if before != after:
             changed = ", ".join(key for key in after if before.get(key) != after[key])
             raise SourceError(
@@ -175,7 +178,21 @@ def _best_scores(run: Run, epoch: int) -> Mapping[str, float]:
     return next((e.scores for e in run.events() if isinstance(e, Scored) and e.step == epoch), {})
 
 
-def threads(fabric: Fabric) -> int:
+def epochs_of(dataset: CropDataset, *, batch: int, fabric: Fabric) -> Callable[[int, int], Iterator[dict[str, Tensor]]]:
+    """Return what `fit` asks for: this process's batches of an epoch (from 0) from a step on."""
+    return lambda epoch, first: batches(
+        dataset,
+        epoch=epoch,
+        start_step=first,
+        batch=batch,
+        rank=fabric.global_rank,
+        world_size=fabric.world_size,
+        threads=_threads(fabric),
+        pin=fabric.device.type == "cuda",
+    )
+
+
+def _threads(fabric: Fabric) -> int:
     """Return how many threads make batches: on a CPU the model needs the cores, on a GPU they would be idle."""
     cores = os.cpu_count() or 1
     return 1 if fabric.device.type == "cpu" else max(1, cores // (2 * torch.cuda.device_count() or 2))

@@ -19,7 +19,7 @@ from volumen.models.checkpoint import load_encoder, save_checkpoint
 from volumen.models.encoders import freeze, measure_norms
 from volumen.models.unet import Unet, build_unet
 from volumen.objectives.segmentation import BceDice
-from volumen.recipes.bookkeeping import absolute, begun, carry_out, conclude, threads
+from volumen.recipes.bookkeeping import absolute, begun, carry_out, conclude, epochs_of
 from volumen.recipes.held_out import HeldOut
 from volumen.recipes.lessons import Lessons
 from volumen.settings import Finetune
@@ -161,16 +161,7 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
         objective=lambda module, batch: _objective(loss, module, batch),
         optimizer=adamw(model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay),
         rates=lambda step: Rates(cosine(step, steps=steps * settings.epochs, peak=settings.learning_rate)),
-        batches=lambda epoch, first: batches(
-            dataset,
-            epoch=epoch,
-            start_step=first,
-            batch=settings.batch,
-            rank=fabric.global_rank,
-            world_size=fabric.world_size,
-            threads=threads(fabric),
-            pin=fabric.device.type == "cuda",
-        ),
+        batches=epochs_of(dataset, batch=settings.batch, fabric=fabric),
         steps_per_epoch=steps,
         epochs=settings.epochs,
         validate=lambda module, _: held_out(module),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from volumen.crops.select import spread
 from volumen.evaluation.calibration import best_threshold
 from volumen.evaluation.counts import LevelCounts
 from volumen.evaluation.masks import score_counts
@@ -68,9 +69,7 @@ class HeldOut:
             for tile in grid(box, _TILE, _TILE)
             if split.scored(segment, tile & box).any()
         ]
-        chosen = np.linspace(0, len(tiles) - 1, min(len(tiles), _MOST_TILES)).round().astype(int)
-        kept = tuple(tiles[index] for index in chosen)
-        return cls(tiles=kept, normalization=normalization, loss=loss, fabric=fabric)
+        return cls(tiles=spread(tiles, _MOST_TILES), normalization=normalization, loss=loss, fabric=fabric)
 
     def __call__(self, model: nn.Module) -> Mapping[str, float]:
         """Return every score of `volumen.evaluation.masks`, the loss, and the threshold that suits the model best."""

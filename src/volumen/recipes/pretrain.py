@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from volumen.crops.batches import batches, steps_per_epoch
+from volumen.crops.batches import steps_per_epoch
 from volumen.crops.datasets import CropDataset
 from volumen.events import Started, Warned
 from volumen.models.checkpoint import load_encoder, save_encoder
 from volumen.models.spark import Spark, build_spark
 from volumen.objectives.reconstruction import Reconstruction
-from volumen.recipes.bookkeeping import absolute, begun, carry_out, conclude, threads
+from volumen.recipes.bookkeeping import absolute, begun, carry_out, conclude, epochs_of
 from volumen.recipes.corpus import Corpus
 from volumen.recipes.unseen import Unseen
 from volumen.settings import PretrainSpark
@@ -199,16 +199,7 @@ def _train(run: Run, pupil: Pupil) -> Iterator[Event]:
         objective=pupil.objective,
         optimizer=pupil.optimizer(),
         rates=pupil.rates(steps),
-        batches=lambda epoch, first: batches(
-            crops,
-            epoch=epoch,
-            start_step=first,
-            batch=settings.batch,
-            rank=fabric.global_rank,
-            world_size=fabric.world_size,
-            threads=threads(fabric),
-            pin=fabric.device.type == "cuda",
-        ),
+        batches=epochs_of(crops, batch=settings.batch, fabric=fabric),
         steps_per_epoch=steps,
         epochs=settings.epochs,
         validate=lambda _, epoch: _judge(run, pupil, unseen, epoch),

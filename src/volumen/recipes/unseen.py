@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
+from volumen.crops.select import spread
 from volumen.evaluation.baselines import inpaint, mean_level, mean_patch, nearest_patch
 from volumen.evaluation.spread import feature_spread
 from volumen.objectives.reconstruction import Reconstruction
+from volumen.recipes.reporting.page import write_all
 from volumen.recipes.reporting.reconstructions import reconstruction_sheet
 from volumen.views.masking import draw_visible
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import numpy as np
     from lightning_fabric import Fabric
     from numpy.typing import NDArray
     from torch import Tensor
@@ -95,13 +97,14 @@ class Unseen:
                 weight + patches,
             )
             features.append(deepest)
-        spread = feature_spread(_some_rows(torch.cat(features).numpy()))
+        rows = torch.cat(features)
+        width = feature_spread(rows[list(spread(range(len(rows)), _POSITIONS))].numpy())
         return {
             "loss": total / max(weight, 1.0),
             "pixel_error": math.sqrt(squares / max(weight, 1.0)),
             **self.baselines,
-            "spread": spread["spread"],
-            "effective_rank": spread["effective_rank"],
+            "spread": width["spread"],
+            "effective_rank": width["effective_rank"],
         }
 
     @cached_property
@@ -127,10 +130,7 @@ class Unseen:
             patch=self.loss.patch,
             title=title,
         )
-        path.parent.mkdir(exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.tmp")
-        unfinished.write_bytes(sheet)
-        unfinished.replace(path)
+        write_all(path.parent, {path.name: sheet})
 
     def _loss_of(self, guess: NDArray[np.float32]) -> float:
         return float(self.loss(torch.from_numpy(guess), self.images, self.visible, self.papyrus).total)
@@ -146,9 +146,3 @@ class Unseen:
             predicted = model(shown, visible).float().cpu()
             deepest = model.encoder(shown)[-1].float().cpu()
         return predicted, deepest.permute(0, 2, 3, 1).flatten(0, 2)  # NCHW -> (N·H·W) × C
-
-
-def _some_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    chosen = np.linspace(0, len(features) - 1, min(len(features), _POSITIONS)).round().astype(int)
-    rows: NDArray[np.float32] = features[chosen]
-    return rows

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 
 class Settings(BaseModel):
@@ -14,6 +15,16 @@ class Settings(BaseModel):
 
     positional: ClassVar[tuple[str, ...]] = ()
     """Fields that the command line takes without a ``--name``."""
+
+    modes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Of settings with a field ``mode``: what each mode puts where nothing is given, beside the defaults."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "mode" in given:
+            return {**cls.modes.get(str(given["mode"]), {}), **given}
+        return given
 
 
 def _parse_range(value: Any) -> Any:

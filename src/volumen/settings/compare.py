@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -76,6 +77,7 @@ class CompareInk(InkTraining):
     """Train from random weights and from encoder files, frozen and full, over several seeds: one table, one report."""
 
     positional: ClassVar[tuple[str, ...]] = ("segments",)
+    modes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": _PAPER}
 
     out: Path = Field(description="Folder of the comparison")
     resume: bool = Field(
@@ -98,14 +100,6 @@ class CompareInk(InkTraining):
     seed: int = Field(0, ge=0, description="The first seed; the others follow it")
     score: Score = Field("loss", description="Held-out score that says which weights are best")
     patience: int = Field(0, ge=0, description="Stop after so many epochs without a better score; 0 never stops")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill(cls, given: Any) -> Any:
-        """Put the mode's values where nothing is given."""
-        if isinstance(given, dict) and given.get("mode") == "paper":
-            return {**_PAPER, **given}
-        return given
 
     @model_validator(mode="after")
     def _check_comparison(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -31,6 +32,7 @@ class PretrainSpark(LabelPaths, Computing):
     """Pretrain an encoder by masked reconstruction (SparK), without labels; the run can be resumed at any moment."""
 
     positional: ClassVar[tuple[str, ...]] = ("segments",)
+    modes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": _PAPER}
 
     segments: tuple[Path, ...] = Field(
         min_length=1,
@@ -86,14 +88,6 @@ class PretrainSpark(LabelPaths, Computing):
     probe_epochs: int = Field(
         0, ge=0, description="Where there are labels, score a linear probe every so many epochs; 0 never does"
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill(cls, given: Any) -> Any:
-        """Put the mode's values where nothing is given."""
-        if isinstance(given, dict) and given.get("mode") == "paper":
-            return {**_PAPER, **given}
-        return given
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from volumen.recipes.comparing.scoring import FINAL, LOWER_IS_BETTER, SCORES
-from volumen.recipes.reporting.tables import SCORE_NAMES, Cell
+from volumen.recipes.reporting.tables import SCORE_NAMES, Cell, csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -75,7 +73,7 @@ def blocks_of(row: Row) -> str:
 def table_csv(rows: Sequence[Row]) -> str:
     """Write a line for each share, cell or difference, epoch and score."""
     of = ("share", "cell", "minus", "epoch", "score")
-    return _csv(
+    return csv_text(
         (*of, "mean", "low_seeds", "high_seeds", "low_blocks", "high_blocks", "seeds", "verdict", "values"),
         [
             (
@@ -142,7 +140,7 @@ def share_name(share: float) -> str:
 
 def curves_csv(lines: Iterable[tuple[float, str, int, str, int, float]]) -> str:
     """Write a line for each share, cell, seed, quantity and epoch."""
-    return _csv(("share", "cell", "seed", "quantity", "epoch", "value"), lines)
+    return csv_text(("share", "cell", "seed", "quantity", "epoch", "value"), lines)
 
 
 def _score_text(cell: Cell) -> str:
@@ -165,11 +163,3 @@ def _exact(value: float) -> str:
 def _markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     rows = [header, ["---"] + ["---:"] * (len(header) - 1), *lines]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def _csv(header: Iterable[str], lines: Iterable[Iterable[Any]]) -> str:
-    out = StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(lines)
-    return out.getvalue()

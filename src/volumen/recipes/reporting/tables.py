@@ -119,7 +119,7 @@ def scores_csv(exhibits: Sequence[Exhibit]) -> str:
         if scores
         for score in SCORES
     ]
-    return _csv(("map", "segment", "scope", "score", "value", "low", "high"), lines)
+    return csv_text(("map", "segment", "scope", "score", "value", "low", "high"), lines)
 
 
 def curves_csv(runs: Sequence[RunRecord]) -> str:
@@ -127,12 +127,12 @@ def curves_csv(runs: Sequence[RunRecord]) -> str:
     lines = [
         (run.name, name, epoch, value) for run in runs for name, points in run.curves.items() for epoch, value in points
     ]
-    return _csv(("run", "quantity", "epoch", "value"), lines)
+    return csv_text(("run", "quantity", "epoch", "value"), lines)
 
 
 def settings_csv(runs: Sequence[RunRecord]) -> str:
     """Write a line for each setting, a column for each run."""
-    return _csv(("setting", *(run.name for run in runs)), [(row.name, *row.values) for row in setting_rows(runs)])
+    return csv_text(("setting", *(run.name for run in runs)), [(row.name, *row.values) for row in setting_rows(runs)])
 
 
 def _best(score: str, values: list[float | None]) -> float | None:
@@ -164,7 +164,8 @@ def in_words(value: Any) -> str:
             return str(value)
 
 
-def _csv(header: Iterable[str], lines: Iterable[tuple[Any, ...]]) -> str:
+def csv_text(header: Iterable[str], lines: Iterable[Iterable[Any]]) -> str:
+    """Write a table as CSV."""
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
