@@ -1,4 +1,4 @@
-"""Held-out scoring while training: the boxes that no crop touches, predicted at full size and scored."""
+"""Held-out scoring while training: the boxes that no crop touches, predicted amid what lies around them and scored."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _TILE = 512
 _MOST_TILES = 64  # 16.8 Mpx an epoch; of larger held-out parts, evenly spaced tiles are scored
+_CONTEXT = 64  # px of the volume shown around a tile: a box cut out alone scores otherwise than in a predicted map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ class HeldOut:
             ink = segment.raster("ink").read(window)
             trusted = split.scored(segment, window)
             with torch.inference_mode(), self.fabric.autocast():
-                logits = model(self._image(segment, window))[:, :, : ink.shape[0], : ink.shape[1]].float()
+                logits = self._logits(model, segment, window)
                 terms = self.loss(logits, self._flat(ink), self._flat(trusted.astype(np.float32)))
             weight = float(trusted.sum())
             loss, pixels = loss + weight * float(terms.total), pixels + weight
@@ -89,8 +90,14 @@ class HeldOut:
         scores = {name: float(value) for name, value in score_counts(counts, threshold=threshold).items()}
         return {**scores, "loss": loss / pixels, "threshold": threshold}
 
+    def _logits(self, model: nn.Module, segment: Segment, window: Window) -> Tensor:
+        """Predict a tile amid its context, 1 × 1 × H × W."""
+        around = window.halo(_CONTEXT).clip(segment.shape)
+        logits: Tensor = model(self._image(segment, around))
+        return logits[..., *window.inside(around).yx].float()
+
     def _image(self, segment: Segment, window: Window) -> Tensor:
-        """Read a tile as 1 × layers × H × W in [0, 1], its sides padded to what the model takes."""
+        """Read a window as 1 × layers × H × W in [0, 1], its sides padded to what the model takes."""
         image = self.normalization(segment.read(window))
         _, height, width = image.shape
         padded = np.pad(image, ((0, 0), (0, -height % STRIDE), (0, -width % STRIDE)), mode="edge")
