@@ -13,7 +13,7 @@ from volumen.settings import Phantom
 from volumen.sources.phantom import make_phantom
 
 if TYPE_CHECKING:
-    from volumen.plugin.reader import LayerData
+    from volumen.plugin.layers import LayerData
 
 
 def phantom() -> list[LayerData]:
