@@ -310,6 +310,63 @@ def test_a_write_that_is_cut_short_is_done_again(tmp_path: Path, monkeypatch: py
         assert files(path) == files(tmp_path / "unbroken" / "map.zarr")
 
 
+def test_where_it_begins_changes_no_pixel_though_float_sums_do_not_commute(tmp_path: Path) -> None:
+    shape = (3, 480, 480)
+    plan = TilePlan(volume=shape, region=Window.whole(shape), tile=64, overlap=48, stride=16)  # up to 16 tiles a pixel
+    volume = noise(*shape)
+
+    def differing(voxels: np.ndarray) -> np.ndarray:
+        """Answer differently for the same pixel in different tiles."""
+        rng = np.random.default_rng(int(voxels.sum()))
+        return rng.random((1, *voxels.shape[2:]), np.float32)
+
+    maps = []
+    for name, near in (("rows", None), ("near", (300, 170))):
+        output = fresh(tmp_path / f"{name}.zarr", plan)
+        result(predict_tiles(differing, lambda w: volume[w.zyx], plan=plan, output=output, near=near))
+        maps.append(output.read(output.window))
+    np.testing.assert_array_equal(*maps)
+
+
+@pytest.mark.parametrize("tiling", ["blend", "halo"])
+def test_begun_near_one_place_and_resumed_near_others_it_has_the_bytes_of_row_order(
+    tmp_path: Path, tiling: str
+) -> None:
+    plan, volume, model = small_plan(tiling=tiling), noise(5, 203, 270), network()
+
+    def events(path: Path, near: tuple[int, int] | None) -> Any:
+        output = fresh(path, plan, resume=True)
+        return predict_tiles(model, lambda w: volume[w.zyx], plan=plan, output=output, batch=2, near=near)
+
+    result(events(tmp_path / "rows" / "map.zarr", None))
+    unbroken = list(events(tmp_path / "near" / "map.zarr", (150, 200)))
+    assert files(tmp_path / "near" / "map.zarr") == files(tmp_path / "rows" / "map.zarr")
+    rng = np.random.default_rng(0)
+    path = tmp_path / "broken" / "map.zarr"
+    for place in ((150, 200), None, (0, 0), (202, 0)):
+        stream = events(path, place)
+        for _ in range(int(rng.integers(3, len(unbroken) // 2))):
+            if isinstance(next(stream), Finished):
+                break
+        stream.close()
+    result(events(path, (99, 99)))
+    assert files(path) == files(tmp_path / "rows" / "map.zarr")
+
+
+def test_what_lies_near_is_written_first(tmp_path: Path) -> None:
+    plan, volume = small_plan(), noise(5, 203, 270)
+    output = fresh(tmp_path / "map.zarr", plan, block=32)
+    boxes = [
+        event.box
+        for event in predict_tiles(identity, lambda w: volume[w.zyx], plan=plan, output=output, near=(150, 200))
+        if isinstance(event, TileWritten)
+    ]
+    distance = [max(abs((y0 + y1) / 2 - 150), abs((x0 + x1) / 2 - 200)) for y0, y1, x0, x1 in boxes]
+    assert max(distance[:4]) < 64
+    assert distance[-1] > 100
+    assert len(boxes) == len(set(boxes)) == 7 * 9
+
+
 def test_a_finished_map_is_left_alone(tmp_path: Path) -> None:
     plan, volume = small_plan(), noise(5, 203, 270)
     output = fresh(tmp_path / "map.zarr", plan)

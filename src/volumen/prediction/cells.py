@@ -42,7 +42,8 @@ class Cells:
     """Assemble tiles from cells of the source that lie on a grid, so that no chunk is decoded twice.
 
     Tiles must be asked for in the order in which they were given. What lies between two rows of tiles is kept:
-    memory grows with the width of the volume, not with its area.
+    memory grows with the width of the volume, not with its area; see `near_first` for tiles that do not come
+    row by row.
 
     Parameters
     ----------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,15 +29,15 @@ class Sums:
     too: float error in the sums is far below that, so a constant model gives a constant map exactly, also where
     its constant lies on the border of two grey levels, as 0.5 and every odd tenth do.
 
-    Tiles must come in the order in which they were given; the sums then do not depend on where an interrupted
-    prediction went on.
+    Float sums depend on the order of their terms, a map must not: a block adds its tiles in the plan's order, and
+    keeps those that come before their turn. Tiles that come in the plan's order are never kept.
 
     Parameters
     ----------
     plan
         Where tiles lie and how they are joined.
     tiles
-        Every tile of the plan that the whole prediction computes, in order.
+        Every tile of the plan that the whole prediction computes, in the order in which they are added up.
     output
         The map, for its grid of blocks and for those that are done.
     """
@@ -50,16 +51,21 @@ class Sums:
             self._weights = np.outer(ramp(height, plan.shared), ramp(width, plan.shared))
         self._done = output.done()
         self._open: dict[Window, _Block] = {}
-        last = {block: tile for tile in tiles for block in self._blocks(tile)}
-        self.total = len(last)
-        self._ready: dict[Tile, list[Window]] = {}
-        for block, tile in last.items():
-            self._ready.setdefault(tile, []).append(block)
+        self._turns: dict[Window, deque[Tile]] = {}
+        for tile in tiles:
+            for block in self._blocks(tile):
+                self._turns.setdefault(block, deque()).append(tile)
+        self.total = len(self._turns)
 
     @property
     def todo(self) -> int:
         """How many blocks with something to predict are not done, before any `add`."""
-        return sum(block not in self._done for blocks in self._ready.values() for block in blocks)
+        return sum(block not in self._done for block in self._turns)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of sums, and of tiles before their turn, that are kept for later tiles."""
+        return sum(block.nbytes for block in self._open.values())
 
     def needs(self, tile: Tile) -> bool:
         """Whether a block that the tile touches is not done yet."""
@@ -72,38 +78,59 @@ class Sums:
             if block in self._done:
                 continue
             if block not in self._open:
-                self._open[block] = _Block(block.shape[1:])
+                self._open[block] = _Block(block.shape[1:], self._turns[block])
             common = tile.keep.layers(0, 1) & block
             here, there = common.inside(block).yx, common.inside(tile.window.layers(0, 1)).yx
-            if self._weights is None:
-                self._open[block].put(here, fine[there])
-            else:
-                self._open[block].add(here, fine[there], self._weights[there])
-        for block in self._ready.get(tile, ()):
-            if block not in self._done:
+            piece = _Piece(here, fine[there], None if self._weights is None else self._weights[there])
+            if self._open[block].take(tile, piece):
                 yield block, self._open.pop(block).quantised()
 
     def _blocks(self, tile: Tile) -> Iterator[Window]:
         return self._output.blocks(tile.keep)
 
 
-class _Block:
-    """One block's sums, in 1 / 256 of a grey level."""
+class _Piece(NamedTuple):
+    """What a tile gives to a block: where in the block, its pixels in 1 / 256 of a grey level, their weights."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    here: tuple[slice, slice]
+    fine: NDArray[np.float32]
+    weights: NDArray[np.float32] | None
+
+
+class _Block:
+    """One block's sums, in 1 / 256 of a grey level, and the tiles that came before their turn."""
+
+    def __init__(self, shape: tuple[int, int], turns: deque[Tile]) -> None:
+        self._turns = turns
+        self._early: dict[Tile, _Piece] = {}
         self._total = np.zeros(shape, np.float32)
         self._weight: NDArray[np.float32] | None = None
 
-    def put(self, here: tuple[slice, slice], fine: NDArray[np.float32]) -> None:
-        """Take pixels from the only tile that has them."""
-        self._total[here] = fine
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+        weight = 0 if self._weight is None else self._weight.nbytes
+        return self._total.nbytes + weight + sum(piece.fine.nbytes for piece in self._early.values())
 
-    def add(self, here: tuple[slice, slice], fine: NDArray[np.float32], weights: NDArray[np.float32]) -> None:
-        """Add a tile's pixels to the others'."""
+    def take(self, tile: Tile, piece: _Piece) -> bool:
+        """Add a tile now, or keep it until it is its turn; say whether the block is complete."""
+        if tile != self._turns[0]:
+            self._early[tile] = piece._replace(fine=piece.fine.copy())  # a view would keep the whole tile
+            return False
+        self._add(piece)
+        self._turns.popleft()
+        while self._turns and self._turns[0] in self._early:
+            self._add(self._early.pop(self._turns.popleft()))
+        return not self._turns
+
+    def _add(self, piece: _Piece) -> None:
+        if piece.weights is None:
+            self._total[piece.here] = piece.fine  # from the only tile that has these pixels
+            return
         if self._weight is None:
             self._weight = np.zeros_like(self._total)
-        self._total[here] += fine * weights
-        self._weight[here] += weights
+        self._total[piece.here] += piece.fine * piece.weights
+        self._weight[piece.here] += piece.weights
 
     def quantised(self) -> NDArray[np.uint8]:
         """Divide, round half up, and cut to 0…255; pixels without a tile are 0. The sums are used up."""

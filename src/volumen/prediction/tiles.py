@@ -13,6 +13,7 @@ import numpy as np
 from volumen.errors import CheckpointError, OutOfMemoryError, SettingsError
 from volumen.events import Finished, Started, Stepped, TileWritten, Warned
 from volumen.prediction.cells import Cells
+from volumen.prediction.order import near_first
 from volumen.prediction.sums import Sums
 
 if TYPE_CHECKING:
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volumen.events import Event
+    from volumen.prediction.order import Batch
     from volumen.prediction.plan import Tile, TilePlan
     from volumen.sources.write import ProbabilityMap
     from volumen.windows import Window
 
 _AHEAD = 2  # batches read before they are needed
 _SLACK = 1e-3  # by which averaged probabilities may leave [0, 1]
-
-Batch = tuple["Tile", ...]
 
 
 class Predictor(Protocol):
@@ -53,13 +53,14 @@ def predict_tiles(
     mask: Callable[[Window], NDArray[Any]] | None = None,
     batch: int = 1,
     cell: int = 256,
+    near: tuple[int, int] | None = None,
 ) -> Iterator[Event]:
     """Predict the plan's region into ``output``, block by block, in memory that does not grow with the area.
 
     One thread reads ahead, every piece of the source once; the caller's thread computes; one thread joins,
     quantises and writes each block as soon as its last tile is computed. Blocks that are done already are left,
     and the tiles of the others are computed again in the same batches and added in the same order: a map that
-    was interrupted at any moment ends with the same bytes as an unbroken one.
+    was interrupted at any moment, or begun at another place, ends with the same bytes as an unbroken one.
 
     Parameters
     ----------
@@ -78,6 +79,8 @@ def predict_tiles(
         Tiles in a call of ``model``; those of one batch lie in one row.
     cell
         Side in pixels of the pieces in which the source is read, see `cell_side`.
+    near
+        A point (Y, X) in pixels to begin at, see `near_first`; row by row if not given. It changes no pixel.
 
     Yields
     ------
@@ -107,6 +110,8 @@ def predict_tiles(
     tiles = tuple(tile for tile in plan.tiles if mask is None or bool(np.any(mask(tile.keep) > 0.5)))
     sums = Sums(plan, tiles, output)
     todo = [group for group in _batches(tiles, batch) if any(map(sums.needs, group))]
+    if near is not None:
+        todo = near_first(todo, near)
     remaining = sum(map(len, todo))
     yield Started(
         work="predict",

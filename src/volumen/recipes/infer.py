@@ -172,6 +172,7 @@ def predict(settings: Predict) -> Iterator[Event]:
         mask=segment.mask.read if segment.mask and settings.skip_mask else None,
         batch=settings.batch,
         cell=cell_side(_chunk(segment)),
+        near=settings.near,
     )
     result = yield from relay(replace(e, device=model.device) if isinstance(e, Started) else e for e in part)
     yield Saved(path=settings.out, what="ink map")

@@ -56,6 +56,13 @@ def _parse_pair(value: Any) -> Any:
     return value
 
 
+def _parse_point(value: Any) -> Any:
+    """Read ``Y,X``."""
+    if isinstance(value, str):
+        return _numbers(value.split(","), value, "Y,X, such as 4096,1024", count=2)
+    return value
+
+
 def _parse_side(value: Any) -> Any:
     """Read ``N`` as a square, or ``H,W``."""
     if isinstance(value, str) and "," not in value:
@@ -104,6 +111,7 @@ def _metavar(text: str) -> Any:
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+_Whole = Annotated[int, Field(ge=0)]
 
 Region = Annotated[
     tuple[int, int, int, int],
@@ -125,6 +133,11 @@ Layers = Annotated[
 
 Size = Annotated[tuple[Count, Count], BeforeValidator(_parse_pair), PlainSerializer(_numbers_as_text), _metavar("H,W")]
 """Height and width in pixels."""
+
+Point = Annotated[
+    tuple[_Whole, _Whole], BeforeValidator(_parse_point), PlainSerializer(_numbers_as_text), _metavar("Y,X")
+]
+"""A place in pixels at full size."""
 
 Side = Annotated[
     tuple[Count, Count], BeforeValidator(_parse_side), PlainSerializer(_numbers_as_text), _metavar("N|H,W")

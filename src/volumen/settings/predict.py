@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from volumen.settings.base import Count, Layers, Region
+from volumen.settings.base import Count, Layers, Point, Region
 from volumen.settings.source import LabelPaths, Path
 
 
@@ -26,6 +26,7 @@ class Predict(LabelPaths):
         "forward", description="Order of the layers; both averages"
     )
     region: Region | None = Field(None, description="Predict only inside this box")
+    near: Point | None = Field(None, description="Begin with what lies near this point; changes the order, no pixel")
     skip_mask: bool = Field(True, description="Leave out tiles without papyrus, where the segment has a mask")
     tiling: Literal["blend", "halo"] = Field(
         "blend", description="Overlapping tiles weighted together, or tiles with a margin that is cut off"
