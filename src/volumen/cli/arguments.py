@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from importlib.metadata import version
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args
+
+from volumen.settings.fields import bare, choices, describe, is_list, metavar, option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from volumen.settings.base import Settings
-
-_BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -68,7 +67,7 @@ def _usage(verb: str, settings: type[Settings]) -> str:
     fields = settings.model_fields
     given = [f"{name.upper()}{' ...' if is_list(fields[name]) else ''}" for name in settings.positional]
     required = [name for name, field in fields.items() if field.is_required() and name not in settings.positional]
-    options = [f"--{name.replace('_', '-')} {_metavar(fields[name], _bare(fields[name]))}" for name in required]
+    options = [f"{option(name)} {_metavar(fields[name])}" for name in required]
     return " ".join(["volumen", verb, *given, *options, "[options]"])
 
 
@@ -79,74 +78,23 @@ def _add_fields(parser: argparse.ArgumentParser, settings: type[Settings]) -> No
         parser.add_argument(name, metavar=name.upper(), help=describe(field).replace("%", "%%"), **many)  # type: ignore[arg-type]
     for name, field in settings.model_fields.items():
         if name not in settings.positional:
-            _add_option(parser, "--" + name.replace("_", "-"), name, field)
+            _add_option(parser, option(name), name, field)
 
 
 def _add_option(parser: argparse.ArgumentParser, flag: str, name: str, field: FieldInfo) -> None:
     common: dict[str, Any] = {"dest": name, "help": describe(field).replace("%", "%%"), "required": field.is_required()}
-    kind = _bare(field)
+    kind = bare(field)
     if kind is bool:
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
     elif is_list(field):
-        choices = _choices(get_args(kind)[0])
+        words = choices(get_args(kind)[0])
         # repeated rather than open-ended: `--mask a.png RUN SEGMENT` must not swallow what follows
-        metavar = None if choices else _metavar(field, kind)
-        parser.add_argument(flag, action="append", choices=choices, metavar=metavar, **common)
-    elif choices := _choices(kind):
-        parser.add_argument(flag, choices=choices, **common)
+        parser.add_argument(flag, action="append", choices=words, metavar=None if words else _metavar(field), **common)
+    elif words := choices(kind):
+        parser.add_argument(flag, choices=words, **common)
     else:
-        parser.add_argument(flag, metavar=_metavar(field, kind), **common)
+        parser.add_argument(flag, metavar=_metavar(field), **common)
 
 
-def describe(field: FieldInfo) -> str:
-    """Join a field's description, bounds and default into one line."""
-    bounds = [
-        f"{sign} {getattr(rule, key)}" for rule in _rules(field) for key, sign in _BOUNDS.items() if hasattr(rule, key)
-    ]
-    if not field.is_required() and field.default not in (None, (), False, True):
-        default = field.default
-        text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-        bounds.append(f"default {text}")
-    if is_list(field):
-        bounds.append("may be repeated")
-    suffix = f" ({'; '.join(bounds)})" if bounds else ""
-    return f"{field.description}{suffix}"
-
-
-def _rules(field: FieldInfo) -> list[Any]:
-    """Collect a field's constraints, also those of an annotated type inside an optional one."""
-    rules = list(field.metadata)
-    for part in (field.annotation, *get_args(field.annotation)):
-        for info in getattr(part, "__metadata__", ()):
-            rules.extend(getattr(info, "metadata", ()))
-    return rules
-
-
-def _metavar(field: FieldInfo, kind: Any) -> str:
-    extras = [field.json_schema_extra]
-    for part in get_args(field.annotation):
-        extras.extend(getattr(info, "json_schema_extra", None) for info in getattr(part, "__metadata__", ()))
-    for extra in extras:
-        if isinstance(extra, dict) and "metavar" in extra:
-            return str(extra["metavar"])
-    return {int: "N", float: "X"}.get(kind, "TEXT")
-
-
-def _bare(field: FieldInfo) -> Any:
-    """Return a field's type without its annotations and without None."""
-    kind: Any = field.annotation
-    if get_origin(kind) in (Union, UnionType):
-        kind = next(part for part in get_args(kind) if part is not type(None))
-    while hasattr(kind, "__metadata__"):
-        kind = kind.__origin__
-    return kind
-
-
-def is_list(field: FieldInfo) -> bool:
-    """Say whether a field takes any number of values."""
-    kind = _bare(field)
-    return get_origin(kind) is tuple and Ellipsis in get_args(kind)
-
-
-def _choices(kind: Any) -> tuple[str, ...] | None:
-    return get_args(kind) if get_origin(kind) is Literal else None
+def _metavar(field: FieldInfo) -> str:
+    return metavar(field) or {int: "N", float: "X"}.get(bare(field), "TEXT")

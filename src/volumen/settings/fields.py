@@ -1,0 +1,87 @@
+"""What a settings field is: its type, bounds, choices and help, for whoever derives options or forms from it."""
+
+from __future__ import annotations
+
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+_BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+def describe(field: FieldInfo) -> str:
+    """Join a field's description, bounds and default into one line."""
+    bounds = [f"{_BOUNDS[key]} {value}" for key, value in limits(field).items()]
+    if not field.is_required() and field.default not in (None, (), False, True):
+        default = field.default
+        text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        bounds.append(f"default {text}")
+    if is_list(field):
+        bounds.append("may be repeated")
+    suffix = f" ({'; '.join(bounds)})" if bounds else ""
+    return f"{field.description}{suffix}"
+
+
+def option(name: str) -> str:
+    """Return what a field is called on the command line.
+
+    Examples
+    --------
+    >>> option("learning_rate")
+    '--learning-rate'
+    """
+    return "--" + name.replace("_", "-")
+
+
+def bare(field: FieldInfo) -> Any:
+    """Return a field's type without its annotations and without None."""
+    kind: Any = field.annotation
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(part for part in get_args(kind) if part is not type(None))
+    while hasattr(kind, "__metadata__"):
+        kind = kind.__origin__
+    return kind
+
+
+def is_list(field: FieldInfo) -> bool:
+    """Say whether a field takes any number of values."""
+    kind = bare(field)
+    return get_origin(kind) is tuple and Ellipsis in get_args(kind)
+
+
+def choices(kind: Any) -> tuple[str, ...] | None:
+    """Return what a type allows where it is one of a few words, else None."""
+    return get_args(kind) if get_origin(kind) is Literal else None
+
+
+def limits(field: FieldInfo) -> dict[str, float]:
+    """Return a number's bounds, the tightest of each kind, as pydantic names them: ``ge``, ``gt``, ``le``, ``lt``."""
+    found: dict[str, float] = {}
+    for rule in _rules(field):
+        for key in _BOUNDS:
+            if hasattr(rule, key):
+                tighter = max if key in ("ge", "gt") else min
+                found[key] = tighter(found.get(key, getattr(rule, key)), getattr(rule, key))
+    return found
+
+
+def metavar(field: FieldInfo) -> str | None:
+    """Return the form in which a value is written, such as ``Y0:Y1,X0:X1``, where the settings say it."""
+    extras = [field.json_schema_extra]
+    for part in get_args(field.annotation):
+        extras.extend(getattr(info, "json_schema_extra", None) for info in getattr(part, "__metadata__", ()))
+    for extra in extras:
+        if isinstance(extra, dict) and "metavar" in extra:
+            return str(extra["metavar"])
+    return None
+
+
+def _rules(field: FieldInfo) -> list[Any]:
+    """Collect a field's constraints, also those of an annotated type inside an optional one."""
+    rules = list(field.metadata)
+    for part in (field.annotation, *get_args(field.annotation)):
+        for info in getattr(part, "__metadata__", ()):
+            rules.extend(getattr(info, "metadata", ()))
+    return rules
