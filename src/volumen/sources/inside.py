@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,14 +27,21 @@ _BAND = 16 * _CHUNK  # rows written at a time
 
 
 def open_inner_rasters(store: Location) -> dict[str, Raster]:
-    """Open the rasters that a store holds itself, by raster name."""
+    """Open the rasters that a store holds itself, by raster name; of several versions (``_v2``) the highest wins."""
+    names = (store / "labels").listing() if store.local else None
     found = {}
     for name in RASTERS:
-        location = store / "labels" / name
+        location = store / "labels" / _highest(name, names or ())
         image = open_zarr(location)
         if image is not None:
             found[name] = raster_of_zarr(location, image)
     return found
+
+
+def _highest(name: str, among: Iterable[str]) -> str:
+    versions = (int(match[1]) for found in among if (match := re.fullmatch(rf"{name}_v(\d+)", found)))
+    version = max(versions, default=None)
+    return name if version is None else f"{name}_v{version}"
 
 
 def write_inner_raster(

@@ -87,6 +87,25 @@ def open_segment(
     )
 
 
+def find_label_home(path: PathLike) -> tuple[Location, str]:
+    """Return where new labels of a segment belong, so that `open_segment` takes them before any other.
+
+    Returns
+    -------
+    Location, str
+        The store itself and no name, for an OME-Zarr of ours on this machine: they belong inside it. Else the
+        folder whose labels are read now, or the segment's own, and the name with which files in it start.
+    """
+    found = _open_volume(Location.of(path))
+    if found.location.local and "volumen" in (found.attributes or {}):
+        return (found.location, "")
+    for place, own in found.places:
+        if {"ink", "supervision"} & set(find_rasters(place, found.identity, own=own)):
+            return (place, found.identity)
+    in_layers = found.location.name in _LAYER_FOLDERS
+    return (found.location.parent if in_layers else found.places[0][0], found.identity)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Found:
     """A volume, what its files say, and where its rasters may be: (folder, whether it is the segment's own)."""
