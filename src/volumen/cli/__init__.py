@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from volumen import settings
 from volumen.allocator import tune_allocator
 from volumen.cli.arguments import build_parser
 from volumen.errors import VolumenError
 from volumen.events import Finished, to_json
+from volumen.settings.verbs import VERBS as SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,19 +22,22 @@ if TYPE_CHECKING:
     from volumen.events import Event
     from volumen.settings.base import Settings
 
-VERBS: dict[str, tuple[type[Settings], str]] = {
-    "demo": (settings.Demo, "volumen.recipes.demo:demo"),
-    "check": (settings.Check, "volumen.recipes.check:check"),
-    "convert": (settings.Convert, "volumen.sources.convert:convert"),
-    "phantom": (settings.Phantom, "volumen.sources.phantom:make_phantom"),
-    "pretrain spark": (settings.PretrainSpark, "volumen.recipes.pretrain:pretrain_spark"),
-    "finetune": (settings.Finetune, "volumen.recipes.finetune:finetune"),
-    "compare ink": (settings.CompareInk, "volumen.recipes.compare:compare_ink"),
-    "resume": (settings.Resume, "volumen.recipes.resume:resume"),
-    "predict": (settings.Predict, "volumen.recipes.infer:predict"),
-    "evaluate": (settings.Evaluate, "volumen.recipes.evaluate:evaluate"),
-    "report": (settings.Report, "volumen.recipes.report:report"),
+_RECIPES = {
+    "demo": "volumen.recipes.demo:demo",
+    "check": "volumen.recipes.check:check",
+    "convert": "volumen.sources.convert:convert",
+    "phantom": "volumen.sources.phantom:make_phantom",
+    "pretrain spark": "volumen.recipes.pretrain:pretrain_spark",
+    "finetune": "volumen.recipes.finetune:finetune",
+    "compare ink": "volumen.recipes.compare:compare_ink",
+    "resume": "volumen.recipes.resume:resume",
+    "predict": "volumen.recipes.infer:predict",
+    "evaluate": "volumen.recipes.evaluate:evaluate",
+    "report": "volumen.recipes.report:report",
+    "run": "volumen.recipes.rerun:rerun",
 }
+
+VERBS: dict[str, tuple[type[Settings], str]] = {verb: (kind, _RECIPES[verb]) for verb, kind in SETTINGS.items()}
 """Each verb's settings, and the recipe it calls: imported only then, so that ``--help`` is instant."""
 
 

@@ -10,6 +10,7 @@ from volumen.settings.phantom import Phantom
 from volumen.settings.predict import Predict
 from volumen.settings.pretrain import PretrainSpark
 from volumen.settings.report import Report
+from volumen.settings.rerun import Rerun
 from volumen.settings.resume import Resume
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "Predict",
     "PretrainSpark",
     "Report",
+    "Rerun",
     "Resume",
 ]

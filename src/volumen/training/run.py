@@ -16,34 +16,25 @@ from zipfile import BadZipFile, ZipFile
 
 import torch
 
-from volumen.errors import CheckpointError, OutOfSpaceError, OutputExistsError, SourceError, SourceNotFoundError
-from volumen.events import Finished, from_json, to_json
+from volumen.errors import CheckpointError, OutOfSpaceError, OutputExistsError
+from volumen.events import to_json
+from volumen.run_folder import EVENTS, RECIPE, RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from volumen.events import Event
 
-_RECIPE = "recipe.json"
-_EVENTS = "events.jsonl"
 _POSITION = "events_position"
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run folder: ``recipe.json``, ``events.jsonl``, ``last/``, ``best.safetensors``, ``report/``.
+class Run(RunFolder):
+    """A run folder as it is written: what `RunFolder` reads, and the resumable state.
 
     One process writes a run; any number may read it meanwhile. The events and the saved state belong
     together: the state remembers how long ``events.jsonl`` was when it was taken, and `rewind` cuts off what
     came later, since those steps will be done, and told, again.
-
-    Parameters
-    ----------
-    path
-        The folder.
-    recipe
-        Everything that is needed to do the work again: verb, settings, seeds, versions, data identities,
-        label hashes. Plain values that JSON can hold.
 
     Examples
     --------
@@ -58,9 +49,6 @@ class Run:
     ...     state, [event.done for event in run.events()]
     ({'step': 1}, [1])
     """
-
-    path: Path
-    recipe: Mapping[str, Any]
 
     @classmethod
     def create(cls, path: str | Path, recipe: Mapping[str, Any], *, overwrite: bool = False) -> Run:
@@ -77,69 +65,20 @@ class Run:
         fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
         with _disk(path):
             fresh.mkdir(parents=True)
-            (fresh / _RECIPE).write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            (fresh / _EVENTS).touch()
+            (fresh / RECIPE).write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            (fresh / EVENTS).touch()
             _swap(fresh, path)
-        return cls(path, json.loads((path / _RECIPE).read_text(encoding="utf-8")))
-
-    @classmethod
-    def open(cls, path: str | Path) -> Run:
-        """Open a run folder to read it or go on with it; nothing in it changes.
-
-        Raises
-        ------
-        SourceNotFoundError
-            The folder is missing or is no run.
-        SourceError
-            Its recipe cannot be read.
-        """
-        path = Path(path)
-        try:
-            text = (path / _RECIPE).read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise SourceNotFoundError(f"Expected a run folder with a {_RECIPE}; {path} is none.") from error
-        try:
-            recipe = json.loads(text)
-        except ValueError as error:
-            raise SourceError(f"The recipe {path / _RECIPE} is damaged: {error}. Start a fresh run.") from error
-        return cls(path, recipe)
-
-    @property
-    def best_path(self) -> Path:
-        """Where the best weights are, or will be."""
-        return self.path / "best.safetensors"
-
-    @property
-    def state_path(self) -> Path:
-        """Where the resumable state is, or will be."""
-        return self.path / "last" / "state.pt"
-
-    @property
-    def report_path(self) -> Path:
-        """Where the report is, or will be."""
-        return self.path / "report"
-
-    @property
-    def finished(self) -> bool:
-        """Whether the run came to its end."""
-        return any(isinstance(event, Finished) for event in self.events())
+        return cls(path, json.loads((path / RECIPE).read_text(encoding="utf-8")))
 
     def record(self, event: Event) -> None:
         """Append an event, one line, out of this process before the call returns."""
-        with _disk(self.path), open(self.path / _EVENTS, "ab") as file:
+        with _disk(self.path), open(self.events_path, "ab") as file:
             file.write(to_json(event).encode() + b"\n")
-
-    def events(self) -> Iterator[Event]:
-        """Yield the recorded events; a last line that is still being written is left out."""
-        with open(self.path / _EVENTS, "rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield from_json(line.decode())
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Save tensors and plain values; the previous state stays until this one is complete on the disk."""
         unfinished = self.state_path.with_suffix(".tmp")
-        position = (self.path / _EVENTS).stat().st_size
+        position = self.events_path.stat().st_size
         with _disk(self.path):
             self.state_path.parent.mkdir(exist_ok=True)
             with open(unfinished, "wb") as file:
@@ -165,10 +104,10 @@ class Run:
         """Return the saved state as `load_state` does, and forget the events that came after it."""
         state = self._stored()
         position = 0 if state is None else state.pop(_POSITION)
-        with open(self.path / _EVENTS, "ab") as file:
+        with open(self.events_path, "ab") as file:
             if file.tell() < position:
                 raise CheckpointError(
-                    f"{self.path / _EVENTS} is shorter than when the state was saved: expected at least {position} "
+                    f"{self.events_path} is shorter than when the state was saved: expected at least {position} "
                     f"bytes, got {file.tell()}. Restore it, or delete {self.state_path.parent} to train from the start."
                 )
             file.truncate(position)
@@ -202,7 +141,7 @@ def check_free(path: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise OutputExistsError(f"{path} is already there. Resume it, choose another folder, or overwrite it.")
-    if not (path / _RECIPE).is_file():
+    if not (path / RECIPE).is_file():
         raise OutputExistsError(f"{path} is no run folder and is not overwritten. Choose another folder.")
 
 

@@ -1,0 +1,62 @@
+"""Rerun: the job file of a window, or a run's recipe, done again from the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import volumen  # its front door loads a verb when it is used: a conversion should not wait for torch
+from volumen.errors import SettingsError
+from volumen.settings.job_file import JobFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from volumen.events import Event
+    from volumen.settings import Rerun
+
+
+def rerun(settings: Rerun) -> Iterator[Event]:
+    """Do what a job file or a ``recipe.json`` says; on the same machine a training ends with equal weights.
+
+    Yields
+    ------
+    Event
+        Those of the verb that the file names.
+
+    Raises
+    ------
+    SourceNotFoundError, SourceError, SettingsError
+        The file is missing, damaged, of another version, or lacks what ``out``, ``resume`` or ``overwrite`` ask for.
+    """
+    job = JobFile.read(settings.job).told(resume=settings.resume, overwrite=settings.overwrite)
+    if settings.out is not None:
+        job = job.elsewhere(settings.out)
+    yield from _recipe(job.verb)(job.settings)
+
+
+def _recipe(verb: str) -> Callable[[Any], Iterator[Event]]:
+    match verb:
+        case "demo":
+            return volumen.demo
+        case "check":
+            return volumen.check
+        case "convert":
+            return volumen.convert
+        case "phantom":
+            return volumen.make_phantom
+        case "pretrain spark":
+            return volumen.pretrain_spark
+        case "finetune":
+            return volumen.finetune
+        case "compare ink":
+            return volumen.compare_ink
+        case "resume":
+            return volumen.resume
+        case "predict":
+            return volumen.predict
+        case "evaluate":
+            return volumen.evaluate
+        case "report":
+            return volumen.report
+        case _:
+            raise SettingsError(f"A job file names what to do; {verb!r} only names another file. Give that file.")

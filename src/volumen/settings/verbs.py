@@ -1,0 +1,33 @@
+"""Which settings each verb takes: the one list that the command line, job files and forms share."""
+
+from __future__ import annotations
+
+from volumen.settings.base import Settings
+from volumen.settings.check import Check
+from volumen.settings.compare import CompareInk
+from volumen.settings.convert import Convert
+from volumen.settings.demo import Demo
+from volumen.settings.evaluate import Evaluate
+from volumen.settings.finetune import Finetune
+from volumen.settings.phantom import Phantom
+from volumen.settings.predict import Predict
+from volumen.settings.pretrain import PretrainSpark
+from volumen.settings.report import Report
+from volumen.settings.rerun import Rerun
+from volumen.settings.resume import Resume
+
+VERBS: dict[str, type[Settings]] = {
+    "demo": Demo,
+    "check": Check,
+    "convert": Convert,
+    "phantom": Phantom,
+    "pretrain spark": PretrainSpark,
+    "finetune": Finetune,
+    "compare ink": CompareInk,
+    "resume": Resume,
+    "predict": Predict,
+    "evaluate": Evaluate,
+    "report": Report,
+    "run": Rerun,
+}
+"""Settings by verb, in the order in which the command line lists them."""
