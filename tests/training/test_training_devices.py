@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from volumen.errors import SettingsError
-from volumen.training.devices import open_fabric
+from volumen.training.devices import limit_memory, open_fabric
 
 
 def test_cpu_is_there_in_32_and_bf16() -> None:
@@ -22,3 +22,22 @@ def test_what_is_not_there() -> None:
     else:
         with pytest.raises(SettingsError, match="CUDA devices"):
             open_fabric(device="cuda", devices=99)
+
+
+def test_only_a_cuda_device_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[float, int | None]] = []
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *limit: asked.append(limit))
+    for device in ("cpu", "mps", "cuda:1", "cuda"):
+        limit_memory(device, 0.5)
+    assert asked == [(0.5, 1), (0.5, None)]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_no_more_memory_is_taken_than_allowed() -> None:
+    fabric = open_fabric(device="cuda", memory_fraction=0.01)
+    allowed = torch.cuda.get_device_properties(fabric.device).total_memory // 100
+    try:
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.empty(2 * allowed, dtype=torch.uint8, device=fabric.device)
+    finally:
+        limit_memory(fabric.device, 1.0)

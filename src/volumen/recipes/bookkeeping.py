@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     L = TypeVar("L", bound="Learner")
 
 _PACKAGES = ("volumen", "torch", "numpy", "segmentation-models-pytorch", "timm", "zarr")
-_FREE = ("resume", "overwrite", "out", "save_seconds")  # what may differ when a run is gone on with
+_FREE = ("resume", "overwrite", "out", "save_seconds", "memory_fraction")  # what may differ when a run is gone on with
 _PATHS = ("segments", "ink", "supervision", "held_out_mask", "mask")
 
 

@@ -107,6 +107,7 @@ class Trainee:
             devices=settings.devices,
             num_nodes=settings.num_nodes,
             precision=settings.precision,
+            memory_fraction=settings.memory_fraction,
         )
         return cls(settings=settings, lessons=lessons, model=model, fabric=fabric, warnings=tuple(warnings))
 

@@ -23,7 +23,7 @@ from volumen.prediction.tiles import predict_tiles
 from volumen.recipes.opening import open_all
 from volumen.sources.export import export_png, export_tiff
 from volumen.sources.write import create_map
-from volumen.training.devices import pick_device
+from volumen.training.devices import limit_memory, pick_device
 from volumen.windows import Window
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ def predict(settings: Predict) -> Iterator[Event]:
     SettingsError
         Settings contradict each other, or those of the map that should be resumed.
     """
+    limit_memory(pick_device(settings.device), settings.memory_fraction)
     model = load_model(settings.checkpoint, device=settings.device, precision=settings.precision)
     segment = open_all((settings.segment,), settings)[0]
     warning = _wrong_order(model, segment)

@@ -103,6 +103,7 @@ class Pupil:
             devices=settings.devices,
             num_nodes=settings.num_nodes,
             precision=settings.precision,
+            memory_fraction=settings.memory_fraction,
         )
         return cls(settings=settings, corpus=corpus, model=model, fabric=fabric, warnings=tuple(warnings))
 

@@ -111,6 +111,10 @@ def _metavar(text: str) -> Any:
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+MemoryFraction = Annotated[
+    float,
+    Field(gt=0, le=1, description="Share of a CUDA device's memory that may be taken; no effect on other devices"),
+]
 _Whole = Annotated[int, Field(ge=0)]
 
 Region = Annotated[

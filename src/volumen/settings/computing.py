@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from volumen.settings.base import Count, Settings
+from volumen.settings.base import Count, MemoryFraction, Settings
 
 
 class Computing(Settings):
@@ -19,6 +19,7 @@ class Computing(Settings):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute")
     devices: Count = Field(1, description="Number of devices, or of processes on a CPU")
     num_nodes: Count = Field(1, description="Number of machines")
+    memory_fraction: MemoryFraction = 1.0
     precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="Number format of the arithmetic")
     save_seconds: float = Field(60.0, ge=0, description="How often the resumable state is saved within an epoch")
 

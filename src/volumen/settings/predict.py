@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from volumen.settings.base import Count, Layers, Point, Region
+from volumen.settings.base import Count, Layers, MemoryFraction, Point, Region
 from volumen.settings.source import LabelPaths, Path
 
 
@@ -36,5 +36,6 @@ class Predict(LabelPaths):
     mirror: bool = Field(False, description="Average over the four mirrored views")
     batch: Count = Field(1, description="Tiles in a forward pass")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute")
+    memory_fraction: MemoryFraction = 1.0
     precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="Number format of the arithmetic")
     export: tuple[Literal["tiff", "png"], ...] = Field((), description="Also write the map as TIFF or PNG beside it")

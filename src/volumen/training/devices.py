@@ -29,14 +29,19 @@ class _Together(DDPStrategy):
 
 
 def open_fabric(
-    *, device: Device = "auto", devices: int = 1, num_nodes: int = 1, precision: Precision = "auto"
+    *,
+    device: Device = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
+    precision: Precision = "auto",
+    memory_fraction: float = 1.0,
 ) -> Fabric:
     """Choose devices and start their processes.
 
     With several devices this starts the other processes by running the present command line again, so call it
     before anything is written, and let only ``fabric.is_global_zero`` write and speak. ``auto`` takes cuda,
     else mps, else the CPU; its precision is bf16 on a CUDA device that has it, 16 on any other CUDA device and
-    32 elsewhere.
+    32 elsewhere. ``memory_fraction`` is the share of a CUDA device's memory that may be taken.
 
     Raises
     ------
@@ -57,7 +62,15 @@ def open_fabric(
         precision=_format(accelerator, precision),
     )
     fabric.launch()
+    limit_memory(fabric.device, memory_fraction)
     return fabric
+
+
+def limit_memory(device: str | torch.device, fraction: float) -> None:
+    """Take no more than a share of a CUDA device's memory in this process; beyond it, memory runs out as if full."""
+    place = torch.device(device)
+    if place.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(fraction, place.index)
 
 
 def first_process() -> bool:
