@@ -1,0 +1,66 @@
+"""Layers of a painting: the window that is painted on, and the rest of the segment's labels beneath it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.colormaps import DirectLabelColormap
+
+from volumen.sources.painted import BACKGROUND, INK
+
+if TYPE_CHECKING:
+    from volumen.plugin.layers import LayerOrigin
+    from volumen.plugin.overview import Overview
+    from volumen.plugin.painted_window import Grid, PaintedWindow
+
+COLORS: dict[int | None, str] = {BACKGROUND: "#2f7fd6", INK: "#ff5a1f"}
+"""What the classes look like; not labelled is clear, so that it cannot be mistaken for background."""
+
+_BRUSH = 40  # px
+_OPACITY = 0.5
+
+
+def add_overview_layer(viewer: Any, overview: Overview, grid: Grid, segment_layer: Any, name: str) -> Any:
+    """Add the labels of the whole segment, read-only: napari cannot paint on levels."""
+    return viewer.add_labels(
+        overview.levels,
+        name=f"{name} labels",
+        multiscale=len(overview.levels) > 1,
+        translate=grid.translate,
+        **_look(grid, segment_layer),
+    )
+
+
+def add_paint_layer(
+    viewer: Any, window: PaintedWindow, grid: Grid, segment_layer: Any, metadata: dict[str, Any], name: str
+) -> Any:
+    """Add the window that is painted on, with the brush ready to paint ink."""
+    layer = viewer.add_labels(
+        window.classes,
+        name=f"{name} painting",
+        translate=grid.corner(window.window),
+        metadata=metadata,
+        **_look(grid, segment_layer),
+    )
+    layer.selected_label = INK
+    layer.brush_size = _BRUSH
+    return layer
+
+
+def hide_drawn_labels(viewer: Any, origin: LayerOrigin) -> None:
+    """Hide the segment's own layers of ink and supervision: they show the labels as they were when it was opened."""
+    for layer in viewer.layers:
+        found = layer.metadata.get("volumen")
+        if isinstance(found, dict) and found.get("kind") in ("ink", "supervision") and found.get("path") == origin.path:
+            layer.visible = False
+
+
+def _look(grid: Grid, segment_layer: Any) -> dict[str, Any]:
+    colors: dict[int | None, Any] = {None: "transparent", 0: "transparent", **COLORS}
+    return {
+        "colormap": DirectLabelColormap(color_dict=colors),
+        "opacity": _OPACITY,
+        "scale": grid.scale,
+        "units": tuple(segment_layer.units[-2:]),
+        "axis_labels": ("y", "x"),
+    }
