@@ -38,6 +38,8 @@ _STOPPED = "stopped"
 _INTERRUPTED = 130  # what the command line returns when it was interrupted
 _LOOK_SECONDS = 0.1
 _QUIET_SECONDS = 300.0
+_BUNCH = 300
+_BREATH_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,11 @@ class Job:
         except (OSError, ValueError, TypeError) as error:
             raise SourceError(f"{folder / _PROCESS} is damaged: {error}.") from error
         return cls(folder, work.verb, work.settings, child)
+
+    @property
+    def runs(self) -> Path:
+        """The runs folder that it belongs to."""
+        return self.folder.parent.parent
 
     @property
     def file(self) -> Path:
@@ -208,6 +215,30 @@ class Job:
             return time.time() - (self.folder / "events.jsonl").stat().st_mtime < _QUIET_SECONDS
         except OSError:
             return False
+
+
+def bunches(told: Iterator[Event | None], *, most: int = _BUNCH) -> Iterator[list[Event]]:
+    """Gather what `Job.follow` yields into lists: one, perhaps empty, each time that there is nothing more to tell yet.
+
+    Of a long story it pauses after every bunch, so that whoever listens can do other things in between.
+
+    Examples
+    --------
+    >>> from volumen.events import Warned
+    >>> [len(bunch) for bunch in bunches(iter([Warned(message="a"), None, None, Warned(message="b")]))]
+    [1, 0, 1]
+    """
+    bunch: list[Event] = []
+    for event in told:
+        if event is not None:
+            bunch.append(event)
+        if event is None or len(bunch) == most:
+            yield bunch
+            if len(bunch) == most:
+                time.sleep(_BREATH_SECONDS)
+            bunch = []
+    if bunch:
+        yield bunch
 
 
 def find_jobs(runs: Path) -> list[Job]:

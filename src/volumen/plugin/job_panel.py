@@ -1,0 +1,271 @@
+"""JobPanel: a job as a person watches it: progress with time left, curves, messages, and what can be done about it."""
+
+from __future__ import annotations
+
+import time
+from html import escape
+from typing import TYPE_CHECKING
+
+from napari.qt.threading import thread_worker
+from qtpy.QtCore import QCoreApplication, Qt, QThreadPool, QUrl, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QTextEdit,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QElidingLabel
+
+from volumen.errors import VolumenError
+from volumen.plugin.curves import CurvePlot
+from volumen.plugin.job_story import JobStory
+from volumen.plugin.jobs import Job, bunches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from volumen.events import Event
+
+_PARTS = 1000  # of the progress bar
+_DOCK_SECONDS = 0.5  # between updates of the activity dock, each of which runs the window's event loop
+_COLORS = {"note": "#e69f00", "saved": "", "error": "#ff5555"}
+_STATES = {
+    "running": "Running",
+    "finished": "Finished",
+    "stopped": "Stopped; Resume goes on from here",
+    "failed": "Failed",
+}
+
+
+class JobPanel(QWidget):
+    """Watch one job at a time; `watch` may be called again for another.
+
+    Signals
+    -------
+    event_came
+        An event of the job, each once, in order; also those from before the panel watched.
+    ended
+        The job, when its process is over.
+    resumed
+        The `Job` that the person began from here to go on with one that had ended; the panel watches it.
+    """
+
+    event_came = Signal(object)
+    ended = Signal(object)
+    resumed = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._job: Job | None = None
+        self._story = JobStory()
+        self._shown = 0
+        self._docked_at = 0.0
+        self._lay_out()
+        self._show()
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self._leave)
+
+    @property
+    def job(self) -> Job | None:
+        """The job that is watched."""
+        return self._job
+
+    @property
+    def story(self) -> JobStory:
+        """What its events amount to so far."""
+        return self._story
+
+    @property
+    def messages(self) -> str:
+        """What was told, in words, as it is shown."""
+        return str(self._messages.toPlainText())
+
+    def watch(self, job: Job) -> None:
+        """Show a job from its first event on, and follow it to its end."""
+        self._quit()
+        self._job, self._story, self._shown = job, JobStory(), 0
+        self._messages.clear()
+        for plot in (self._losses, self._scores):
+            plot.clear()
+        self._worker = _follow(job, _progress={"total": 0, "desc": _title(job)})
+        self._worker.yielded.connect(self._hear)
+        self._worker.returned.connect(self._end)
+        pool = QThreadPool.globalInstance()
+        if pool is not None:  # a thread that waits for a job all day must not take a place from those that work
+            self._worker.started.connect(pool.releaseThread)
+            self._worker.finished.connect(pool.reserveThread)
+        self.destroyed.connect(self._worker.quit)
+        self._worker.start()
+        self._show()
+
+    def _hear(self, told: tuple[Job, list[Event]]) -> None:
+        job, events = told
+        if job is not self._job or not events:
+            return
+        for event in events:
+            self._story.hear(event)
+            self.event_came.emit(event)
+        self._show()
+        self._dock()
+
+    def _end(self, job: Job) -> None:
+        if job is not self._job:
+            return
+        self._show()
+        if job.error:
+            self._tell("error", job.error)
+        self.ended.emit(job)
+
+    def _dock(self) -> None:
+        """Bring napari's activity dock up to date; last of all, since it lets the event loop run."""
+        bar, pace = self._worker.pbar, self._story.pace
+        if time.monotonic() - self._docked_at < _DOCK_SECONDS or not pace.total:
+            return
+        self._docked_at = time.monotonic()
+        if bar.total != pace.total:
+            bar.total = pace.total
+        bar.update(pace.done - bar.n)
+
+    def _show(self) -> None:
+        job, story = self._job, self._story
+        self.setVisible(job is not None)
+        if job is None:
+            return
+        state = job.state
+        running = state == "running"
+        self._title.setText(_title(job))
+        self._title.setToolTip(job.command)
+        self._state.setText(
+            (f"Running: {story.headline}" if story.headline else "Starting…") if running else _STATES[state]
+        )
+        self._bar.setRange(0, _PARTS if story.part or not running else 0)  # 0 to 0: busy, nobody knows how long
+        self._bar.setValue(_PARTS if state == "finished" else round(_PARTS * story.fraction))
+        self._progress.setText(story.progress if running else _end_in_words(story))
+        self._best.setText(story.best_in_words)
+        self._best.setVisible(bool(story.best_in_words))
+        self._stop.setVisible(running)
+        self._keep.setVisible(running)
+        self._resume.setVisible(state in ("stopped", "failed"))
+        for plot, courses in ((self._losses, story.losses), (self._scores, story.scores)):
+            plot.setVisible(bool(courses))
+            plot.set_x_label(story.x_label)
+            for name, course in courses.items():
+                plot.set_points(name, course.x, course.y)
+        for kind, text in story.messages[self._shown :]:
+            self._tell(kind, text)
+        self._shown = len(story.messages)
+
+    def _tell(self, kind: str, text: str) -> None:
+        color = _COLORS.get(kind, "")
+        style = f' style="color:{color}"' if color else ""
+        self._messages.append(f"<span{style}>{escape(text)}</span>")
+        self._messages.setVisible(True)
+
+    def _stop_job(self) -> None:
+        if self._job is not None:
+            self._stop.setEnabled(False)
+            self._state.setText("Stopping: what is finished is being saved…")
+            try:
+                self._job.cancel()
+            except VolumenError as error:
+                self._tell("error", str(error))
+                self._stop.setEnabled(True)
+
+    def _resume_job(self) -> None:
+        if self._job is None:
+            return
+        try:
+            job = Job.start(*self._job.continuation, runs=self._job.runs)
+        except VolumenError as error:
+            self._tell("error", str(error))
+            return
+        self.watch(job)
+        self.resumed.emit(job)
+
+    def _copy(self) -> None:
+        clipboard = QApplication.clipboard()
+        if self._job is not None and clipboard is not None:
+            clipboard.setText(self._job.command)
+
+    def _open_folder(self) -> None:
+        if self._job is not None:
+            out = self._job.out
+            folder = out if out is not None and out.is_dir() else self._job.folder
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
+
+    def _leave(self) -> None:
+        """Stop the job with the window, where the person wants it so."""
+        if self._job is not None and not self._keep.isChecked() and self._job.child.here:
+            self._job.cancel()
+
+    def _quit(self) -> None:
+        """Let the former job go on unwatched."""
+        if self._job is not None:
+            self._worker.quit()
+
+    def _lay_out(self) -> None:
+        self._title, self._state = QElidingLabel(), QElidingLabel()
+        self._title.setStyleSheet("font-weight: bold")
+        self._bar = QProgressBar()
+        self._bar.setTextVisible(False)
+        self._bar.setMaximumHeight(10)
+        self._progress, self._best = QElidingLabel(), QLabel()
+        self._best.setWordWrap(True)
+        self._losses, self._scores = (
+            CurvePlot("Loss", "steps", logarithmic=True),
+            CurvePlot("Score on held-out pixels", "epoch"),
+        )
+        self._messages = QTextEdit()
+        self._messages.setReadOnly(True)
+        self._messages.setMaximumHeight(90)
+        self._messages.setVisible(False)
+        self._keep = QCheckBox("Keep running when napari closes")
+        self._keep.setChecked(True)
+        self._keep.setToolTip("The job is a process of its own. The Runs widget finds it again.")
+        self._stop = _button("Stop", "Stop the job within two seconds; what is finished is kept", self._stop_job)
+        self._resume = _button("Resume", "Go on from what was saved last", self._resume_job)
+        copy = _button("Copy as command", "Copy the command line that does exactly the same", self._copy)
+        folder = _button("Open folder", "Show the files of this job", self._open_folder)
+        buttons = QHBoxLayout()
+        for button in (self._stop, self._resume, copy, folder):
+            buttons.addWidget(button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        above: tuple[QWidget, ...] = (self._title, self._state, self._bar, self._progress, self._best)
+        below: tuple[QWidget, ...] = (self._keep, self._losses, self._scores, self._messages)
+        for widget in above:
+            layout.addWidget(widget)
+        layout.addLayout(buttons)
+        for widget in below:
+            layout.addWidget(widget)
+        layout.setAlignment(Qt.AlignmentFlag.AlignTop)
+
+
+@thread_worker  # type: ignore[untyped-decorator]
+def _follow(job: Job) -> Generator[tuple[Job, list[Event]], None, Job]:
+    """Hand the job's events over, a bunch at a time, in a thread."""
+    for events in bunches(job.follow()):
+        yield job, events
+    return job
+
+
+def _title(job: Job) -> str:
+    return f"{job.verb}: {job.out.name}" if job.out is not None else job.verb
+
+
+def _end_in_words(story: JobStory) -> str:
+    return "" if story.part is None else story.progress.split(" · ")[0]
+
+
+def _button(text: str, tip: str, clicked: Callable[[], None]) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.clicked.connect(clicked)
+    return button
