@@ -17,7 +17,7 @@ from volumen.windows import Window
 components = pytest.importorskip("napari.components", reason="needs the extra [napari]")
 
 from volumen.plugin.layers import LayerOrigin, origin_of, prediction_data, segment_data  # noqa: E402
-from volumen.plugin.lazy import HeldLevel, LazyLevel, reload, with_coarser  # noqa: E402
+from volumen.plugin.lazy import HeldLevel, LazyLevel, Slabs, reload, with_coarser  # noqa: E402
 
 
 class Counting:
@@ -87,6 +87,22 @@ def test_a_coarse_view_never_reads_more_rows_at_once_than_the_source_decodes(row
     view = LazyLevel(source, rows=rows).coarser(4)
     assert np.array_equal(view[1], source.array[1, ::4, ::4])
     assert max(stop - start for _, (start, stop), _ in source.boxes) <= max(1, rows)
+
+
+def test_deep_chunks_are_decoded_once_for_all_their_layers():
+    source = Counting(np.random.default_rng(0).integers(0, 255, (20, 30, 40), np.uint8))
+    level = LazyLevel(Slabs(source, 8))
+    for layer in (0, 3, 7, 8, 15, 16, 19, 5):
+        assert np.array_equal(level[layer, 5:25, 8:32], source.array[layer, 5:25, 8:32])
+    assert [z for z, _, _ in source.boxes] == [(0, 8), (8, 16), (16, 20)]
+    assert np.array_equal(np.asarray(level), source.array)
+
+
+def test_what_is_too_large_to_keep_is_read_as_it_is(monkeypatch):
+    source = Counting(np.zeros((16, 64, 64), np.uint8))
+    monkeypatch.setattr("volumen.plugin.lazy._REMEMBERED", 2 * 16 * 64 * 64 - 1)
+    assert LazyLevel(Slabs(source, 16))[3].shape == (64, 64)
+    assert source.boxes == [((3, 4), (0, 64), (0, 64))]
 
 
 def test_large_pictures_get_levels_and_small_ones_do_not():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 
-from volumen.plugin.lazy import HeldLevel, LazyLevel, with_coarser
+from volumen.plugin.lazy import HeldLevel, LazyLevel, Slabs, with_coarser
 from volumen.sources.block_reader import decoded_at_once
 from volumen.sources.images import PICTURES, TIFFS, suffix
 from volumen.sources.location import Location
@@ -133,9 +133,10 @@ def _map_levels(found: ProbabilityMap) -> list[Any]:
 
 
 def _volume_layer(segment: Segment) -> LayerData:
-    rows = decoded_at_once(segment)[1]
+    depth, rows, _ = decoded_at_once(segment)
+    sources = [Slabs(level, depth) if depth > 1 else level for level in segment.levels]
     order = slice(None, None, -1 if segment.reverse else 1)
-    levels = with_coarser([LazyLevel(level, rows=rows)[order] for level in segment.levels])
+    levels = with_coarser([LazyLevel(source, rows=rows)[order] for source in sources])
     options = {
         "name": segment.name,
         "multiscale": len(levels) > 1,

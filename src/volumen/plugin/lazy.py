@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from volumen.sources.layer_stack import Recent
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 _SCREEN = 1024  # px: what the longer side of the coarsest level comes to
 _LARGEST = 4096  # px: up to here a picture needs no further levels
+_REMEMBERED = 256 * 2**20  # bytes of a volume's level that are kept
 
 
 class Readable(Protocol):
@@ -139,6 +142,39 @@ class LazyLevel:
         return np.asarray(self._source[box])[picked]
 
 
+class Slabs:
+    """A volume in chunks that are several layers deep: what was decoded for one layer serves its neighbours too.
+
+    Only for volumes, which do not change while they are looked at.
+
+    Parameters
+    ----------
+    source
+        What is read, ZYX.
+    depth
+        Layers in a chunk.
+    """
+
+    def __init__(self, source: Readable, depth: int) -> None:
+        self._source = source
+        self._depth = depth
+        self._slabs = Recent(_REMEMBERED)
+        self.shape = source.shape
+        self.dtype = source.dtype
+        self.chunks: tuple[int, ...] | None = getattr(source, "chunks", None)
+
+    def __getitem__(self, key: tuple[slice, slice, slice], /) -> NDArray[Any]:
+        z, y, x = (part.indices(length)[:2] for part, length in zip(key, self.shape, strict=True))
+        first = z[0] // self._depth * self._depth
+        last = min(self.shape[0], -(-z[1] // self._depth) * self._depth)
+        cost = (last - first) * (y[1] - y[0]) * (x[1] - x[0]) * self.dtype.itemsize
+        if cost > _REMEMBERED // 2:
+            return np.asarray(self._source[key])
+        box = (slice(first, last), slice(*y), slice(*x))
+        slab: NDArray[Any] = self._slabs.get((first, last, y, x), lambda: np.asarray(self._source[box]), _nbytes)
+        return slab[z[0] - first : z[1] - first]
+
+
 class HeldLevel:
     """The coarsest level of a flat picture, held in memory and refilled in place when the store has changed.
 
@@ -224,3 +260,7 @@ def _one(whole: range, index: int) -> range:
     """Return the range of a single element."""
     element = whole[index]
     return range(element, element + 1)
+
+
+def _nbytes(array: NDArray[Any]) -> int:
+    return array.nbytes

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platformdirs import user_cache_dir
+from napari.utils import progress
 
-from volumen.events import result
-from volumen.plugin.reader import read_segment
+from volumen.events import Started, Stepped
+from volumen.plugin.layers import segment_data
+from volumen.plugin.preferences import preferences
 from volumen.settings import Phantom
+from volumen.sources.open import open_segment
 from volumen.sources.phantom import make_phantom
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from volumen.plugin.layers import LayerData
 
 
 def phantom() -> list[LayerData]:
-    """Return the layers of the default phantom; making it takes some seconds, once."""
-    path = Path(user_cache_dir("volumen")) / "phantom.zarr"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        result(make_phantom(Phantom(out=str(path))))
-    return read_segment(str(path))
+    """Return the layers of the default phantom; making it takes some seconds, once, and shows how far it is.
+
+    napari wants the layers themselves, so it is made here and now; the Segment widget makes it as a job instead.
+    """
+    settings = phantom_settings()
+    if not phantom_path().exists():
+        with progress(desc="Making the phantom", total=0) as bar:
+            for event in make_phantom(settings):
+                if isinstance(event, Started):
+                    bar.total = event.total
+                elif isinstance(event, Stepped):
+                    bar.update(event.done - bar.n)
+    return segment_data(open_segment(phantom_path()))
+
+
+def phantom_path() -> Path:
+    """Return where the phantom is, or will be."""
+    return preferences().cache / "phantom.zarr"
+
+
+def phantom_settings() -> Phantom:
+    """Return what makes it: the library's defaults."""
+    path = phantom_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return Phantom(out=str(path))

@@ -1,0 +1,40 @@
+"""Commands of napari's palette and menus that open no widget."""
+
+from __future__ import annotations
+
+from napari.utils.notifications import show_info, show_warning
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QDesktopServices
+
+from volumen.errors import VolumenError
+from volumen.plugin.jobs import find_jobs
+from volumen.plugin.preferences import preferences
+
+
+def stop_all_jobs() -> None:
+    """Stop every job of the runs folder that is under way; what is finished of each is kept."""
+    stopped, refused = 0, []
+    for job in find_jobs(preferences().runs):
+        if job.state == "running":
+            try:
+                job.cancel()
+                stopped += 1
+            except VolumenError as error:
+                refused.append(str(error))
+    if refused:
+        show_warning("\n".join(refused))
+    if stopped:
+        show_info(f"Stopping {stopped} {'job' if stopped == 1 else 'jobs'}; the Runs widget can go on with them.")
+    elif not refused:
+        show_info("No job is running.")
+
+
+def open_runs_folder() -> None:
+    """Show the folder that runs and jobs are made in."""
+    folder = preferences().runs
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        show_warning(f"{folder} cannot be made: {error}. Choose another runs folder in the preferences.")
+        return
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
