@@ -14,8 +14,9 @@ import torch
 from volumen.crops.batches import batches, steps_per_epoch
 from volumen.crops.datasets import CropDataset
 from volumen.crops.select import centre_layers
+from volumen.errors import CheckpointError
 from volumen.events import Started, Warned
-from volumen.models.checkpoint import load_encoder, save_checkpoint
+from volumen.models.checkpoint import load_checkpoint, load_encoder, save_checkpoint
 from volumen.models.encoders import freeze, measure_norms
 from volumen.models.unet import Unet, build_unet
 from volumen.objectives.segmentation import BceDice
@@ -26,6 +27,7 @@ from volumen.settings import Finetune
 from volumen.training.devices import open_fabric
 from volumen.training.loop import fit
 from volumen.training.optimizers import Rates, adamw, cosine
+from volumen.training.run import Run
 from volumen.views.pipelines import pipeline
 
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from volumen.events import Event
     from volumen.models.unet import Unet
     from volumen.objectives.terms import LossTerms
-    from volumen.training.run import Run
 
 _MEASURED_BATCHES = 16  # to measure norm statistics on
 
@@ -100,6 +101,8 @@ class Trainee:
             report = load_encoder(model, settings.encoder, adapt_channels=settings.adapt_channels)
             report.check(settings.encoder, least=settings.least_loaded)
             warnings.append(f"Encoder weights from {settings.encoder}: {report}.")
+        if settings.start is not None:
+            _start_from(model, settings.start)
         if settings.freeze:
             freeze(model.encoder)
         fabric = open_fabric(
@@ -131,6 +134,21 @@ class Trainee:
     def found(self) -> Mapping[str, Any]:
         """What was found out about the data."""
         return {"normalization": self.lessons.normalization.to_dict(), "held_out": self.lessons.held_out_boxes}
+
+
+def _start_from(model: Unet, path: str) -> None:
+    """Give a model the weights of a checkpoint or run, which must be one of the same kind."""
+    former, _ = load_checkpoint(Run.open(path).best_path if Path(path).is_dir() else path)
+    if former.architecture != model.architecture:
+        raise CheckpointError(
+            f"{path} holds {_kind(former)}; these settings ask for {_kind(model)}. Give the same --encoder-name and "
+            "number of --layers, or start from something else."
+        )
+    model.load_state_dict(former.state_dict())
+
+
+def _kind(model: Unet) -> str:
+    return f"a {model.encoder_name} over {model.in_channels} layers"
 
 
 def _train(run: Run, trainee: Trainee) -> Iterator[Event]:

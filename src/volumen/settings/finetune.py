@@ -89,8 +89,15 @@ class Finetune(InkTraining):
 
     out: Path = Field(description="Run folder to make")
     encoder: Path | None = Field(None, description="Weights to start the encoder from; none means random")
+    start: Path | None = Field(None, description="Checkpoint or run to go on learning from: encoder and decoder")
     freeze: bool = Field(False, description="Keep the encoder as it is; see also --frozen-norms")
     label_share: Share = Field(
         1.0, gt=0, description="Share of the labels to learn from, all in one place; what is held out stays the same"
     )
     split_seed: int | None = Field(None, ge=0, description="Seed of what is held out; the seed if not given")
+
+    @model_validator(mode="after")
+    def _check_start(self) -> Self:
+        if self.start is not None and self.encoder is not None:
+            raise ValueError("start brings its own encoder; give start or encoder, not both")
+        return self
