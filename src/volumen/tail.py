@@ -63,6 +63,14 @@ class Tail:
         self._mark = (self._mark + data[:end])[-_MARK:]
         return [_event(line) for line in data[:end].splitlines()]
 
+    @property
+    def behind(self) -> bool:
+        """Whether the file holds more than was read."""
+        try:
+            return os.stat(self.path).st_size > self._position
+        except OSError:
+            return False
+
     def _fresh(self) -> bytes:
         with open(self.path, "rb") as file:
             file.seek(self._position - len(self._mark))

@@ -23,6 +23,15 @@ _HEIGHT = 150
 _STEEP = 10
 
 
+class _Values(pyqtgraph.AxisItem):
+    """An axis that writes plain numbers where it is logarithmic."""
+
+    def logTickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
+        """Write the decades, their doubles and their fives; more would overlap."""
+        del scale, spacing
+        return [f"{10**value:g}" if round(10 ** (value % 1), 1) in (1.0, 2.0, 5.0) else "" for value in values]
+
+
 class CurvePlot(QWidget):
     """Named curves over a common axis, with a legend.
 
@@ -41,8 +50,8 @@ class CurvePlot(QWidget):
         self._may_be_logarithmic = logarithmic
         self._curves: dict[str, pyqtgraph.PlotDataItem] = {}
         self._title, self._x_label = title, x_label
-        self._plot = pyqtgraph.PlotWidget(background=None)
-        self._plot.setMinimumHeight(_HEIGHT)
+        self._plot = pyqtgraph.PlotWidget(background=None, axisItems={"left": _Values("left")})
+        self._plot.setFixedHeight(_HEIGHT)
         self._plot.setMenuEnabled(False)
         self._plot.showGrid(x=True, y=True, alpha=0.15)
         self._legend = QLabel()
@@ -107,7 +116,10 @@ class CurvePlot(QWidget):
     def _name(self) -> None:
         """Write the title and, in its colour, the name of each curve: beside the plot, where it hides none."""
         colors = {name: curve.opts["pen"].color().name() for name, curve in self._curves.items()}
-        names = [f'<span style="color:{color}">▬ {escape(name)}</span>' for name, color in colors.items()]
+        names = [
+            f'<span style="color:{color}; white-space:nowrap">▬&nbsp;{escape(name)}</span>'
+            for name, color in colors.items()
+        ]
         self._legend.setText("&nbsp;&nbsp; ".join([f"<b>{escape(self._title)}</b>", *names]))
 
     def _paint(self) -> None:

@@ -105,13 +105,14 @@ class JobPanel(QWidget):
         self._worker.start()
         self._show()
 
-    def _hear(self, told: tuple[Job, list[Event]]) -> None:
-        job, events = told
+    def _hear(self, told: tuple[Job, list[Event], bool]) -> None:
+        job, events, past = told
         if job is not self._job or not events:
             return
         for event in events:
             self._story.hear(event)
-            self.event_came.emit(event)
+            if not past:
+                self.event_came.emit(event)
         self._show()
         self._dock()
 
@@ -249,10 +250,12 @@ class JobPanel(QWidget):
 
 
 @thread_worker  # type: ignore[untyped-decorator]
-def _follow(job: Job) -> Generator[tuple[Job, list[Event]], None, Job]:
-    """Hand the job's events over, a bunch at a time, in a thread."""
+def _follow(job: Job) -> Generator[tuple[Job, list[Event], bool], None, Job]:
+    """Hand the job's events over, a bunch at a time, in a thread; first, of a run that it goes on with, the past."""
+    for events in bunches(job.past()):
+        yield job, events, True
     for events in bunches(job.follow()):
-        yield job, events
+        yield job, events, False
     return job
 
 

@@ -19,7 +19,13 @@ Kind = Literal["note", "saved", "score"]
 SCORES = ("average_precision", "auc", "dice", "f05", "probe_auc", "probe_average_precision")
 """Scores in [0, 1] that are drawn, and told, the first of them first."""
 
-_NAMES = {"auc": "AUC", "f05": "F0.5", "average_precision": "average precision", "dice": "Dice"}
+_NAMES = {
+    "loss": "held-out loss",
+    "auc": "AUC",
+    "f05": "F0.5",
+    "average_precision": "average precision",
+    "dice": "Dice",
+}
 
 
 def name_of(score: str) -> str:
@@ -122,13 +128,20 @@ class JobStory:
     @property
     def best_in_words(self) -> str:
         """Say the scores of the best epoch; empty where nothing was scored."""
-        if self.best is None:
-            return ""
-        epoch, scores = self.best
-        told = [f"{name_of(name)} {scores[name]:.3f}" for name in SCORES if isinstance(scores.get(name), int | float)]
-        if not told and isinstance(scores.get("loss"), int | float):
-            told = [f"held-out loss {scores['loss']:.4g}"]
-        return f"Best, epoch {epoch}: {', '.join(told)}" if told else ""
+        told = self._best_scores
+        return f"Best, epoch {self.best[0]}: {', '.join(told)}" if self.best and told else ""
+
+    @property
+    def best_in_brief(self) -> str:
+        """Say the first score of the best epoch; empty where nothing was scored."""
+        return self._best_scores[0] if self._best_scores else ""
+
+    @property
+    def _best_scores(self) -> list[str]:
+        scores = self.best[1] if self.best else {}
+        told = {name: scores.get(name) for name in (*SCORES, "loss")}
+        words = [f"{name_of(name)} {value:.3g}" for name, value in told.items() if isinstance(value, int | float)]
+        return words[:-1] if len(words) > 1 and "loss" in scores else words
 
     def _begin(self, event: Started) -> None:
         self.part, self.pace = event, Pace.begin(self._clock())

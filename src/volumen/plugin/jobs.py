@@ -18,6 +18,7 @@ from volumen.errors import SourceError, SourceNotFoundError, VolumenError
 from volumen.events import Finished, from_json
 from volumen.plugin.child import Child
 from volumen.plugin.last_words import last_words
+from volumen.run_folder import RunFolder
 from volumen.settings import Resume
 from volumen.settings.command import absolute, command_line
 from volumen.settings.job_file import JobFile
@@ -133,8 +134,7 @@ class Job:
     @property
     def command(self) -> str:
         """The exact command line that does the same, to be pasted into a terminal."""
-        words = ["volumen", *command_line(self.verb, self.settings)]
-        return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
+        return command_of(self.verb, self.settings)
 
     @property
     def state(self) -> State:
@@ -164,6 +164,14 @@ class Job:
         if "resume" in type(self.settings).model_fields and out is not None and out.exists():
             flags = {"resume": True, "overwrite": False}
         return (self.verb, self.settings.model_copy(update=flags))
+
+    def past(self) -> Iterator[Event | None]:
+        """Yield what was told of the run before this job went on with it; nothing, of a job that began one."""
+        if not isinstance(self.settings, Resume):
+            return
+        tail = Tail(RunFolder(Path(self.settings.run), {}).events_path)
+        while told := tail.read():
+            yield from (event for event in told if not isinstance(event, Finished))
 
     def follow(self) -> Iterator[Event | None]:
         """Yield all events from the start, then those that come, and None where there is nothing to tell yet.
@@ -217,6 +225,18 @@ class Job:
             return False
 
 
+def command_of(verb: str, settings: Settings) -> str:
+    """Return the command line that stands for settings, to be pasted into a terminal.
+
+    Examples
+    --------
+    >>> command_of("resume", Resume(run="my runs/first"))
+    "volumen resume 'my runs/first'"
+    """
+    words = ["volumen", *command_line(verb, settings)]
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
+
+
 def bunches(told: Iterator[Event | None], *, most: int = _BUNCH) -> Iterator[list[Event]]:
     """Gather what `Job.follow` yields into lists: one, perhaps empty, each time that there is nothing more to tell yet.
 
@@ -243,15 +263,19 @@ def bunches(told: Iterator[Event | None], *, most: int = _BUNCH) -> Iterator[lis
 
 def find_jobs(runs: Path) -> list[Job]:
     """Return the jobs of a runs folder, the latest first; what is damaged or of another version is left out."""
-    try:
-        folders = sorted((Path(runs) / _FOLDER).iterdir(), reverse=True)
-    except OSError:
-        return []
     jobs = []
-    for folder in folders:
+    for folder in job_folders(runs):
         with suppress(VolumenError):
             jobs.append(Job.open(folder))
     return jobs
+
+
+def job_folders(runs: Path) -> list[Path]:
+    """Return where the jobs of a runs folder are, the latest first."""
+    try:
+        return sorted((Path(runs) / _FOLDER).iterdir(), reverse=True)
+    except OSError:
+        return []
 
 
 def _last_event(path: Path) -> Event | None:
