@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.colormaps import DirectLabelColormap
 
+from volumen.plugin.layers import LayerOrigin
 from volumen.sources.painted import BACKGROUND, INK
 
 if TYPE_CHECKING:
-    from volumen.plugin.layers import LayerOrigin
     from volumen.plugin.overview import Overview
     from volumen.plugin.painted_window import Grid, PaintedWindow
 
@@ -31,15 +31,13 @@ def add_overview_layer(viewer: Any, overview: Overview, grid: Grid, segment_laye
     )
 
 
-def add_paint_layer(
-    viewer: Any, window: PaintedWindow, grid: Grid, segment_layer: Any, metadata: dict[str, Any], name: str
-) -> Any:
+def add_paint_layer(viewer: Any, window: PaintedWindow, grid: Grid, segment_layer: Any, origin: LayerOrigin) -> Any:
     """Add the window that is painted on, with the brush ready to paint ink."""
     layer = viewer.add_labels(
         window.classes,
-        name=f"{name} painting",
+        name=f"{origin.name} painting",
         translate=grid.corner(window.window),
-        metadata=metadata,
+        metadata=LayerOrigin("paint", origin.path, origin.name).metadata,
         **_look(grid, segment_layer),
     )
     layer.selected_label = INK

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
 
 from volumen.errors import VolumenError
-from volumen.plugin.layers import LayerOrigin
 from volumen.plugin.overview import Overview
 from volumen.plugin.paint_layers import add_overview_layer, add_paint_layer, hide_drawn_labels
 from volumen.plugin.paint_status import PaintStatus
 from volumen.plugin.painted_window import LIMIT, Grid, PaintedWindow, first_window, window_around
 from volumen.plugin.rescue import put_back, rescue
+from volumen.plugin.saving import Saving
 from volumen.sources.painted import BACKGROUND, INK, Labels, PaintedLabels
 from volumen.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from volumen.plugin.layers import LayerOrigin
+    from volumen.sources.painted import Patch
 
 _KEY = "volumen_painting"
-_SOON = 0.5  # s after a stroke
-_LATEST = 1.5  # s after the first stroke that is not saved, even while another goes on
-_RETRY = 5.0  # s after a write that failed
 
 
 class Painting:
@@ -72,14 +69,10 @@ class Painting:
         self._clock = clock
         self._rescued = rescued
         self._grid = Grid.of(layer)
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="volumen-paint")
-        self._saving: tuple[NDArray[np.uint8], Future[None]] | None = None
-        self._coming: tuple[Window, Future[Any]] | None = None
-        self._changed_at: float | None = None
-        self._saved_at: float | None = None
-        self._retry_at = 0.0
-        self._error = ""
+        self._saving = Saving(labels, clock)
+        self._coming: tuple[Window, Future[Patch]] | None = None
         self._hindrance = ""
+        self._unread = ""
         self._mode = ""
         self._pressed = False
         self.closed = False
@@ -90,8 +83,8 @@ class Painting:
         self.overview_layer: Any = None
         if window.shape[1:] != labels.shape:
             self.overview_layer = add_overview_layer(viewer, self._overview, self._grid, layer, origin.name)
-        metadata = {**LayerOrigin("paint", origin.path, origin.name).metadata, _KEY: self}
-        self.layer = add_paint_layer(viewer, self._window, self._grid, layer, metadata, origin.name)
+        self.layer = add_paint_layer(viewer, self._window, self._grid, layer, origin)
+        self.layer.metadata[_KEY] = self
         self.layer.mouse_drag_callbacks.append(self._on_press)
         self.layer.events.selected_label.connect(self._on_class)
         hide_drawn_labels(viewer, origin)
@@ -108,18 +101,18 @@ class Painting:
         return PaintStatus(
             version=self.labels.version,
             kept=self.labels.kept,
-            unsaved=self._saving is not None or self._window.unsaved,
-            saved_ago=None if self._saved_at is None else self._clock() - self._saved_at,
-            error=self._error,
-            hindrance=self._hindrance,
+            unsaved=self._saving.writing or self._window.unsaved,
+            saved_ago=None if self._saving.saved_at is None else self._clock() - self._saving.saved_at,
+            error=self._saving.error,
+            hindrance=self._hindrance or self._unread,
         )
 
     def tick(self) -> None:
         """Save what is due, show a window that has been read, and follow the view; call it some ten times a second."""
         if self.closed:
             return
-        self._end_saving(wait=False)
-        self._save_if_due()
+        self._saving.end(self._window)
+        self._saving.save_if_due(self._window, pressed=self._pressed)
         self._land()
         self._follow()
 
@@ -131,15 +124,12 @@ class Painting:
         OutOfSpaceError, SourceNotFoundError, OSError
             When that is impossible; the strokes are still in memory, and are tried again.
         """
-        self._end_saving(wait=True)
-        while self._window.unsaved:
-            self._save()
-            self._end_saving(wait=True, strict=True)
+        self._saving.flush(self._window)
 
     def freeze(self) -> Labels:
         """Write every stroke, keep this version as it is, and let later strokes go to the next one."""
         self.flush()
-        return self._disk.submit(self.labels.keep).result()
+        return self._saving.keep()
 
     def label_view_as_background(self) -> None:
         """Make the view's unlabelled pixels background, as one step that can be undone."""
@@ -177,52 +167,13 @@ class Painting:
         except (VolumenError, OSError):
             left = rescue(self._window, self.origin.path, self._rescued)
         self.closed = True
-        self._disk.shutdown()
+        self._saving.close()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self.layer.editable = False
         return left
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Painting:
         return self  # a copied layer's metadata must not copy threads; `painting_of` tells the copy from the layer
-
-    def _save_if_due(self) -> None:
-        if not self._window.unsaved:
-            self._changed_at = None
-            return
-        now = self._clock()
-        self._changed_at = now if self._changed_at is None else self._changed_at
-        waited = now - self._changed_at
-        due = waited >= _LATEST or (waited >= _SOON and not self._pressed)
-        if due and self._saving is None and now >= self._retry_at:
-            self._save()
-
-    def _save(self) -> None:
-        window, patch = self._window.window, self._window.patch
-        classes = self._window.classes.copy()
-        changed = classes != self._window.saved
-        self._saving = (classes, self._disk.submit(self._write, window, patch, classes, changed))
-
-    def _write(self, window: Window, patch: Any, classes: NDArray[np.uint8], changed: NDArray[np.bool_]) -> None:
-        self.labels.write(window, patch.repainted(classes), changed)
-
-    def _end_saving(self, *, wait: bool, strict: bool = False) -> None:
-        """Take note of a write that has ended, well or not."""
-        if self._saving is None or not (wait or self._saving[1].done()):
-            return
-        classes, future = self._saving
-        self._saving = None
-        try:
-            future.result()
-        except (VolumenError, OSError) as error:
-            self._error = str(error)
-            self._retry_at = self._clock() + _RETRY
-            if strict:
-                raise
-            return
-        self._error = ""
-        self._window.saved = classes
-        self._saved_at = self._clock()
-        self._changed_at = None
 
     def _follow(self) -> None:
         """Ask for another window when the view leaves this one; never while a stroke or polygon is being drawn."""
@@ -245,10 +196,9 @@ class Painting:
         if self._pressed or self.layer.mode == "polygon" or self._coming is not None:
             return
         if self._window.unsaved:
-            if self._saving is None and self._clock() >= self._retry_at:
-                self._save()
+            self._saving.save_now(self._window)
             return
-        self._coming = (window, self._disk.submit(self.labels.read, window))
+        self._coming = (window, self._saving.read(window))
 
     def _land(self) -> None:
         """Show the window that was asked for, unless somebody began to paint in the meantime."""
@@ -261,11 +211,12 @@ class Painting:
         try:
             self._show(PaintedWindow(window, future.result()))
         except (VolumenError, OSError) as error:
-            self._error = str(error)
+            self._unread = f"The labels here cannot be read: {error}"
 
     def _show(self, window: PaintedWindow) -> None:
         mode = str(self.layer.mode)
         self._window = window
+        self._unread = ""
         self.layer.editable = False  # the public way to empty the undo history; new data make it editable again
         self.layer.translate = self._grid.corner(window.window)
         self.layer.data = window.classes
@@ -304,7 +255,9 @@ class Painting:
         elif removed.unique_id == self.layer.unique_id:
             left = self.close()
             if left is not None:
-                show_warning(f"Strokes on {self.origin.name} could not be saved and wait in {left}: {self._error}")
+                show_warning(
+                    f"Strokes on {self.origin.name} could not be saved and wait in {left}: {self._saving.error}"
+                )
             self._show_everything()
 
     def _show_everything(self) -> None:

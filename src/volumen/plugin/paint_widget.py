@@ -1,0 +1,260 @@
+"""PaintWidget: paint ink, background and nothing at all on a segment of any size; strokes save themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import create_worker
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from volumen.errors import VolumenError
+from volumen.plugin.layers import LayerOrigin, origin_of
+from volumen.plugin.paint_tools import KEYS, PaintTools
+from volumen.plugin.painting import Painting, painting_of
+from volumen.plugin.preferences import preferences
+from volumen.sources.open import open_segment
+from volumen.sources.painted import INK, PaintedLabels, open_painted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_TICK = 100  # ms
+
+
+class PaintWidget(QWidget):
+    """Begin to paint on a segment, choose what to paint, and see that it is saved.
+
+    Parameters
+    ----------
+    napari_viewer
+        Whose segments can be painted on.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._worker: Any = None
+        self._lay_out()
+        layers = napari_viewer.layers.events
+        for event in (layers.inserted, layers.removed, layers.reordered):
+            event.connect(self._list_segments)
+        napari_viewer.layers.selection.events.active.connect(self._follow_selection)
+        self._list_segments()
+        self._shown = QTimer(self)
+        self._shown.timeout.connect(self._tell)
+        self._shown.start(3 * _TICK)
+        self._follow_selection()
+
+    @property
+    def painting(self) -> Painting | None:
+        """What is painted on: the selected layer's, else that of the segment that is chosen."""
+        active = painting_of(self._viewer.layers.selection.active)
+        if active is not None and not active.closed:
+            return active
+        path = self._segments.currentData()
+        return next((found for found in self._paintings() if found.origin.path == path), None)
+
+    @property
+    def words(self) -> str:
+        """What is said, as it is shown."""
+        said = (self._state.text(), self._hindrance.text(), self._tools.words)
+        return "\n".join(text for text in said if text)
+
+    def start(self) -> None:
+        """Begin to paint on the segment that is chosen, or go on; labels are read away from the window."""
+        painting = self.painting
+        path = self._segments.currentData()
+        if painting is not None and painting.origin.path == path:
+            self._take_up(painting)
+            return
+        if path is None or self._worker is not None:
+            return
+        self._start.setEnabled(False)
+        self._state.setText("Reading the labels …")
+        cache = preferences().cache
+        self._worker = create_worker(
+            _open, path, cache / "labels", _start_thread=False, _progress={"total": 0, "desc": "Reading the labels"}
+        )
+        self._worker.returned.connect(lambda labels: self._begin(path, labels, cache))
+        self._worker.errored.connect(lambda _error: self._opened(""))
+        self._worker.start()
+
+    def keep(self) -> None:
+        """Keep this version as it is, and let later strokes go to the next."""
+        painting = self.painting
+        if painting is not None:
+            self._try(painting.freeze)
+            self._tell()
+
+    def label_view_as_background(self) -> None:
+        """Make all that the view shows and nobody has labelled background."""
+        painting = self.painting
+        if painting is not None:
+            painting.label_view_as_background()
+
+    def choose(self, label: int) -> None:
+        """Choose what to paint, and take up the brush unless a tool that paints is in the hand."""
+        painting = self.painting
+        if painting is not None and not painting.status.hindrance:
+            self._viewer.layers.selection.active = painting.layer
+            painting.layer.selected_label = label
+            if str(painting.layer.mode) not in ("paint", "fill", "polygon"):
+                painting.layer.mode = "paint"
+
+    def hideEvent(self, event: Any) -> None:
+        """Write what is not saved yet: napari hides its docks when it closes."""
+        for painting in self._paintings():
+            self._try(painting.flush)
+        super().hideEvent(event)
+
+    def _paintings(self) -> list[Painting]:
+        every = [painting_of(layer) for layer in self._viewer.layers]
+        return [found for found in every if found is not None and not found.closed]
+
+    def _begin(self, path: str, labels: PaintedLabels | VolumenError, cache: Path) -> None:
+        if isinstance(labels, VolumenError):
+            self._opened(str(labels))
+            return
+        self._opened("")
+        layer = next((layer for layer in self._viewer.layers if _segment_path(layer) == path), None)
+        origin = origin_of(layer)
+        if layer is None or origin is None:
+            return  # it was removed in the meantime
+        painting = self._try(lambda: Painting(self._viewer, labels, layer, origin, rescued=cache))
+        if painting is not None:
+            _keep_ticking(painting)
+            self._bind_keys(painting)
+            self._take_up(painting)
+
+    def _take_up(self, painting: Painting) -> None:
+        self._viewer.layers.selection.active = painting.layer
+        painting.tick()
+        self.choose(INK)
+        self._tell()
+
+    def _opened(self, words: str) -> None:
+        self._worker = None
+        self._start.setEnabled(self._segments.count() > 0)
+        self._state.setText(words)
+
+    def _bind_keys(self, painting: Painting) -> None:
+        """Let keys choose classes while the painting is selected; elsewhere they keep their meaning."""
+        for key, label in KEYS.items():
+            painting.layer.bind_key(key, _chooser(painting, label), overwrite=True)
+
+    def _try(self, work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except (VolumenError, OSError) as error:
+            show_error(str(error))
+            return None
+
+    def _list_segments(self, _event: Any = None) -> None:
+        """Offer the segments that are open, each once."""
+        before = self._segments.currentData()
+        self._segments.clear()
+        for layer in self._viewer.layers:
+            path = _segment_path(layer)
+            if path is not None and self._segments.findData(path) < 0:
+                self._segments.addItem(layer.name, path)
+        self._segments.setCurrentIndex(max(0, self._segments.findData(before)))
+        self._start.setEnabled(self._segments.count() > 0 and self._worker is None)
+        self._tell()
+
+    def _follow_selection(self, _event: Any = None) -> None:
+        origin = origin_of(self._viewer.layers.selection.active)
+        index = -1 if origin is None else self._segments.findData(origin.path)
+        if index >= 0:
+            self._segments.setCurrentIndex(index)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say how things stand."""
+        painting = self.painting
+        self._tools.setVisible(painting is not None)
+        self._start.setVisible(painting is None)
+        if painting is None:
+            if self._worker is None and self._segments.count() == 0:
+                self._state.setText("Open a segment first, with the Segment widget or File > Open.")
+            return
+        status = painting.status
+        self._state.setText(status.saved)
+        self._state.setStyleSheet("color: #ff5555" if status.error else "")
+        self._hindrance.setText(status.hindrance)
+        self._hindrance.setVisible(bool(status.hindrance))
+        self._tools.tell(painting)
+
+    def _resize_brush(self, pixels: int) -> None:
+        painting = self.painting
+        if painting is not None:
+            painting.layer.brush_size = pixels
+
+    def _lay_out(self) -> None:
+        self._segments = QComboBox()
+        self._segments.setToolTip("The segment to paint on")
+        self._start = QPushButton("Start painting")
+        self._start.setToolTip("Paint on this segment, from the labels it has; their files stay as they are")
+        self._start.clicked.connect(lambda _checked=False: self.start())
+        self._state, self._hindrance = _words(), _words()
+        self._hindrance.setStyleSheet("color: #e69f00")
+        self._segments.currentIndexChanged.connect(lambda _index: self._tell())
+        self._tools = PaintTools()
+        self._tools.chosen.connect(self.choose)
+        self._tools.resized.connect(self._resize_brush)
+        self._tools.view_is_background.connect(self.label_view_as_background)
+        self._tools.kept.connect(self.keep)
+        column = QVBoxLayout(self)
+        column.setAlignment(Qt.AlignmentFlag.AlignTop)
+        for part in (self._segments, self._start, self._tools, self._hindrance, self._state):
+            column.addWidget(part)
+
+
+def _open(path: str, elsewhere: Path) -> PaintedLabels | VolumenError:
+    """Open the labels of a segment; return our own errors, whose words are for the widget."""
+    try:
+        return open_painted(open_segment(path), elsewhere=elsewhere)
+    except VolumenError as error:
+        return error
+
+
+def _keep_ticking(painting: Painting) -> None:
+    """Let a painting save and follow the view until it is closed, also without the widget."""
+    application = QApplication.instance()
+    timer = QTimer(application)
+
+    def tick() -> None:
+        if not painting.closed:
+            painting.tick()
+            return
+        timer.stop()
+        timer.deleteLater()
+        if application is not None:
+            application.aboutToQuit.disconnect(painting.close)
+
+    timer.timeout.connect(tick)
+    timer.start(_TICK)
+    if application is not None:
+        application.aboutToQuit.connect(painting.close)
+
+
+def _chooser(painting: Painting, label: int) -> Callable[[Any], None]:
+    def choose(layer: Any) -> None:
+        layer.selected_label = label
+        if str(layer.mode) not in ("paint", "fill", "polygon") and not painting.status.hindrance:
+            layer.mode = "paint"
+
+    return choose
+
+
+def _segment_path(layer: Any) -> str | None:
+    origin: LayerOrigin | None = origin_of(layer)
+    return origin.path if origin is not None and origin.kind == "segment" else None
+
+
+def _words() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    return label
