@@ -1,0 +1,139 @@
+"""FinetuneWidget: learn from painted or given labels, beginning at random, at an encoder or at a former run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from volumen.errors import LabelError, SettingsError
+from volumen.plugin.layers import origin_of
+from volumen.plugin.painting import painting_of
+from volumen.plugin.pickers import SegmentList, WeightsChoice, segment_layers
+from volumen.plugin.places import as_text, drawn
+from volumen.plugin.preferences import preferences
+from volumen.plugin.task_widget import TaskWidget
+from volumen.plugin.trained import FINETUNED, PRETRAINED, propose
+from volumen.sources.open import open_segment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from volumen.plugin.painting import Painting
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "Quick look": {
+        "window": 160,
+        "input_size": 128,
+        "resized_crop": False,
+        "views": "flips",
+        "encoder_name": "resnet18",
+        "epochs": 20,
+        "batch": 8,
+        "learning_rate": 2e-3,
+    },
+}
+"""Settings that belong together; "Quick look" is what `volumen demo` trains with, minutes on a CPU."""
+
+_FROM_RUN = {FINETUNED: "go on from ", PRETRAINED: "encoder of "}
+
+
+class FinetuneWidget(TaskWidget):
+    """Fine-tune a model on segments with labels.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        self.segments = SegmentList(napari_viewer)
+        self.weights = WeightsChoice(
+            lambda: preferences().runs, FINETUNED, PRETRAINED, none="random weights", words=_FROM_RUN
+        )
+        super().__init__(
+            napari_viewer,
+            verb="finetune",
+            about="Learn to tell ink from papyrus. The labels are what you painted, else those found with the segment; "
+            "pixels without a label are not learned from.",
+            inputs={"Learn from": self.segments, "Start from": self.weights},
+            basic=("layers", "epochs", "learning_rate", "batch", "freeze"),
+            hidden=("segments", "encoder", "start"),
+            presets=PRESETS,
+        )
+        self.segments.changed.connect(self.propose_out)
+
+    def given(self) -> dict[str, Any]:
+        """Return segments, their painted labels and the weights to start from; strokes are written to disk first."""
+        paths = self.segments.paths()
+        if not paths:
+            raise SettingsError(
+                "Tick a segment to learn from. Open one first, or add one by its path with the … button."
+            )
+        weights = self.weights.path()
+        goes_on = weights is not None and self.weights.verb() == FINETUNED
+        return {
+            "segments": tuple(paths),
+            "start": weights if goes_on else None,
+            "encoder": None if goes_on else weights,
+            **painted_labels(self.viewer, paths),
+        }
+
+    def proposed_out(self) -> Path:
+        """Return a free run folder, named after the segment and the day."""
+        return propose(preferences().runs, *_names(self.viewer, self.segments.paths()[:1]), "finetune")
+
+    def pick_region(self) -> str | None:
+        """Return the box that was drawn on the first segment that is open."""
+        layer = next(iter(segment_layers(self.viewer).values()), None)
+        box = None if layer is None else drawn(self.viewer, layer)
+        return None if box is None else as_text(box)
+
+
+def painted_labels(viewer: Any, paths: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the labels to learn from where some segment is being painted; nothing where none is.
+
+    Each painting's strokes are written, and its present version is kept, so that the job's labels never change.
+
+    Raises
+    ------
+    LabelError
+        Another segment has no labels of its own to stand beside the painted ones.
+    """
+    paintings = _paintings(viewer)
+    if not any(path in paintings for path in paths):
+        return {}
+    labels = [_frozen(paintings[path]) if path in paintings else _found(path) for path in paths]
+    return {"ink": tuple(ink for ink, _ in labels), "supervision": tuple(trusted for _, trusted in labels)}
+
+
+def _paintings(viewer: Any) -> dict[str, Painting]:
+    """Return the paintings by their segment's path."""
+    found = {}
+    for layer in viewer.layers:
+        painting, origin = painting_of(layer), origin_of(layer)
+        if painting is not None and origin is not None:
+            found[origin.path] = painting
+    return found
+
+
+def _frozen(painting: Painting) -> tuple[str, str]:
+    labels = painting.freeze()
+    return (str(labels.ink), str(labels.supervision))
+
+
+def _found(path: str) -> tuple[str, str]:
+    segment = open_segment(path)
+    trusted = segment.supervision or segment.mask
+    if segment.ink is None or trusted is None:
+        raise LabelError(
+            f"{segment.name} has no ink label with its supervision, while another segment is painted. Paint on it too, "
+            "or untick it."
+        )
+    return (segment.ink.source, trusted.source)
+
+
+def _names(viewer: Any, paths: Sequence[str]) -> list[str]:
+    """Return what segments are called, open or not."""
+    layers = segment_layers(viewer)
+    return [str(layers[path].name) if path in layers else path.rstrip("/").rsplit("/", 1)[-1] for path in paths]

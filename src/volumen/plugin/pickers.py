@@ -1,0 +1,254 @@
+"""Pickers: segments to work on and weights to begin with, chosen among layers and runs, or by path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QListWidget, QListWidgetItem, QSizePolicy, QWidget
+
+from volumen.plugin.editors import browse_button
+from volumen.plugin.layers import origin_of
+from volumen.plugin.trained import find_trained
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from qtpy.QtGui import QShowEvent
+
+_PATH = Qt.ItemDataRole.UserRole
+_ROWS = 3
+
+
+def segment_layers(viewer: Any) -> dict[str, Any]:
+    """Return the layers that show a segment, by the path that it was opened from."""
+    layers: dict[str, Any] = {}
+    for layer in viewer.layers:
+        origin = origin_of(layer)
+        if origin is not None and origin.kind == "segment":
+            layers.setdefault(origin.path, layer)
+    return layers
+
+
+class SegmentList(QWidget):
+    """Any number of segments: those that are open, ticked or not, and others by path."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._list = QListWidget()
+        self._list.setFixedHeight(_ROWS * (self._list.fontMetrics().lineSpacing() + 8) + 8)
+        self._list.setToolTip("Tick the segments to learn from; those that are open in napari are listed")
+        self._list.itemChanged.connect(lambda _: self.changed.emit())
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        _in_a_row(self, self._list, browse_button(self, self.add))
+        _follow_layers(viewer, self, self._refresh)
+        self._refresh()
+
+    def paths(self) -> list[str]:
+        """Return the paths of the segments that are ticked."""
+        return [_path(item) for item in self._items() if item.checkState() == Qt.CheckState.Checked]
+
+    def add(self, path: str) -> None:
+        """List a segment that is not open, ticked."""
+        self._append(path, path, ticked=True)
+        self.changed.emit()
+
+    def tick(self, path: str, ticked: bool = True) -> None:
+        """Tick a segment that is listed, or untick it."""
+        for item in self._items():
+            if _path(item) == path:
+                item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+
+    def _refresh(self) -> None:
+        """List what is open; ticks and added paths stay, and the first segment comes ticked."""
+        layers = segment_layers(self._viewer)
+        with QSignalBlocker(self._list):
+            for item in self._items():
+                gone = item.data(_PATH + 1) and _path(item) not in layers
+                if gone:
+                    self._list.takeItem(self._list.row(item))
+            for path, layer in layers.items():
+                if path not in map(_path, self._items()):
+                    self._append(layer.name, path, ticked=self._list.count() == 0, layer=True)
+        self.changed.emit()
+
+    def _append(self, words: str, path: str, *, ticked: bool, layer: bool = False) -> None:
+        item = QListWidgetItem(words)
+        item.setData(_PATH, path)
+        item.setData(_PATH + 1, layer)
+        item.setToolTip(path)
+        item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+        self._list.addItem(item)
+
+    def _items(self) -> list[QListWidgetItem]:
+        found = (self._list.item(row) for row in range(self._list.count()))
+        return [item for item in found if item is not None]
+
+
+class SegmentChoice(QWidget):
+    """One segment: an open one, or another by path."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._box = _combo("The segment to read; those that are open in napari are listed")
+        self._box.setPlaceholderText("none open")
+        self._box.currentIndexChanged.connect(lambda _: self.changed.emit())
+        _in_a_row(self, self._box, browse_button(self, self.add))
+        _follow_layers(viewer, self, self._refresh)
+        self._refresh()
+
+    def path(self) -> str | None:
+        """Return the segment's path, None where there is none to choose."""
+        path: str | None = self._box.currentData()
+        return path
+
+    def layer(self) -> Any:
+        """Return the segment's layer, None where it is not open."""
+        return segment_layers(self._viewer).get(self.path() or "")
+
+    def add(self, path: str) -> None:
+        """Choose a segment by its path, open or not."""
+        _choose(self._box, path, path)
+
+    def _refresh(self) -> None:
+        chosen = self.path()
+        layers = segment_layers(self._viewer)
+        rows = range(self._box.count())
+        others = [str(self._box.itemData(row)) for row in rows if self._box.itemText(row) == self._box.itemData(row)]
+        with QSignalBlocker(self._box):
+            self._box.clear()
+            for path, layer in layers.items():
+                self._box.addItem(layer.name, path)
+            for path in others:
+                if path not in layers:
+                    self._box.addItem(path, path)
+            self._box.setCurrentIndex(max(0, self._box.findData(chosen)))
+        self.changed.emit()
+
+
+class WeightsChoice(QWidget):
+    """Weights: nothing, those of a run, or a file.
+
+    Parameters
+    ----------
+    runs
+        Returns the folder to look for runs in.
+    verbs
+        What runs may have been made by.
+    none
+        Words for no weights; without them some must be chosen, and the latest run comes chosen.
+    words
+        What to call a run, by its verb.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self, runs: Callable[[], Path], *verbs: str, none: str | None = None, words: dict[str, str] | None = None
+    ) -> None:
+        super().__init__()
+        self._runs, self._verbs, self._none, self._words = runs, verbs, none, words or {}
+        self._picked = False
+        self._box = _combo("Weights of a run in the runs folder, the latest first, or of a file")
+        self._box.setPlaceholderText("none yet")
+        self._box.activated.connect(lambda _: self._pick())
+        self._box.currentIndexChanged.connect(lambda _: self.changed.emit())
+        _in_a_row(self, self._box, browse_button(self, self.add))
+        self.refresh()
+
+    def path(self) -> str | None:
+        """Return the file of the weights, None for none."""
+        data = self._box.currentData()
+        return data[0] if data else None
+
+    def verb(self) -> str:
+        """Return what made the weights, empty for a file, whose maker is not known."""
+        data = self._box.currentData()
+        return data[1] if data else ""
+
+    def add(self, path: str) -> None:
+        """Choose weights by path: a file or a run folder."""
+        self._picked = True
+        _choose(self._box, path, (path, ""))
+
+    def choose(self, run: Path) -> None:
+        """Choose a run of the list."""
+        for row in range(self._box.count()):
+            data = self._box.itemData(row)
+            if data and data[0] == str(run / "best.safetensors"):
+                self._picked = True
+                self._box.setCurrentIndex(row)
+
+    def refresh(self) -> None:
+        """List the runs again; what a person chose stays, else the latest is chosen where something must be."""
+        before = self._box.currentData() if self._picked else None
+        with QSignalBlocker(self._box):
+            self._box.clear()
+            if self._none is not None:
+                self._box.addItem(self._none, None)
+            for run in find_trained(self._runs(), *self._verbs):
+                self._box.addItem(f"{self._words.get(run.verb, '')}{run.name}", (str(run.weights), run.verb))
+                self._box.setItemData(self._box.count() - 1, str(run.path), Qt.ItemDataRole.ToolTipRole)
+            self._box.setCurrentIndex(0)  # a box with a placeholder does not do so by itself
+        if before:
+            rows = [row for row in range(self._box.count()) if self._box.itemData(row) == before]
+            if rows:
+                self._box.setCurrentIndex(rows[0])
+            else:
+                _choose(self._box, str(before[0]), before)
+        self.changed.emit()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Look for runs that came since it was last seen."""
+        super().showEvent(event)
+        self.refresh()
+
+    def _pick(self) -> None:
+        self._picked = True
+
+
+def _combo(tip: str) -> QComboBox:
+    box = QComboBox()
+    box.setToolTip(tip)
+    box.setMinimumContentsLength(12)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return box
+
+
+def _choose(box: QComboBox, words: str, data: Any) -> None:
+    """Choose what has these data, adding it where it is not listed."""
+    row = next((row for row in range(box.count()) if box.itemData(row) == data), -1)
+    if row < 0:
+        box.addItem(words, data)
+        row = box.count() - 1
+    box.setCurrentIndex(row)
+
+
+def _path(item: QListWidgetItem) -> str:
+    return str(item.data(_PATH))
+
+
+def _in_a_row(widget: QWidget, main: QWidget, button: QWidget) -> None:
+    row = QHBoxLayout(widget)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.addWidget(main, stretch=1)
+    row.addWidget(button)
+
+
+def _follow_layers(viewer: Any, widget: QWidget, refresh: Callable[[], None]) -> None:
+    """Refresh a widget whenever layers come or go, for as long as it is there."""
+    events = viewer.layers.events
+
+    def heard(event: Any = None) -> None:
+        refresh()
+
+    for signal in (events.inserted, events.removed, events.reordered):
+        signal.connect(heard)
+        widget.destroyed.connect(lambda _=None, signal=signal: signal.disconnect(heard))

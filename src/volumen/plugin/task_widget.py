@@ -1,0 +1,254 @@
+"""TaskWidget: what every widget that starts jobs has: inputs, settings, where to write, start, and the job's panel."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from volumen.errors import VolumenError
+from volumen.plugin.editors import PathLine
+from volumen.plugin.forms import SettingsForm
+from volumen.plugin.job_panel import JobPanel
+from volumen.plugin.jobs import Job
+from volumen.plugin.preferences import preferences
+from volumen.plugin.remembered import remember, remembered
+from volumen.settings.command import absolute, command_line
+from volumen.settings.job_file import JobFile
+from volumen.settings.verbs import VERBS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from volumen.events import Event
+    from volumen.settings.base import Settings
+
+_QUIET = 800  # ms without typing, after which the form is remembered
+_DEFAULTS = "Defaults"
+
+
+class TaskWidget(QWidget):
+    """A form that starts jobs of one verb, and the panel that shows the latest of them.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer.
+    verb
+        As the command line calls it.
+    about
+        A sentence or two for somebody who never used it.
+    inputs
+        What to work on: label and control, in order.
+    basic, hidden
+        Fields to show first, and fields that the inputs give; see `SettingsForm`.
+    presets
+        Settings by the name under which they are offered.
+    """
+
+    def __init__(
+        self,
+        napari_viewer: Any,
+        *,
+        verb: str,
+        about: str,
+        inputs: Mapping[str, QWidget],
+        basic: tuple[str, ...],
+        hidden: Collection[str],
+        presets: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.verb = verb
+        self.form = SettingsForm(
+            VERBS[verb],
+            basic,
+            hidden={"out", "overwrite", "resume", *_preferred(), *hidden},
+            pick_region=self.pick_region,
+        )
+        self.out = PathLine()
+        self.panel = JobPanel()
+        self._presets = presets
+        self._proposed = ""
+        self._message = QLabel()
+        self._message.setWordWrap(True)
+        self._lay_out(about, inputs)
+        self._typing = QTimer(self)
+        self._typing.setSingleShot(True)
+        self._typing.setInterval(_QUIET)
+        self._typing.timeout.connect(self._remember)
+        self.form.set_values(remembered(preferences().runs, verb))
+        self.form.changed.connect(self._typing.start)
+        self.panel.event_came.connect(self.hear)
+        self.panel.ended.connect(self._ended)
+        self.panel.resumed.connect(lambda _: self._look_busy())
+        self.propose_out()
+
+    def given(self) -> dict[str, Any]:
+        """Return the settings that the inputs give; called when a job is about to be made of them.
+
+        Raises
+        ------
+        VolumenError
+            An input is missing or cannot be used; the message says what to do.
+        """
+        raise NotImplementedError
+
+    def proposed_out(self) -> Path:
+        """Return a free path to write to."""
+        raise NotImplementedError
+
+    def pick_region(self) -> str | None:
+        """Return the box that was drawn, as settings read it."""
+        return None
+
+    def hear(self, event: Event) -> None:
+        """Take in an event of the job."""
+
+    def propose_out(self) -> None:
+        """Propose where to write, unless a person typed another place."""
+        if self.out.value() in (None, self._proposed):
+            self._proposed = str(self.proposed_out())
+            self.out.set_value(self._proposed)
+
+    def settings(self) -> Settings | None:
+        """Return the settings of the job as it stands; None where they cannot be, which is then said."""
+        self._say("")
+        try:
+            given = self.given()
+        except (VolumenError, OSError) as error:
+            self._say(str(error))
+            return None
+        self.form.give(**_preferred(), **given, out=self.out.value())
+        if not self.form.check():
+            self._say("Something is missing or cannot be: see above, at the field.")
+            return None
+        return absolute(self.form.settings())
+
+    def start(self) -> Job | None:
+        """Start the job and watch it; None where it cannot be started, which is then said."""
+        self._remember()
+        self.propose_out()
+        settings = self.settings()
+        if settings is None:
+            return None
+        try:
+            job = Job.start(self.verb, settings, runs=preferences().runs)
+        except VolumenError as error:
+            self._say(str(error))
+            return None
+        self.panel.watch(job)
+        self._look_busy()
+        return job
+
+    def command(self) -> str | None:
+        """Return the command line that does the same as Start; None where the settings cannot be."""
+        settings = self.settings()
+        if settings is None:
+            return None
+        words = ["volumen", *command_line(self.verb, settings)]
+        return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
+
+    def _copy(self) -> None:
+        command = self.command()
+        clipboard = QGuiApplication.clipboard()
+        if command is not None and clipboard is not None:
+            clipboard.setText(command)
+            self._say("Copied. Paste it into a terminal.")
+
+    def _write(self) -> None:
+        settings = self.settings()
+        folder = QFileDialog.getExistingDirectory(self, "Folder for job.json") if settings else ""
+        if settings is None or not folder:
+            return
+        try:
+            JobFile(self.verb, settings).write(Path(folder))
+        except OSError as error:
+            self._say(f"The job file cannot be written: {error}. Choose another folder.")
+            return
+        self._say(f"Written. `volumen run {Path(folder) / 'job.json'}` does the same on any machine with these data.")
+
+    def _ended(self, job: Job) -> None:
+        self._look_busy()
+        self.propose_out()
+
+    def _look_busy(self) -> None:
+        busy = self.panel.job is not None and self.panel.job.state == "running"
+        self._start.setEnabled(not busy)
+        self._start.setText("Running…" if busy else "Start")
+
+    def _remember(self) -> None:
+        self._typing.stop()
+        remember(preferences().runs, self.verb, self.form.values())
+
+    def _apply_preset(self, row: int) -> None:
+        name = self._preset.itemText(row)
+        if row == 0:
+            return
+        self.form.set_values(self._presets.get(name, {}))
+        self._remember()
+        self._preset.setCurrentIndex(0)
+
+    def _say(self, words: str) -> None:
+        self._message.setText(words)
+        self._message.setVisible(bool(words))
+
+    def _lay_out(self, about: str, inputs: Mapping[str, QWidget]) -> None:
+        intro = QLabel(about)
+        intro.setWordWrap(True)
+        self._preset = QComboBox()
+        self._preset.addItems(["Choose…", _DEFAULTS, *self._presets])
+        self._preset.setToolTip("Fill the settings below with a set that belongs together")
+        self._preset.activated.connect(self._apply_preset)
+        for row, (label, control) in enumerate({**inputs, "Preset": self._preset}.items()):
+            self.form.add_row(label, control, at=row)
+        self.form.add_row("Write to", self.out)
+        self._start = QPushButton("Start")
+        self._start.setToolTip("Start it in a process of its own; napari stays free")
+        self._start.clicked.connect(lambda: self.start())
+        copy, write = QPushButton("Copy as command"), QPushButton("Write job file…")
+        copy.setToolTip("Copy the command line that does exactly this")
+        copy.clicked.connect(self._copy)
+        write.setToolTip("Write a file that `volumen run` carries out, here or on another machine")
+        write.clicked.connect(self._write)
+        buttons = QHBoxLayout()
+        for button in (self._start, copy, write):
+            buttons.addWidget(button)
+        inner = QWidget()
+        column = QVBoxLayout(inner)
+        column.addWidget(intro)
+        column.addWidget(self.form)
+        column.addLayout(buttons)
+        column.addWidget(self._message)
+        column.addWidget(self.panel)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setWidget(inner)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self._say("")
+
+
+def _preferred() -> dict[str, Any]:
+    """Return what a person set once for all jobs."""
+    chosen = preferences()
+    return {"device": chosen.device, "memory_fraction": chosen.memory_fraction}
