@@ -1,8 +1,7 @@
-"""The plugin's manifest is valid, loads nothing heavy, and a segment opens right at once."""
+"""A segment or an ink map that is dropped on the window opens right at once; what is not ours is left to others."""
 
 import os
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -11,8 +10,8 @@ import pytest
 from volumen.events import result
 from volumen.settings import Phantom
 from volumen.sources.phantom import make_phantom
+from volumen.sources.write import create_map
 
-npe2 = pytest.importorskip("npe2", reason="needs the extra [napari]")
 napari_components = pytest.importorskip("napari.components", reason="needs the extra [napari]")
 
 
@@ -21,25 +20,6 @@ def phantom(tmp_path_factory):
     path = tmp_path_factory.mktemp("plugin") / "phantom.zarr"
     result(make_phantom(Phantom(out=str(path), size=(192, 256), layers=16)))
     return str(path)
-
-
-def test_the_manifest_is_valid_and_every_command_is_there():
-    manifest = npe2.PluginManifest.from_distribution("volumen")
-    manifest.validate_imports()
-    assert {command.id for command in manifest.contributions.commands} == {
-        "volumen.open_segment",
-        "volumen.sample_phantom",
-    }
-
-
-def test_discovery_loads_neither_torch_nor_qt():
-    program = (
-        "import sys, npe2; npe2.PluginManager.instance().discover(); "
-        "assert 'volumen' in [m.name for m in npe2.PluginManager.instance().iter_manifests()]; "
-        "print([name for name in ('torch', 'qtpy', 'volumen.plugin') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 def test_a_segment_becomes_a_pyramid_and_its_rasters(phantom):
@@ -61,6 +41,29 @@ def test_what_is_no_segment_is_left_to_other_readers(tmp_path):
     (tmp_path / "notes.tif").write_text("no picture")
     assert get_reader(str(tmp_path / "notes.tif")) is None
     assert get_reader([str(tmp_path), str(tmp_path)]) is None
+
+
+def test_an_ink_map_opens_as_one_not_as_a_segment(tmp_path):
+    from volumen.plugin.layers import origin_of
+    from volumen.plugin.reader import get_reader
+
+    path = str(tmp_path / "map.zarr")
+    create_map(path, shape=(30, 40), settings={})
+    ((data, options, kind),) = get_reader(path)(path)
+    assert (kind, data.shape, options["contrast_limits"]) == ("image", (30, 40), (0, 255))
+    viewer = napari_components.ViewerModel()
+    assert origin_of(viewer.add_image(data, **options)).kind == "prediction"
+
+
+def test_a_store_of_others_is_left_to_other_readers(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    from volumen.plugin.reader import get_reader
+
+    zarr.create_array(tmp_path / "timelapse.zarr", shape=(5, 2, 3, 8, 8), dtype="uint8", chunks=(1, 1, 3, 8, 8))
+    zarr.create_group(tmp_path / "plate.zarr", attributes={"ome": {"plate": {"wells": []}}})
+    (tmp_path / "folder").mkdir()
+    for name in ("timelapse.zarr", "plate.zarr", "folder"):
+        assert get_reader(str(tmp_path / name)) is None, name
 
 
 def test_layers_show_what_is_on_disk(phantom):

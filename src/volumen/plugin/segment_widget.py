@@ -7,20 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
 from pydantic import ValidationError
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QProgressBar,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
-from superqt import QCollapsible
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QLineEdit, QProgressBar, QWidget
 
 from volumen.errors import VolumenError
 from volumen.events import Finished
@@ -29,6 +16,7 @@ from volumen.plugin.forms import SettingsForm
 from volumen.plugin.job_panel import JobPanel
 from volumen.plugin.jobs import Job
 from volumen.plugin.layers import origin_of
+from volumen.plugin.parts import button, collapsible, prose, scrolling
 from volumen.plugin.preferences import preferences
 from volumen.plugin.samples import phantom_path, phantom_settings
 from volumen.plugin.showing import open_ahead, show
@@ -36,6 +24,8 @@ from volumen.settings import Check, Convert
 from volumen.sources.open import open_segment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from volumen.events import Event
     from volumen.plugin.showing import Opened
     from volumen.settings.base import Settings
@@ -58,7 +48,8 @@ class SegmentWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._segment: Segment | None = None
-        self._awaited: object = None  # the answer that the window waits for; others come too late
+        self._asked = 0  # times that something was asked of a thread: only the answer to the last counts
+        self._then: Callable[[Any], None] | None = None  # what to do with it
         self._lay_out()
         self._forget()
         napari_viewer.layers.selection.events.active.connect(self._follow_selection)
@@ -78,6 +69,11 @@ class SegmentWidget(QWidget):
             self.open(str(phantom_path()))
         else:
             self._start("phantom", phantom_settings())
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is being opened."""
+        return self._then is not None
 
     @property
     def segment(self) -> Segment | None:
@@ -105,8 +101,9 @@ class SegmentWidget(QWidget):
         self._submit("convert", self._convert_form)
 
     def _show(self, found: Opened, instead_of: str | None) -> None:
-        show(self._viewer, found, instead_of=instead_of)
         self._describe(found.segment)
+        with self._viewer.layers.selection.events.active.blocker(self._follow_selection):
+            show(self._viewer, found, instead_of=instead_of)
 
     def _follow_selection(self, _event: Any = None) -> None:
         """Describe the segment of the selected layer; offer the file of one that another plugin opened."""
@@ -116,7 +113,7 @@ class SegmentWidget(QWidget):
             file = getattr(getattr(layer, "source", None), "path", None)
             if origin is None and file and not self._path.text():
                 self._path.setText(str(file))
-        elif self._segment is None or origin.path != self._segment.source:
+        elif not self.waiting and (self._segment is None or origin.path != self._segment.source):
             self._wait(f"Reading {origin.path} …", open_segment, origin.path, then=self._describe)
 
     def _describe(self, segment: Segment) -> None:
@@ -181,31 +178,34 @@ class SegmentWidget(QWidget):
         elif isinstance(job.settings, Convert):
             self.open(str(job.out), instead_of=job.settings.source)
 
-    def _wait(self, words: str, work: Any, path: str, *, then: Any) -> None:
+    def _wait(self, words: str, work: Callable[[str], Any], path: str, *, then: Callable[[Any], None]) -> None:
         """Do something in a thread; the latest that was asked for counts."""
         self._say(words)
         self._busy.show()
-        worker = create_worker(_in_words, work, path, _start_thread=False, _progress={"total": 0, "desc": words})
-        self._awaited = worker
-
-        def answer(told: tuple[Any, str]) -> None:
-            found, problem = told
-            if self._awaited is worker:
-                self._awaited = None
-                self._busy.hide()
-                self._say(problem)
-                if not problem:
-                    then(found)
-
-        def fail(_error: Exception) -> None:  # napari tells of errors that nobody foresaw
-            if self._awaited is worker:
-                self._awaited = None
-                self._busy.hide()
-                self._say("")
-
-        worker.returned.connect(answer)
-        worker.errored.connect(fail)
+        self._asked += 1
+        self._then = then
+        desk = {"total": 0, "desc": words}
+        worker = create_worker(_in_words, self._asked, work, path, _start_thread=False, _progress=desk)
+        worker.returned.connect(self._take)  # methods, which are let go with the widget
+        worker.errored.connect(self._fail)
         worker.start()
+
+    def _take(self, told: tuple[int, Any, str]) -> None:
+        asked, found, problem = told
+        then = self._then
+        if asked == self._asked and then is not None:
+            self._then = None
+            self._busy.hide()
+            self._say(problem)
+            if not problem:
+                then(found)
+                self._follow_selection()  # another layer may have been selected meanwhile
+
+    def _fail(self, _error: Exception) -> None:
+        """Stop waiting; napari tells of errors that nobody foresaw."""
+        self._then = None
+        self._busy.hide()
+        self._say("")
 
     def _say(self, words: str) -> None:
         self._state.setText(words)
@@ -230,29 +230,29 @@ class SegmentWidget(QWidget):
         self._path.returnPressed.connect(lambda: self.open(self._path.text()))
         above = QGridLayout()
         above.addWidget(self._path, 0, 0, 1, 3)
-        open_button = _button("Open", "Open what the path says", lambda: self.open(self._path.text()))
-        above.addWidget(_button("File…", "Choose a TIFF, .npy or picture", self._choose_file), 1, 0)
-        above.addWidget(_button("Folder…", "Choose a folder of layers or a .zarr", self._choose_folder), 1, 1)
+        open_button = button("Open", "Open what the path says", lambda: self.open(self._path.text()))
+        above.addWidget(button("File…", "Choose a TIFF, .npy or picture", self._choose_file), 1, 0)
+        above.addWidget(button("Folder…", "Choose a folder of layers or a .zarr", self._choose_folder), 1, 1)
         above.addWidget(open_button, 1, 2)
         tip = "A synthetic papyrus with known ink to try everything on; made once, in some seconds"
-        above.addWidget(_button("Open the sample", tip, self.open_sample), 2, 0, 1, 3)
+        above.addWidget(button("Open the sample", tip, self.open_sample), 2, 0, 1, 3)
         self._busy = QProgressBar()
         self._busy.setRange(0, 0)
         self._busy.setMaximumHeight(6)
-        self._state, self._name, self._facts, self._reason, self._findings = (_words() for _ in range(5))
+        self._state, self._name, self._facts, self._reason, self._findings = (prose() for _ in range(5))
         self._name.setStyleSheet("font-weight: bold; font-size: 13pt")
         self._check_form = SettingsForm(Check, ("layers", "window"), hidden=_all_but(Check, "layers", "window"))
-        self._checking = _part("Check before training", self._check_form)
-        self._checking.addWidget(_button("Check", "Look for what makes a training fail or mislead", self.check))
+        self._checking = collapsible("Check before training", self._check_form)
+        self._checking.addWidget(button("Check", "Look for what makes a training fail or mislead", self.check))
         hidden = ("source", "ink", "supervision", "held_out_mask", "mask", "resume", "overwrite")
         self._convert_form = SettingsForm(Convert, ("out", "reverse", "voxel_um"), hidden=hidden)
-        self._converting = _part("Convert to OME-Zarr", self._reason, self._convert_form)
+        self._converting = collapsible("Convert to OME-Zarr", self._reason, self._convert_form)
         tip = "Goes on where an interrupted conversion stopped; the layers are swapped when it is done"
-        self._converting.addWidget(_button("Convert", tip, self.convert))
+        self._converting.addWidget(button("Convert", tip, self.convert))
         self._panel = JobPanel()
         self._panel.event_came.connect(self._hear)
         self._panel.ended.connect(self._conclude)
-        _scrolling(
+        scrolling(
             self,
             above,
             self._busy,
@@ -266,50 +266,12 @@ class SegmentWidget(QWidget):
         )
 
 
-def _in_words(work: Any, path: str) -> tuple[Any, str]:
+def _in_words(asked: int, work: Callable[[str], Any], path: str) -> tuple[int, Any, str]:
     """Do something; of our own errors return the words, which are for the widget."""
     try:
-        return work(path), ""
+        return asked, work(path), ""
     except VolumenError as error:
-        return None, str(error)
-
-
-def _scrolling(widget: QWidget, *parts: Any) -> None:
-    """Lay parts out from top to bottom, with a scroll bar where the window is too low."""
-    inside = QWidget()
-    column = QVBoxLayout(inside)
-    column.setAlignment(Qt.AlignmentFlag.AlignTop)
-    for part in parts:
-        column.addWidget(part) if isinstance(part, QWidget) else column.addLayout(part)
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setFrameShape(QScrollArea.Shape.NoFrame)
-    area.setWidget(inside)
-    outer = QHBoxLayout(widget)
-    outer.setContentsMargins(0, 0, 0, 0)
-    outer.addWidget(area)
-
-
-def _part(title: str, *contents: QWidget) -> QCollapsible:
-    part = QCollapsible(title)
-    for content in contents:
-        part.addWidget(content)
-    return part
-
-
-def _words() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label
-
-
-def _button(text: str, tip: str, clicked: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.clicked.connect(lambda _checked=False: clicked())
-    return button
+        return asked, None, str(error)
 
 
 def _all_but(kind: type[Settings], *shown: str) -> tuple[str, ...]:

@@ -1,0 +1,56 @@
+"""Parts: the buttons, words and columns that widgets are put together from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def prose() -> QLabel:
+    """Return a label for sentences: it wraps, and can be copied from."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+def button(text: str, tip: str, clicked: Callable[[], object]) -> QPushButton:
+    """Return a button that says what it does."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    made.clicked.connect(lambda _checked=False: clicked())
+    return made
+
+
+def collapsible(title: str, *contents: QWidget) -> QCollapsible:
+    """Return a part that a click on its title opens."""
+    part = QCollapsible(title)
+    for content in contents:
+        part.addWidget(content)
+    return part
+
+
+def scrolling(widget: QWidget, *parts: QWidget | QLayout) -> None:
+    """Lay parts out in a widget from top to bottom, with a scroll bar where the window is too low for them."""
+    inside = QWidget()
+    column = QVBoxLayout(inside)
+    column.setAlignment(Qt.AlignmentFlag.AlignTop)
+    for part in parts:
+        if isinstance(part, QWidget):
+            column.addWidget(part)
+        else:
+            column.addLayout(part)
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setWidget(inside)
+    outer = QHBoxLayout(widget)
+    outer.setContentsMargins(0, 0, 0, 0)
+    outer.addWidget(area)
