@@ -234,28 +234,35 @@ class PathLine(Line):
         self._hold(self._line, browse_button(self, self._fill))
 
 
-class PathList(Editor):
-    """Any number of paths or URLs, one a line."""
+class Lines(Editor):
+    """Any number of values, one a line.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    paths
+        Whether they are paths, and can be browsed for.
+    """
+
+    def __init__(self, *, paths: bool) -> None:
         super().__init__()
         self._text = QTextEdit()
         self._text.setAcceptRichText(False)
-        self._text.setPlaceholderText("one path a line")
+        self._text.setPlaceholderText("one path a line" if paths else "one a line")
         self._text.setLineWrapMode(QTextEdit.LineWrapMode.NoWrap)
         self._text.setTabChangesFocus(True)
         self._text.setFixedHeight(3 * self._text.fontMetrics().lineSpacing() + 12)
         self._text.textChanged.connect(self.changed.emit)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self._hold(self._text, browse_button(self, lambda path: self.set_value([*self.value(), path])))
+        browse = [browse_button(self, lambda path: self.set_value([*self.value(), path]))] if paths else []
+        self._hold(self._text, *browse)
 
     def value(self) -> Any:
-        """Return the paths."""
+        """Return the lines that hold something."""
         return [line.strip() for line in self._text.toPlainText().splitlines() if line.strip()]
 
     def set_value(self, value: Any) -> None:
-        """Show these paths."""
-        self._text.setPlainText("\n".join(value or ()))
+        """Show these values."""
+        self._text.setPlainText("\n".join(map(str, value or ())))
 
 
 def browse_button(parent: QWidget, chosen: Callable[[str], object]) -> QToolButton:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, get_args
 
-from volumen.plugin.editors import Editor, Line, PathLine, PathList, Real, Tick, Ticks, Whole, Words
+from volumen.plugin.editors import Editor, Line, Lines, PathLine, Real, Tick, Ticks, Whole, Words
 from volumen.settings.fields import bare, choices, is_list, limits, metavar
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def make_editor(field: FieldInfo, *, pick: Callable[[], str | None] | None = Non
         return Tick()
     if is_list(field):
         words = choices(get_args(kind)[0])
-        return Ticks(words) if words else PathList()
+        return Ticks(words) if words else Lines(paths=form == "PATH")
     if words := choices(kind):
         return Words(words)
     if form == "PATH":

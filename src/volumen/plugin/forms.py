@@ -273,7 +273,11 @@ def _place(problem: ErrorDetails, kind: type[Settings]) -> tuple[str, str]:
 
 def _same(one: Any, other: Any) -> bool:
     """Say whether two plain values are written alike: a line holds the text 20 for the number."""
-    return str(one) == str(other)
+    return _written(one) == _written(other)
+
+
+def _written(value: Any) -> str | list[str]:
+    return [str(item) for item in value] if isinstance(value, list | tuple) else str(value)
 
 
 def _words() -> QLabel:
