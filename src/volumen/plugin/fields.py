@@ -30,8 +30,9 @@ def make_editor(field: FieldInfo, *, pick: Callable[[], str | None] | None = Non
     if kind is bool:
         return Tick()
     if is_list(field):
-        words = choices(get_args(kind)[0])
-        return Ticks(words) if words else Lines(paths=form == "PATH")
+        if words := choices(get_args(kind)[0]):
+            return Ticks(words)
+        return Lines(paths=form == "PATH") if form in (None, "PATH") else Line(hint(field))
     if words := choices(kind):
         return Words(words)
     if form == "PATH":

@@ -277,7 +277,9 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _written(value: Any) -> str | list[str]:
-    return [str(item) for item in value] if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return [str(item) for item in value] or str(None)
+    return str(value)
 
 
 def _words() -> QLabel:
