@@ -72,7 +72,7 @@ def in_words(seconds: float) -> str:
     Examples
     --------
     >>> [in_words(seconds) for seconds in (0.4, 50, 200, 7500, 200000)]
-    ['1 s', '50 s', '3 min', '2 h 5 min', '2 d 8 h']
+    ['1 s', '50 s', '3 min', '2 h 5 min', '2 d 7 h']
     """
     if seconds < 2 * _MINUTE:
         return f"{max(1, round(seconds))} s"

@@ -38,7 +38,7 @@ class Tail:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     tail = Tail(Path(folder) / "events.jsonl")
     ...     before = tail.read()
-    ...     line = to_json(Stepped(done=1, total=2)) + "\\n"
+    ...     line = to_json(Stepped(done=1, total=2)) + "\n"
     ...     _ = tail.path.write_text(line + line[:9])
     ...     before, [event.done for event in tail.read()], tail.read()
     ([], [1], [])

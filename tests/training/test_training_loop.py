@@ -96,6 +96,21 @@ def test_stopped_anywhere_and_resumed_ends_the_same(tmp_path: Path, stop: int) -
     assert same(*best)
 
 
+def test_closing_keeps_what_was_done_since_the_last_save(tmp_path: Path) -> None:
+    unbroken = fresh(tmp_path, "unbroken")
+    list(Lesson(save_seconds=1e9).train(unbroken))
+    broken = fresh(tmp_path, "broken")
+    lesson = Lesson(save_seconds=1e9).train(broken)
+    list(itertools.islice(lesson, 4))  # Started and three steps of the first epoch
+    assert broken.load_state() is None
+    lesson.close()
+    assert broken.load_state()["step"] == 3
+    _, *told = Lesson(save_seconds=1e9).train(Run.open(broken.path))
+    assert told[0].done == 4
+    assert same(weights_of(unbroken), weights_of(broken))
+    assert story(unbroken) == story(broken)
+
+
 class Published(Lesson):
     """As SparK trains: LAMB, which clips by itself, a warm-up and a weight decay that rises."""
 

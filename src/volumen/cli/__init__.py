@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from volumen.allocator import tune_allocator
 from volumen.cli.arguments import build_parser
+from volumen.cli.interrupt import until_interrupted
 from volumen.errors import VolumenError
 from volumen.events import Finished, to_json
 from volumen.settings.verbs import VERBS as SETTINGS
@@ -73,7 +74,7 @@ def _run(recipe: str, chosen: Settings, as_json: bool) -> dict[str, Any]:
     """Pull every event of a recipe and show it; of several processes only the first has events."""
     tune_allocator()
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # its banners are not events
-    events = _load(recipe)(chosen)
+    events = until_interrupted(_load(recipe)(chosen))
     return _print_lines(events) if as_json else _show(events)
 
 

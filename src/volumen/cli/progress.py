@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from volumen.events import Finished, Saved, Scored, Started, Stepped, TileWritten, Warned
+from volumen.pace import Pace, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,8 +58,8 @@ class _Board:
         self.console = console
         self.task: TaskID | None = None
         self.part = Started(work="", total=0, unit="")
-        self.begun = self.spoken = time.monotonic()
-        self.first_done: int | None = None
+        self.spoken = time.monotonic()
+        self.pace = Pace.begin(self.spoken)
 
     def show(self, event: Event) -> None:
         match event:
@@ -83,23 +84,20 @@ class _Board:
         if self.task is not None:
             self.bars.update(self.task, visible=False)
         self.task = self.bars.add_task(event.work, total=event.total, unit=event.unit, rate="", values="")
-        self.part, self.first_done = event, None
-        self.begun = self.spoken = time.monotonic()
+        self.part, self.spoken = event, time.monotonic()
+        self.pace = Pace.begin(self.spoken)
 
     def _advance(self, done: int, total: int, values: Mapping[str, float]) -> None:
         if self.task is None:
             return
         now = time.monotonic()
-        if self.first_done is None:  # a resumed part starts beyond zero: its rate counts only what was done now
-            self.first_done, self.begun = done - 1, self.begun if done <= 1 else now
-        seconds = now - self.begun
-        rate = (done - self.first_done) / seconds if seconds > 0 else 0.0
-        text = f"{rate:.3g}/s" if rate >= 1 or not rate else f"{1 / rate:.3g} s each"
-        self.bars.update(self.task, completed=done, total=total, rate=text, values=_numbers(values))
+        pace = self.pace = self.pace.advance(done, total, now=now)
+        self.bars.update(self.task, completed=done, total=total, rate=pace.rate_in_words, values=_numbers(values))
         if not self.console.is_terminal and (now - self.spoken >= _PLAIN_SECONDS or done == total):
             self.spoken = now
-            left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
-            self._say(f"  {done}/{total} {self.part.unit}, {text}{left} {_numbers(values)}".rstrip())
+            left = f"{in_words(pace.seconds_left)} left" if pace.seconds_left else ""
+            told = ", ".join(filter(None, (f"{done}/{total} {self.part.unit}", pace.rate_in_words, left)))
+            self._say(f"  {told} {_numbers(values)}".rstrip())
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)

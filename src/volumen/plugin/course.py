@@ -19,15 +19,15 @@ class Course:
     Parameters
     ----------
     most
-        Largest number of points that are kept, even.
+        Points to thin at, an even number: fewer are kept.
 
     Examples
     --------
     >>> course = Course(most=4)
-    >>> for step in range(8):
+    >>> for step in range(6):
     ...     course.add(step, 10 * step)
     >>> course.x.tolist(), course.y.tolist()
-    ([0.5, 2.5, 4.5, 6.5], [5.0, 25.0, 45.0, 65.0])
+    ([0.5, 2.5, 4.5], [5.0, 25.0, 45.0])
     """
 
     def __init__(self, most: int = _MOST) -> None:
@@ -47,9 +47,8 @@ class Course:
         if len(self._open) == self._stretch:
             self._kept.append(_mean(self._open))
             self._open = []
-        if len(self._kept) > self._most:
-            last = [self._kept.pop()] if len(self._kept) % 2 else []
-            self._kept = [_mean(list(pair)) for pair in zip(self._kept[::2], self._kept[1::2], strict=True)] + last
+        if len(self._kept) == self._most:
+            self._kept = [_mean(list(pair)) for pair in zip(self._kept[::2], self._kept[1::2], strict=True)]
             self._stretch *= 2
 
     @property

@@ -23,7 +23,7 @@ _HEIGHT = 150
 _STEEP = 10
 
 
-class _Values(pyqtgraph.AxisItem):
+class _Values(pyqtgraph.AxisItem):  # type: ignore[misc]
     """An axis that writes plain numbers where it is logarithmic."""
 
     def logTickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:

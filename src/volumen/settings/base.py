@@ -23,8 +23,16 @@ class Settings(BaseModel):
     @classmethod
     def _fill(cls, given: Any) -> Any:
         if isinstance(given, dict) and "mode" in given:
+            # "none" takes back, on the command line, a number that the mode puts
+            given = {name: None if cls._taken_back(name, value) else value for name, value in given.items()}
             return {**cls.modes.get(str(given["mode"]), {}), **given}
         return given
+
+    @classmethod
+    def _taken_back(cls, name: str, value: Any) -> bool:
+        return value == "none" and any(
+            mode.get(name) is not None and cls.model_fields[name].default is None for mode in cls.modes.values()
+        )
 
 
 def _parse_range(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from volumen.settings.source import path_fields
+from volumen.settings.fields import metavar, option
 from volumen.settings.verbs import VERBS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def command_line(verb: str, settings: Settings) -> list[str]:
             value = values[name]
             given += value if isinstance(value, list) else [str(value)]
         elif field.is_required() or values[name] != usual[name]:
-            options += _option("--" + name.replace("_", "-"), values[name])
+            options += _option(option(name), values[name])
     words = verb.split()
     if any(text.startswith("-") for text in given):
         return [*words, *options, "--", *given]
@@ -58,9 +58,9 @@ def absolute(settings: Chosen) -> Chosen:
     True
     """
     changes: dict[str, Any] = {}
-    for name in path_fields(type(settings)):
+    for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
-        if value is not None:
+        if metavar(field) == "PATH" and value is not None:
             changes[name] = tuple(map(_full, value)) if isinstance(value, tuple) else _full(value)
     return settings.model_copy(update=changes)
 

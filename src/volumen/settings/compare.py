@@ -60,7 +60,7 @@ def _distinct(values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _as_text(values: tuple[float, ...]) -> str:
-    return ",".join(f"{value:g}" for value in values)
+    return ",".join(str(value).removesuffix(".0") for value in values)  # every digit: it is read again
 
 
 LabelShares = Annotated[

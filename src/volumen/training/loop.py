@@ -63,10 +63,11 @@ def fit(
 
     Whatever is random in a step (dropout) is drawn from ``(seed, step, rank)``, the rates are a function of the
     step, and the batches of an epoch can begin at any step: so a run that was killed and resumed ends
-    with the same weights as an unbroken one on the same device. State is saved after every epoch, and within
-    one every ``save_seconds``. Events are recorded in the run before the state that follows them, so
-    ``events.jsonl`` tells every step once. On several devices every process runs this generator to its end;
-    only that of rank 0 yields, writes and validates. Norm statistics are then each process's own in training;
+    with the same weights as an unbroken one on the same device. State is saved after every epoch, within one
+    every ``save_seconds``, and when the generator is closed. Events are recorded in the run before the state
+    that follows them, so ``events.jsonl`` tells every step once. On several devices every process runs this
+    generator to its end; only that of rank 0 yields, writes and validates. Norm statistics are then each
+    process's own in training;
     those of rank 0 are validated and kept.
 
     Parameters
@@ -133,10 +134,17 @@ def fit(
             step, losses = step + 1, losses + taken.values["loss"]
             pace = {"epoch": epoch + 1, "crops_per_second": taken.samples / (time.monotonic() - stepped_at)}
             stepped_at = time.monotonic()
-            if speaks:
-                stepped = Stepped(done=step, total=total, values={**taken.values, **pace})
-                yield from _recorded(run, *taken.warnings, stepped)
-            if speaks and step % steps_per_epoch and stepped_at - saved_at >= save_seconds:
+            if not speaks:
+                continue
+            told = _recorded(run, *taken.warnings, Stepped(done=step, total=total, values={**taken.values, **pace}))
+            within = step % steps_per_epoch > 0  # an epoch is saved whole, with its scores
+            try:
+                yield from told
+            except GeneratorExit:  # nobody pulls any more: what was done since the last save is worth keeping
+                if within:
+                    run.save_state(_state(stepper, stopping, step, losses))
+                raise
+            if within and stepped_at - saved_at >= save_seconds:
                 run.save_state(_state(stepper, stopping, step, losses))
                 saved_at = time.monotonic()
         if step != (epoch + 1) * steps_per_epoch:
@@ -146,11 +154,11 @@ def fit(
         stopping = stopping.update(epoch + 1, scores)
         if speaks:
             means = {**scores, "train_loss": losses / steps_per_epoch}
-            told: list[Event] = [Scored(step=epoch + 1, scores=means, best=stopping.improved)]
+            news: list[Event] = [Scored(step=epoch + 1, scores=means, best=stopping.improved)]
             if stopping.improved:
                 save_best(run.best_path, model, scores)
-                told.append(Saved(path=str(run.best_path), what="best weights"))
-            told = [*_recorded(run, *told)]
+                news.append(Saved(path=str(run.best_path), what="best weights"))
+            told = _recorded(run, *news)
             run.save_state(_state(stepper, stopping, step, 0.0))
             yield from told
         losses, saved_at, stepped_at = 0.0, time.monotonic(), time.monotonic()
@@ -158,11 +166,11 @@ def fit(
     return Outcome(steps=step, epochs=step // steps_per_epoch, stopping=stopping)
 
 
-def _recorded(run: Run, *events: Event) -> Iterator[Event]:
-    """Record each event before it is passed on."""
+def _recorded(run: Run, *events: Event) -> tuple[Event, ...]:
+    """Record events before they are passed on."""
     for event in events:
         run.record(event)
-        yield event
+    return events
 
 
 def _scores(
