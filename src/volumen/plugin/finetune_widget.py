@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import LabelError, SettingsError
-from volumen.plugin.layers import origin_of
 from volumen.plugin.painting import painting_of
 from volumen.plugin.pickers import SegmentList, WeightsChoice, segment_layers
 from volumen.plugin.places import as_text, drawn
@@ -109,12 +108,8 @@ def painted_labels(viewer: Any, paths: Sequence[str]) -> dict[str, tuple[str, ..
 
 def _paintings(viewer: Any) -> dict[str, Painting]:
     """Return the paintings by their segment's path."""
-    found = {}
-    for layer in viewer.layers:
-        painting, origin = painting_of(layer), origin_of(layer)
-        if painting is not None and origin is not None:
-            found[origin.path] = painting
-    return found
+    paintings = (painting_of(layer) for layer in viewer.layers)
+    return {painting.origin.path: painting for painting in paintings if painting is not None}
 
 
 def _frozen(painting: Painting) -> tuple[str, str]:

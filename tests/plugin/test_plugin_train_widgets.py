@@ -1,0 +1,272 @@
+"""Pretrain and Fine-tune: what is chosen among layers and runs becomes a job; what is wrong is said in words."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari", reason="needs the extra [napari]")
+pytest.importorskip("pytestqt", reason="needs pytest-qt")
+
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QFileDialog
+
+from volumen.cli.arguments import build_parser
+from volumen.events import Finished, Started, Stepped, Warned, result, to_json
+from volumen.plugin import finetune_widget, predict_widget, pretrain_widget, task_widget
+from volumen.plugin.finetune_widget import FinetuneWidget
+from volumen.plugin.jobs import Job
+from volumen.plugin.layers import LayerOrigin, segment_data
+from volumen.plugin.painting import Painting
+from volumen.plugin.preferences import Preferences
+from volumen.plugin.pretrain_widget import PretrainWidget
+from volumen.plugin.trained import find_trained, propose
+from volumen.settings import Finetune, Phantom, PretrainSpark
+from volumen.settings.job_file import JobFile
+from volumen.settings.verbs import VERBS
+from volumen.sources.open import open_segment
+from volumen.sources.painted import INK, open_painted
+from volumen.sources.phantom import make_phantom
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory):
+    path = tmp_path_factory.mktemp("train") / "phantom.zarr"
+    result(make_phantom(Phantom(out=str(path), size=(192, 256), layers=16)))
+    return str(path)
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    chosen = Preferences(cache=tmp_path / "cache", runs=tmp_path / "runs", device="cpu", memory_fraction=0.5)
+    for module in (task_widget, finetune_widget, pretrain_widget, predict_widget):
+        monkeypatch.setattr(module, "preferences", lambda: chosen)
+    return chosen.runs
+
+
+@pytest.fixture
+def viewer(qapp, phantom):
+    model = ViewerModel()
+    show(model, phantom)
+    return model
+
+
+def show(viewer, path):
+    for data, options, kind in segment_data(open_segment(path)):
+        getattr(viewer, f"add_{kind}")(data, **options)
+
+
+def trained(runs, name, verb, age=0):
+    """Make a run that has weights, begun some seconds ago."""
+    folder = runs / name
+    folder.mkdir(parents=True)
+    (folder / "recipe.json").write_text(json.dumps({"verb": verb, "settings": {}}))
+    (folder / "best.safetensors").write_bytes(b"weights")
+    os.utime(folder / "best.safetensors", (1e9 - age, 1e9 - age))
+    return folder
+
+
+@pytest.fixture
+def jobs(monkeypatch, qtbot):
+    """Return what was started; each job told some events and is over at once."""
+    started = []
+    told = [
+        Started(work="finetune", total=9, unit="steps"),
+        Stepped(done=1, total=9),
+        Warned(message="16 crops at a time do not fit into memory; going on with 8."),
+        Finished(),
+    ]
+
+    def start(verb, settings, *, runs):
+        folder = runs / ".jobs" / str(len(started))
+        folder.mkdir(parents=True)
+        JobFile(verb, settings).write(folder)
+        gone = {"pid": 2**22 + 1, "started": 0.0, "host": platform.node()}
+        (folder / "process.json").write_text(json.dumps(gone))
+        (folder / "events.jsonl").write_text("".join(to_json(event) + "\n" for event in told))
+        (folder / "exit_code").write_text("0")
+        started.append(Job.open(folder))
+        return started[-1]
+
+    monkeypatch.setattr(Job, "start", start)
+    return started
+
+
+def begin(widget, qtbot):
+    """Start and wait until the panel has seen the end."""
+    with qtbot.waitSignal(widget.panel.ended, timeout=20_000):
+        widget.start()
+
+
+def parsed(command):
+    """Read a command line as the shell and the command would."""
+    options = vars(build_parser(VERBS, {"pretrain": "", "compare": ""}).parse_args(shlex.split(command)[1:]))
+    verb = " ".join(options.pop(part) for part in ("verb", "task") if part in options)
+    return VERBS[verb](**options)
+
+
+def test_open_segments_are_offered_and_their_flat_layers_are_not(viewer, runs, qtbot, phantom, tmp_path):
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    assert widget.segments.paths() == [phantom]
+    np.save(tmp_path / "other.npy", np.zeros((16, 64, 64), np.uint8))
+    show(viewer, str(tmp_path / "other.npy"))
+    assert widget.segments.paths() == [phantom]
+    widget.segments.tick(str(tmp_path / "other.npy"))
+    assert widget.segments.paths() == [phantom, str(tmp_path / "other.npy")]
+    viewer.layers.remove("other")
+    assert widget.segments.paths() == [phantom]
+    widget.segments.add("https://example.org/s.zarr")
+    viewer.layers.clear()
+    assert widget.segments.paths() == ["https://example.org/s.zarr"]
+
+
+def test_start_makes_a_job_of_the_defaults_and_the_preferences(viewer, runs, qtbot, jobs, phantom):
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    begin(widget, qtbot)
+    (job,) = jobs
+    assert (job.verb, job.runs) == ("finetune", runs)
+    out = str(propose(runs, "phantom", "finetune"))
+    assert job.settings == Finetune(segments=(phantom,), out=out, device="cpu", memory_fraction=0.5)
+    assert widget.panel.job is job
+
+
+def test_what_the_job_warns_of_is_said_in_the_window(viewer, runs, qtbot, jobs):
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    begin(widget, qtbot)
+    assert "do not fit into memory; going on with 8" in widget.panel.messages
+
+
+def test_copied_and_written_it_is_the_same_job(viewer, runs, qtbot, jobs, tmp_path, monkeypatch):
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.form.set_values({"layers": "4:12", "learning_rate": 3e-4, "region": "0:100,0:200", "freeze": True})
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    widget._write()
+    command = widget.command()
+    begin(widget, qtbot)
+    assert parsed(command) == JobFile.read(tmp_path).settings == jobs[0].settings
+    assert jobs[0].settings.layers == (4, 12)
+
+
+def test_nothing_to_learn_from_is_said_with_its_cure(runs, qtbot, jobs):
+    for kind in (FinetuneWidget, PretrainWidget):
+        widget = kind(ViewerModel())
+        qtbot.addWidget(widget)
+        assert widget.start() is None
+        assert "Open one first" in widget._message.text()
+    assert not jobs
+
+
+def test_settings_that_cannot_be_start_nothing(viewer, runs, qtbot, jobs):
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.form.editor("region").set_value("here")
+    assert widget.start() is None
+    assert "at the field" in widget._message.text()
+    assert not jobs
+
+
+def test_a_training_begins_at_a_run_or_at_an_encoder(viewer, runs, qtbot, jobs):
+    former, encoder = trained(runs, "former", "finetune"), trained(runs, "encoder", "pretrain_spark", age=5)
+    trained(runs, "scores", "evaluate")
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    assert widget.weights.path() is None
+    widget.weights.choose(former)
+    begin(widget, qtbot)
+    assert (jobs[-1].settings.start, jobs[-1].settings.encoder) == (str(former / "best.safetensors"), None)
+    widget.weights.choose(encoder)
+    widget.weights.refresh()
+    begin(widget, qtbot)
+    assert (jobs[-1].settings.start, jobs[-1].settings.encoder) == (None, str(encoder / "best.safetensors"))
+    widget.weights.add("/elsewhere/resnet.pth")
+    widget.weights.refresh()
+    begin(widget, qtbot)
+    assert (jobs[-1].settings.start, jobs[-1].settings.encoder) == (None, "/elsewhere/resnet.pth")
+
+
+def test_painted_labels_are_learned_from_and_never_change_under_the_job(viewer, runs, qtbot, jobs, phantom, tmp_path):
+    origin = LayerOrigin("segment", phantom, "phantom")
+    labels = open_painted(open_segment(phantom), elsewhere=tmp_path / "cache")
+    painting = Painting(viewer, labels, viewer.layers["phantom"], origin, rescued=tmp_path / "cache")
+    try:
+        painting.layer.data_setitem((np.array([50, 51]), np.array([60, 60])), INK)
+        widget = FinetuneWidget(viewer)
+        qtbot.addWidget(widget)
+        begin(widget, qtbot)
+        settings = jobs[0].settings
+        learned = open_segment(phantom, ink=settings.ink[0], supervision=settings.supervision[0])
+        wanted = learned.raster("ink").digest()
+        y, x = 50, 60
+        pixel = learned.window.layers(0, 1)
+        assert learned.raster("ink").read(pixel)[y, x] == 1
+        assert learned.raster("supervision").read(pixel)[y, x] == 1
+        painting.layer.data_setitem((np.array([50, 51]), np.array([60, 60])), 0)
+        painting.flush()
+        again = open_segment(phantom, ink=settings.ink[0], supervision=settings.supervision[0])
+        assert again.raster("ink").digest() == wanted
+        widget.segments.add(str(tmp_path / "unlabelled.npy"))
+        np.save(tmp_path / "unlabelled.npy", np.zeros((16, 64, 64), np.uint8))
+        assert widget.start() is None
+        assert "Paint on it too" in widget._message.text()
+    finally:
+        painting.close()
+
+
+def test_what_was_typed_is_there_the_next_time(viewer, runs, qtbot, jobs):
+    first = FinetuneWidget(viewer)
+    qtbot.addWidget(first)
+    first.form.editor("epochs").set_value(17)
+    begin(first, qtbot)
+    second = FinetuneWidget(viewer)
+    qtbot.addWidget(second)
+    assert second.form.values() == {"epochs": 17}
+    second._apply_preset(1)
+    assert second.form.values() == {}
+
+
+def test_every_preset_can_be(viewer, runs, qtbot):
+    for kind in (FinetuneWidget, PretrainWidget):
+        widget = kind(viewer)
+        qtbot.addWidget(widget)
+        for name, values in widget._presets.items():
+            widget.form.set_values(values)
+            settings = widget.settings()
+            assert settings is not None, name
+            assert settings == type(settings)(**{**widget.form._given, **values})
+
+
+def test_pretraining_takes_any_number_of_segments(viewer, runs, qtbot, jobs, phantom, tmp_path):
+    widget = PretrainWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.segments.add(str(tmp_path / "lines.tsv"))
+    widget.form.editor("mode").set_value("paper")
+    begin(widget, qtbot)
+    assert jobs[0].verb == "pretrain spark"
+    wanted = PretrainSpark(
+        segments=(phantom, str(tmp_path / "lines.tsv")),
+        out=str(propose(runs, "pretrain")),
+        mode="paper",
+        device="cpu",
+        memory_fraction=0.5,
+    )
+    assert jobs[0].settings == wanted
+    assert parsed(widget.command()) == wanted
+
+
+def test_runs_without_weights_or_recipe_are_not_offered(runs):
+    trained(runs, "a", "finetune", age=9)
+    trained(runs, "b", "finetune")
+    (trained(runs, "c", "finetune") / "best.safetensors").unlink()
+    (trained(runs, "d", "finetune") / "recipe.json").write_text("{")
+    (runs / "notes.txt").write_text("x")
+    assert [run.name for run in find_trained(runs, "finetune")] == ["b", "a"]
+    assert find_trained(runs / "none", "finetune") == []
