@@ -18,7 +18,7 @@ from volumen.errors import SourceError, SourceNotFoundError, VolumenError
 from volumen.events import Finished, from_json
 from volumen.plugin.child import Child
 from volumen.plugin.last_words import last_words
-from volumen.run_folder import RunFolder
+from volumen.run_folder import RECIPE, RunFolder
 from volumen.settings import Resume
 from volumen.settings.command import absolute, command_line
 from volumen.settings.job_file import JobFile
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 State = Literal["running", "finished", "stopped", "failed"]
 
 _FOLDER = ".jobs"
+_TRAININGS = ("finetune", "pretrain spark")
 _PROCESS = "process.json"
 _EXIT = "exit_code"
 _STOPPED = "stopped"
@@ -158,8 +159,9 @@ class Job:
     def continuation(self) -> tuple[str, Settings]:
         """Verb and settings of a job that goes on where this one ended, or begins it again if it had saved nothing."""
         out = self.out
-        if self.verb in ("finetune", "pretrain spark") and out is not None and (out / "recipe.json").is_file():
-            return ("resume", Resume(run=str(out)))
+        if self.verb in _TRAININGS:
+            begun = out is not None and (out / RECIPE).is_file()
+            return ("resume", Resume(run=str(out))) if begun else (self.verb, self.settings)
         flags: Mapping[str, Any] = {}
         if "resume" in type(self.settings).model_fields and out is not None and out.exists():
             flags = {"resume": True, "overwrite": False}
