@@ -14,6 +14,8 @@ from volumen.windows import Window
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_DIGITS = 3  # of a pixel: an edge that was drawn on the grid stays on it through µm and back
+
 
 def extent(layer: Any) -> tuple[int, int]:
     """Return height and width in pixels of what a layer shows, at full size."""
@@ -36,7 +38,7 @@ def drawn(viewer: Any, layer: Any) -> Window | None:
     corners = np.asarray(shapes.data[chosen])[:, -2:] * shapes.scale[-2:] + shapes.translate[-2:]
     grid = Grid.of(layer)
     pixels = (corners - grid.translate) / grid.scale + 0.5  # napari puts a pixel's centre on its number
-    (top, left), (bottom, right) = pixels.min(axis=0), pixels.max(axis=0)
+    (top, left), (bottom, right) = pixels.min(axis=0).round(_DIGITS), pixels.max(axis=0).round(_DIGITS)
     box = Window((0, 1), (math.floor(top), math.ceil(bottom)), (math.floor(left), math.ceil(right)))
     return _inside(box, layer)
 
