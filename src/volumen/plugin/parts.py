@@ -40,12 +40,12 @@ def scrolling(widget: QWidget, *parts: QWidget | QLayout) -> None:
     """Lay parts out in a widget from top to bottom, with a scroll bar where the window is too low for them."""
     inside = QWidget()
     column = QVBoxLayout(inside)
-    column.setAlignment(Qt.AlignmentFlag.AlignTop)
     for part in parts:
         if isinstance(part, QWidget):
             column.addWidget(part)
         else:
             column.addLayout(part)
+    column.addStretch(1)
     area = QScrollArea()
     area.setWidgetResizable(True)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
