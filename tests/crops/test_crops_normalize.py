@@ -57,6 +57,25 @@ def test_stays_in_range_and_never_turns_the_order(a: int, low: int, width: int, 
     assert 0 <= first <= second <= 1
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_papyrus_on_average_stands_where_every_layer_is_zero(dtype: str) -> None:
+    voxels = texture(dtype)
+    voxels[3, 20, 20] = 0  # a hole in one layer is no void
+    plain = Normalization.fit("percentile", [voxels])
+    filled = Normalization.fit("percentile", [voxels[:, :20], voxels[:, 20:]], outside="papyrus")
+    inside = plain(voxels)[:, 10:]
+    out = filled(np.stack([voxels, voxels]))[1]
+    np.testing.assert_allclose(out[:, :10], np.broadcast_to(inside.mean((1, 2))[:, None, None], (8, 10, 40)), atol=1e-5)
+    np.testing.assert_array_equal(out[:, 10:], inside)
+    assert out[3, 20, 20] == 0
+    assert Normalization.from_dict(filled.to_dict()) == filled
+
+
+def test_a_single_layer_keeps_its_zeros_since_they_may_be_ink() -> None:
+    line = texture("uint8")[:1]
+    assert Normalization.fit("percentile", [line], outside="papyrus") == Normalization.fit("percentile", [line])
+
+
 def test_round_trip() -> None:
     fitted = Normalization.fit("robust", [texture("uint8")])
     assert Normalization.from_dict(fitted.to_dict()) == fitted

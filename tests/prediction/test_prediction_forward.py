@@ -15,6 +15,7 @@ NORMALIZATIONS = [
     Normalization(kind="clip", ceiling=200 / 255),
     Normalization(kind="percentile", low=0.2, high=0.7, ceiling=0.7),
     Normalization(kind="robust", low=-0.1, high=0.8, ceiling=0.8),
+    Normalization(kind="percentile", low=0.2, high=0.7, ceiling=0.7, outside=(0.1, 0.5, 0.9)),
 ]
 
 
@@ -25,7 +26,7 @@ def noise(dtype: str) -> np.ndarray:
     return voxels.astype(dtype)
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS, ids=lambda normalization: normalization.kind)
+@pytest.mark.parametrize("normalization", NORMALIZATIONS, ids=str)
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
 def test_equals_normalising_by_hand(normalization: Normalization, dtype: str) -> None:
     torch.manual_seed(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Kind = Literal["divide", "clip", "percentile", "robust"]
+Outside = Literal["papyrus", "zero"]
 
 GRAND_PRIZE_CEILING = 200 / 255
 """Where the Grand Prize code cuts bright voxels: 200 of 255."""
@@ -30,8 +31,8 @@ class Normalization:
     """Map voxels to float32 in [0, 1].
 
     Integers are first taken as fractions of their type's range (uint8 / 255, uint16 / 65535); floats are taken
-    as they are. Then ``(min(x, ceiling) - low) / (high - low)``, cut to [0, 1]. A voxel of exactly 0 is outside
-    the papyrus and stays 0. NaN stays NaN.
+    as they are. Then ``(min(x, ceiling) - low) / (high - low)``, cut to [0, 1]. A voxel of exactly 0 stays 0, and
+    NaN stays NaN. Where every layer is 0 there is no papyrus: with ``outside`` the layers come out as given there.
 
     Parameters
     ----------
@@ -42,6 +43,10 @@ class Normalization:
         Fractions that become 0 and 1.
     ceiling
         Fraction above which a voxel counts as the ceiling.
+    outside
+        What each layer becomes where there is no papyrus, in [0, 1]; empty leaves it 0. What papyrus is on average
+        (`fit`) keeps the void beside a sheet from filling the norm statistics of a network, and from driving its
+        features far beyond those that it was trained on.
 
     Examples
     --------
@@ -54,6 +59,7 @@ class Normalization:
     low: float = 0.0
     high: float = 1.0
     ceiling: float = 1.0
+    outside: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -65,15 +71,23 @@ class Normalization:
             )
 
     def __call__(self, voxels: NDArray[Any]) -> NDArray[np.float32]:
-        """Normalise an array of any shape."""
+        """Normalise an array of any shape; with ``outside``, one whose third axis from the end is the layers."""
         if voxels.dtype.kind == "u" and voxels.dtype.itemsize * 8 <= _TABLE_BITS:
-            table = _table(self, voxels.dtype.str)
-            return np.take(table, voxels)
-        return self._map(voxels)
+            normalized = np.take(_table(self, voxels.dtype.str), voxels)
+        else:
+            normalized = self._map(voxels)
+        if self.outside:
+            void = ~voxels.any(axis=-3, keepdims=True)
+            if void.any():
+                np.copyto(normalized, np.array(self.outside, np.float32)[:, None, None], where=void)
+        return normalized
 
     @classmethod
-    def fit(cls, kind: Kind, samples: Iterable[NDArray[Any]]) -> Normalization:
+    def fit(cls, kind: Kind, samples: Iterable[NDArray[Any]], *, outside: Outside = "zero") -> Normalization:
         """Fit on samples of one dtype, zeros left out.
+
+        With ``papyrus`` as the ``outside``, samples are ZYX, and their layers' means stand where there is none. A
+        single layer is left as it is: there 0 may be ink.
 
         Raises
         ------
@@ -82,6 +96,10 @@ class Normalization:
         SourceError
             The samples are blank (all zero, or all of one value), or hold NaN or infinity.
         """
+        if outside == "papyrus":
+            samples = tuple(samples)
+            fitted = cls.fit(kind, samples)
+            return fitted if samples[0].shape[0] == 1 else replace(fitted, outside=_layer_means(fitted, samples))
         values = np.concatenate([np.zeros(0, np.float32), *map(_papyrus, samples)])
         if not np.isfinite(values).all():
             raise SourceError("Expected finite voxels; got NaN or infinity. Repair or mask the volume first.")
@@ -109,7 +127,7 @@ class Normalization:
     def from_dict(cls, fields: Mapping[str, Any]) -> Normalization:
         """Rebuild from `to_dict`; a `CheckpointError` says what does not fit."""
         try:
-            return cls(**fields)
+            return cls(**{**fields, "outside": tuple(fields.get("outside", ()))})
         except (TypeError, SettingsError) as error:
             raise CheckpointError(f"The checkpoint's normalization {dict(fields)!r} cannot be used: {error}") from error
 
@@ -138,6 +156,13 @@ def _fractions(voxels: NDArray[Any]) -> NDArray[np.float32]:
 def _papyrus(sample: NDArray[Any]) -> NDArray[np.float32]:
     values = sample[sample != 0]
     return _fractions(values[:: max(1, values.size // _VALUES_PER_SAMPLE)])
+
+
+def _layer_means(normalization: Normalization, samples: Iterable[NDArray[Any]]) -> tuple[float, ...]:
+    """Return the mean of each layer where there is papyrus."""
+    columns = [normalization(sample)[:, sample.any(axis=0)] for sample in samples]  # ZYX -> Z × columns
+    sums = np.sum([each.sum(axis=1, dtype=np.float64) for each in columns], axis=0)
+    return tuple((sums / sum(each.shape[1] for each in columns)).tolist())
 
 
 def _spread(kind: Kind, values: NDArray[np.float32]) -> tuple[float, float]:

@@ -80,7 +80,7 @@ class Corpus:
         return cls(
             segments=tuple(segment for segment, _ in parts),
             splits=tuple(split for _, split in parts),
-            normalization=Normalization.fit(settings.normalization, voxel_samples(windows)),
+            normalization=Normalization.fit(settings.normalization, voxel_samples(windows), outside=settings.outside),
             layers=layers,
             held_out_count=settings.held_out_crops,
             identities=tuple(identities),

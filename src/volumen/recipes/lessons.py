@@ -71,7 +71,7 @@ class Lessons:
         if len(set(names)) < len(names):
             raise SettingsError(f"Segments are told apart by their names, which must differ; got {', '.join(names)}.")
         windows = tuple(_windows(segments, splits))
-        normalization = Normalization.fit(settings.normalization, voxel_samples(windows))
+        normalization = Normalization.fit(settings.normalization, voxel_samples(windows), outside=settings.outside)
         kept = keep_share(segments, splits, share=settings.label_share, seed=settings.seed)
         return cls(segments=segments, splits=kept, normalization=normalization, windows=windows)
 

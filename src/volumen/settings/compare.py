@@ -23,6 +23,7 @@ _PAPER: dict[str, Any] = {
     "split": "ordered",
     "held_out_share": 0.1,
     "normalization": "divide",
+    "outside": "zero",
     "views": "grand_prize",
     "resized_crop": True,
     "encoder_name": "resnet50",

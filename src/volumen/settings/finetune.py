@@ -9,11 +9,12 @@ from pydantic import Field, model_validator
 from volumen.settings.base import Count, Layers, Region, Share
 from volumen.settings.computing import Computing
 from volumen.settings.source import LabelPaths, Path
+from volumen.settings.voxels import Voxels
 
 Score = Literal["average_precision", "auc", "dice", "f05", "loss"]
 
 
-class InkTraining(LabelPaths, Computing):
+class InkTraining(LabelPaths, Voxels, Computing):
     """How an ink model is trained: shared by a single run and by a comparison of several."""
 
     positional: ClassVar[tuple[str, ...]] = ("segments",)
@@ -38,9 +39,6 @@ class InkTraining(LabelPaths, Computing):
         "blocks", description="Hold out whole blocks behind a guard band, or the last crops in order (leaky)"
     )
     held_out_share: Share = Field(0.2, gt=0, lt=1, description="Share of the crops or blocks to hold out")
-    normalization: Literal["divide", "clip", "percentile", "robust"] = Field(
-        "percentile", description="How voxels are brought to 0…1; stored in the checkpoint and kept at prediction"
-    )
     views: Literal["none", "flips", "grand_prize"] = Field("grand_prize", description="Augmentations")
     resized_crop: bool = Field(True, description="Cut a random part of each crop and resize it to the input size")
 

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from volumen.settings.base import Count, Layers, Region, Share, Side
 from volumen.settings.computing import Computing
 from volumen.settings.source import LabelPaths, Path
+from volumen.settings.voxels import Voxels
 
 _PAPER: dict[str, Any] = {
     "masked": 0.6,
@@ -28,7 +29,7 @@ _PAPER: dict[str, Any] = {
 """What SparK's authors publish for ImageNet; Tian et al., "Designing BERT for Convolutional Networks", ICLR 2023."""
 
 
-class PretrainSpark(LabelPaths, Computing):
+class PretrainSpark(LabelPaths, Voxels, Computing):
     """Pretrain an encoder by masked reconstruction (SparK), without labels; the run can be resumed at any moment."""
 
     positional: ClassVar[tuple[str, ...]] = ("segments",)
@@ -59,9 +60,6 @@ class PretrainSpark(LabelPaths, Computing):
     held_out_region: Region | None = Field(None, description="Score in this box, and learn nowhere near it")
     held_out_share: Share = Field(0.1, gt=0, lt=1, description="Share of the blocks, or of the lines, to hold out")
     held_out_crops: Count = Field(64, description="Most crops to score, spread evenly over what is held out")
-    normalization: Literal["divide", "clip", "percentile", "robust"] = Field(
-        "percentile", description="How voxels are brought to 0…1; stored in the checkpoint"
-    )
     views: Literal["none", "flips"] = Field("flips", description="Augmentations")
     resized_crop: bool = Field(True, description="Cut a random part of each crop and resize it to the input size")
 
