@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QFileDialog,
     QHBoxLayout,
     QLineEdit,
     QMenu,
+    QPlainTextEdit,
     QPushButton,
     QSizePolicy,
     QSpinBox,
-    QTextEdit,
     QToolButton,
     QWidget,
 )
+
+from volumen.plugin.scientific import Scientific
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 _LARGEST = 2**31 - 1  # what a spin box of Qt can hold
-_DIGITS = 12
 
 
 class Editor(QWidget):
@@ -136,39 +134,12 @@ class Whole(Editor):
         self._box.setValue(int(value))
 
 
-class Scientific(QDoubleSpinBox):
-    """A box for numbers of any size, written as short as they can be: 0.05, 1e-05."""
-
-    def textFromValue(self, value: float) -> str:
-        """Write a number."""
-        return f"{value:.{_DIGITS}g}"
-
-    def valueFromText(self, text: str | None) -> float:
-        """Read a number."""
-        try:
-            return float(text or "")
-        except ValueError:
-            return self.value()
-
-    def validate(self, text: str | None, position: int) -> tuple[QValidator.State, str, int]:
-        """Let anything be typed that may still become a number."""
-        whole = text or ""
-        try:
-            inside = self.minimum() <= float(whole) <= self.maximum()
-        except ValueError:
-            partial = re.fullmatch(r"[-+]?\d*\.?\d*(e[-+]?\d*)?", whole.strip(), re.IGNORECASE)
-            state = QValidator.State.Intermediate if partial else QValidator.State.Invalid
-            return (state, whole, position)
-        return (QValidator.State.Acceptable if inside else QValidator.State.Intermediate, whole, position)
-
-
 class Real(Editor):
     """A number within its bounds."""
 
     def __init__(self, bounds: dict[str, float]) -> None:
         super().__init__()
         self._box = Scientific()
-        self._box.setDecimals(_DIGITS)
         self._box.setRange(
             bounds.get("ge", bounds.get("gt", -float(_LARGEST))), bounds.get("le", bounds.get("lt", float(_LARGEST)))
         )
@@ -245,10 +216,12 @@ class Lines(Editor):
 
     def __init__(self, *, paths: bool) -> None:
         super().__init__()
-        self._text = QTextEdit()
-        self._text.setAcceptRichText(False)
+        self._text = QPlainTextEdit()
+        self._text.setStyleSheet(
+            "QPlainTextEdit { border: 1px solid gray; border-radius: 2px; }"
+        )  # napari has no style
         self._text.setPlaceholderText("one path a line" if paths else "one a line")
-        self._text.setLineWrapMode(QTextEdit.LineWrapMode.NoWrap)
+        self._text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self._text.setTabChangesFocus(True)
         self._text.setFixedHeight(3 * self._text.fontMetrics().lineSpacing() + 12)
         self._text.textChanged.connect(self.changed.emit)

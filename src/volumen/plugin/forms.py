@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import html
 import re
+from inspect import get_annotations
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from volumen.plugin.fields import make_editor
-from volumen.settings.fields import describe, metavar, option
+from volumen.plugin.field_row import FieldRow, in_words, problem_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
     from volumen.plugin.editors import Editor
     from volumen.settings.base import Settings
-
-_WRONG = "color: #e8590c"  # legible on napari's dark and light ground
 
 
 class SettingsForm(QWidget):
@@ -55,9 +51,9 @@ class SettingsForm(QWidget):
         self._kind = kind
         self._given: dict[str, Any] = {}
         self._quiet = False
-        self._problem = _words()
+        self._problem = problem_label()
         self._more = QCollapsible("More settings", expandedIcon="▼", collapsedIcon="▶")
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, FieldRow] = {}
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         above, below = QWidget(), QWidget()
@@ -67,16 +63,23 @@ class SettingsForm(QWidget):
         self._more.addWidget(below)
         self._above = _form_layout(above)
         fields = kind.model_fields
-        others = [name for name in fields if name not in {*basic, *hidden}]
+        others = [name for name in _own_first(kind) if name not in {*basic, *hidden}]
         for rows, names in ((self._above, basic), (_form_layout(below), others)):
             for name in names:
-                row = _Row(name, fields[name], pick_region)
+                row = FieldRow(name, fields[name], pick_region)
                 row.editor.changed.connect(lambda name=name: self._edited(name))
                 rows.addRow(row.label, row)
                 self._rows[name] = row
         self._more.setVisible(bool(others))
         self._usual = self._usual_values()
         self.set_values({})
+
+    @property
+    def first_problem(self) -> QWidget | None:
+        """What says the uppermost problem, None where there is none."""
+        if not self._problem.isHidden():
+            return self._problem
+        return next((row for row in self._rows.values() if row.problem), None)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -213,52 +216,6 @@ class SettingsForm(QWidget):
         return self._kind.model_construct(**{name: value}).model_dump(mode="json", include={name}, warnings=False)[name]
 
 
-class _Row(QWidget):
-    """A field's editor, its label beside it and what is wrong with it below."""
-
-    def __init__(self, name: str, field: FieldInfo, pick_region: Callable[[], str | None] | None) -> None:
-        super().__init__()
-        self.label = QLabel(in_words(name))
-        self.editor = make_editor(field, pick=pick_region)
-        self._problem = _words()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(1)
-        column.addWidget(self.editor)
-        column.addWidget(self._problem)
-        written = f"{option(name)} {metavar(field) or ''}".strip()
-        tip = f"<p>{html.escape(describe(field))}</p><p>On the command line: <code>{html.escape(written)}</code></p>"
-        for part in (self.label, self.editor):
-            part.setToolTip(tip)
-
-    @property
-    def problem(self) -> str:
-        """What is wrong with it, empty where nothing is."""
-        return self._problem.text()
-
-    def say(self, words: str) -> None:
-        """Say what is wrong, or nothing."""
-        self._problem.setText(words)
-        self._problem.setVisible(bool(words))
-
-    def mark(self, differs: bool) -> None:
-        """Show in bold what differs from the default."""
-        font = self.label.font()
-        font.setBold(differs)
-        self.label.setFont(font)
-
-
-def in_words(name: str) -> str:
-    """Return a field's name as a person reads it.
-
-    Examples
-    --------
-    >>> in_words("learning_rate")
-    'Learning rate'
-    """
-    return name.replace("_", " ").capitalize()
-
-
 def _place(problem: ErrorDetails, kind: type[Settings]) -> tuple[str, str]:
     """Return the field that a problem is about, empty where it is none's, and the problem in words."""
     words = problem["msg"].removeprefix("Value error, ")
@@ -271,6 +228,12 @@ def _place(problem: ErrorDetails, kind: type[Settings]) -> tuple[str, str]:
     return (named[0] if named else ""), words
 
 
+def _own_first(kind: type[Settings]) -> list[str]:
+    """Order fields: those of the settings themselves, then those that they share with other verbs."""
+    origins = [get_annotations(part) for part in kind.__mro__]
+    return sorted(kind.model_fields, key=lambda name: next(i for i, part in enumerate(origins) if name in part))
+
+
 def _same(one: Any, other: Any) -> bool:
     """Say whether two plain values are written alike: a line holds the text 20 for the number."""
     return _written(one) == _written(other)
@@ -280,14 +243,6 @@ def _written(value: Any) -> str | list[str]:
     if isinstance(value, list | tuple):
         return [str(item) for item in value] or str(None)
     return str(value)
-
-
-def _words() -> QLabel:
-    label = QLabel()
-    label.setStyleSheet(_WRONG)
-    label.setWordWrap(True)
-    label.hide()
-    return label
 
 
 def _form_layout(place: QWidget) -> QFormLayout:

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QListWidget, QListWidgetItem,
 
 from volumen.plugin.editors import browse_button
 from volumen.plugin.layers import origin_of
-from volumen.plugin.trained import find_trained
+from volumen.plugin.trained import Trained, find_trained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,9 +180,10 @@ class WeightsChoice(QWidget):
 
     def choose(self, run: Path) -> None:
         """Choose a run of the list."""
+        wanted = str(Trained(run, "").weights)
         for row in range(self._box.count()):
             data = self._box.itemData(row)
-            if data and data[0] == str(run / "best.safetensors"):
+            if data and data[0] == wanted:
                 self._picked = True
                 self._box.setCurrentIndex(row)
 

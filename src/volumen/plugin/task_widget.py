@@ -138,6 +138,9 @@ class TaskWidget(QWidget):
         self.form.give(**_preferred(), **given, out=self.out.value())
         if not self.form.check():
             self._say("Something is missing or cannot be: see above, at the field.")
+            problem = self.form.first_problem
+            if problem is not None:
+                self._scroll.ensureWidgetVisible(problem)
             return None
         return absolute(self.form.settings())
 
@@ -238,13 +241,13 @@ class TaskWidget(QWidget):
         column.addWidget(self._message)
         column.addWidget(self.panel)
         column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setWidget(inner)
+        self._scroll = QScrollArea()
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self._scroll.setWidget(inner)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
+        outer.addWidget(self._scroll)
         self._say("")
 
 
