@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from volumen.events import result
-from volumen.settings import Phantom
+from volumen.settings import Convert, Phantom
+from volumen.sources.convert import convert
 from volumen.sources.open import open_segment
 from volumen.sources.phantom import make_phantom
 from volumen.sources.pyramid import create_pyramid
@@ -202,6 +203,17 @@ def test_rasters_with_levels_of_their_own_are_read_from_those(tmp_path):
     levels = segment_data(segment)[1][0]
     assert [level.shape for level in levels] == [(96, 128), (48, 64), (24, 32)]
     assert np.array_equal(levels[2], ink[::4, ::4])
+
+
+def test_a_converted_segment_has_its_rasters_at_every_zoom(tmp_path):
+    ink = np.random.default_rng(0).integers(0, 256, (2100, 64), np.uint8)
+    np.save(tmp_path / "a.npy", np.ones((2, *ink.shape), np.uint8))
+    np.save(tmp_path / "ink.npy", ink)
+    paths = {"source": str(tmp_path / "a.npy"), "out": str(tmp_path / "a.zarr"), "ink": (str(tmp_path / "ink.npy"),)}
+    result(convert(Convert(**paths)))
+    _, (levels, _, _) = segment_data(open_segment(tmp_path / "a.zarr"))
+    assert [level.shape for level in levels] == [(2100, 64), (1050, 32), (525, 16)]
+    assert np.array_equal(np.asarray(levels[2]), ink[::4, ::4])
 
 
 @pytest.mark.parametrize("size", [(700, 900), (2100, 2300)], ids=["one level", "three levels"])

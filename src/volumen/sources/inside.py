@@ -70,7 +70,6 @@ def write_inner_raster(
         chunks=(_CHUNK, _CHUNK),
         axes="yx",
         voxel_um=voxel_um,
-        levels=1,
         downsampling="nearest",
         attributes={"raster": name},
     )
