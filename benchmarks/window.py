@@ -23,8 +23,7 @@ import numpy as np
 from napari.qt.threading import thread_worker
 from napari.settings import get_plugin_settings, get_settings
 from qtpy import API_NAME, QT_VERSION
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QEventLoop, Qt, QTimer
 
 from volumen.events import TileWritten, from_json, result, to_json
 from volumen.plugin.finetune_widget import PRESETS
@@ -197,11 +196,11 @@ def rest(seconds: float) -> None:
 
 def wait_for(holds: Callable[[], bool]) -> None:
     """Let the event loop run as napari runs it, until something holds."""
-    application = QApplication.instance()
+    loop = QEventLoop()
     look = QTimer()
-    look.timeout.connect(lambda: application.quit() if holds() else None)
+    look.timeout.connect(lambda: loop.quit() if holds() else None)
     look.start(50)
-    application.exec()
+    loop.exec()
     look.stop()
 
 

@@ -57,7 +57,7 @@ class Tour:
         get_settings(path=None)  # neither reads nor writes a person's own settings
         folders = get_plugin_settings("volumen", path_dir=None).folders
         folders.cache, folders.runs = str(scratch / "cache"), str(scratch / "volumen-runs")
-        self.viewer = napari.Viewer(show=False)
+        self.viewer = napari.Viewer()
         window = self.viewer.window
         window.resize(*SIZE)
         self.docks, self.widgets = {}, {}
