@@ -273,3 +273,9 @@ def painting_of(layer: Any) -> Painting | None:
     if not isinstance(painting, Painting) or painting.layer.unique_id != layer.unique_id:
         return None
     return painting
+
+
+def painting_shown(data: Any, metadata: dict[str, Any]) -> Painting | None:
+    """Return the painting whose window ``data`` is, from a layer's metadata; None for a copy of it."""
+    painting = metadata.get(_KEY)
+    return painting if isinstance(painting, Painting) and painting.layer.data is data else None
