@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from napari.qt.threading import thread_worker
-from qtpy.QtCore import QCoreApplication, Qt, QThreadPool, QUrl, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QCoreApplication, Qt, QThreadPool, QTimer, QUrl, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QApplication,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _PARTS = 1000  # of the progress bar
 _DOCK_SECONDS = 0.5  # between updates of the activity dock, each of which runs the window's event loop
 _COLORS = {"note": "#e69f00", "saved": "", "error": "#ff5555"}
+_SHOW_MS = 200
+_STOPPING = "Stopping: what is finished is being saved…"
 _STATES = {
     "running": "Running",
     "finished": "Finished",
@@ -66,6 +68,10 @@ class JobPanel(QWidget):
         self._story = JobStory()
         self._shown = 0
         self._docked_at = 0.0
+        self._soon = QTimer(self)  # events may come by the hundred: a picture of them now and then will do
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_SHOW_MS)
+        self._soon.timeout.connect(self._show)
         self._lay_out()
         self._show()
         application = QCoreApplication.instance()
@@ -92,7 +98,8 @@ class JobPanel(QWidget):
         self._quit()
         self._job, self._story, self._shown = job, JobStory(), 0
         self._messages.clear()
-        for plot in (self._losses, self._scores):
+        self.stop_button.setEnabled(True)
+        for plot in (self.losses, self.scores):
             plot.clear()
         self._worker = _follow(job, _progress={"total": 0, "desc": _title(job)})
         self._worker.yielded.connect(self._hear)
@@ -113,7 +120,8 @@ class JobPanel(QWidget):
             self._story.hear(event)
             if not past:
                 self.event_came.emit(event)
-        self._show()
+        if not self._soon.isActive():
+            self._soon.start()
         self._dock()
 
     def _end(self, job: Job) -> None:
@@ -151,10 +159,10 @@ class JobPanel(QWidget):
         self._progress.setText(story.progress if running else _end_in_words(story))
         self._best.setText(story.best_in_words)
         self._best.setVisible(bool(story.best_in_words))
-        self._stop.setVisible(running)
-        self._keep.setVisible(running)
-        self._resume.setVisible(state in ("stopped", "failed"))
-        for plot, courses in ((self._losses, story.losses), (self._scores, story.scores)):
+        self.stop_button.setVisible(running)
+        self.keep_box.setVisible(running)
+        self.resume_button.setVisible(state in ("stopped", "failed"))
+        for plot, courses in ((self.losses, story.losses), (self.scores, story.scores)):
             plot.setVisible(bool(courses))
             plot.set_x_label(story.x_label)
             for name, course in courses.items():
@@ -171,13 +179,13 @@ class JobPanel(QWidget):
 
     def _stop_job(self) -> None:
         if self._job is not None:
-            self._stop.setEnabled(False)
-            self._state.setText("Stopping: what is finished is being saved…")
+            self.stop_button.setEnabled(False)
+            self._state.setText(_STOPPING)
             try:
                 self._job.cancel()
             except VolumenError as error:
                 self._tell("error", str(error))
-                self._stop.setEnabled(True)
+                self.stop_button.setEnabled(True)
 
     def _resume_job(self) -> None:
         if self._job is None:
@@ -203,7 +211,7 @@ class JobPanel(QWidget):
 
     def _leave(self) -> None:
         """Stop the job with the window, where the person wants it so."""
-        if self._job is not None and not self._keep.isChecked() and self._job.child.here:
+        if self._job is not None and not self.keep_box.isChecked() and self._job.child.here:
             self._job.cancel()
 
     def _quit(self) -> None:
@@ -219,7 +227,7 @@ class JobPanel(QWidget):
         self._bar.setMaximumHeight(10)
         self._progress, self._best = QElidingLabel(), QLabel()
         self._best.setWordWrap(True)
-        self._losses, self._scores = (
+        self.losses, self.scores = (
             CurvePlot("Loss", "steps", logarithmic=True),
             CurvePlot("Score on held-out pixels", "epoch"),
         )
@@ -227,20 +235,20 @@ class JobPanel(QWidget):
         self._messages.setReadOnly(True)
         self._messages.setMaximumHeight(90)
         self._messages.setVisible(False)
-        self._keep = QCheckBox("Keep running when napari closes")
-        self._keep.setChecked(True)
-        self._keep.setToolTip("The job is a process of its own. The Runs widget finds it again.")
-        self._stop = _button("Stop", "Stop the job within two seconds; what is finished is kept", self._stop_job)
-        self._resume = _button("Resume", "Go on from what was saved last", self._resume_job)
-        copy = _button("Copy as command", "Copy the command line that does exactly the same", self._copy)
+        self.keep_box = QCheckBox("Keep running when napari closes")
+        self.keep_box.setChecked(True)
+        self.keep_box.setToolTip("The job is a process of its own. The Runs widget finds it again.")
+        self.stop_button = _button("Stop", "Stop the job within two seconds; what is finished is kept", self._stop_job)
+        self.resume_button = _button("Resume", "Go on from what was saved last", self._resume_job)
+        self.copy_button = _button("Copy as command", "Copy the command line that does exactly the same", self._copy)
         folder = _button("Open folder", "Show the files of this job", self._open_folder)
         buttons = QHBoxLayout()
-        for button in (self._stop, self._resume, copy, folder):
+        for button in (self.stop_button, self.resume_button, self.copy_button, folder):
             buttons.addWidget(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         above: tuple[QWidget, ...] = (self._title, self._state, self._bar, self._progress, self._best)
-        below: tuple[QWidget, ...] = (self._keep, self._losses, self._scores, self._messages)
+        below: tuple[QWidget, ...] = (self.keep_box, self.losses, self.scores, self._messages)
         for widget in above:
             layout.addWidget(widget)
         layout.addLayout(buttons)

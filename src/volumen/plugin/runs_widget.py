@@ -135,18 +135,18 @@ class RunsWidget(QWidget):
             "Open folder": one is not None,
         }
         for name, offered in offers.items():
-            self._buttons[name].setEnabled(offered)
+            self.buttons[name].setEnabled(offered)
         self._words.setText(one.error or one.best if one is not None else "")
         self._words.setVisible(bool(self._words.text()))
         names = _names(chosen)
-        self._settings.compare({name: entry.settings for name, entry in names.items()})
+        self.settings.compare({name: entry.settings for name, entry in names.items()})
         self._draw(dict(list(names.items())[:_MOST_CURVES]))
 
     def _draw(self, entries: dict[str, Entry]) -> None:
         """Draw the losses of one run, or of several the one that all have; and the scores alike."""
         for plot, curves in (
-            (self._losses, _curves(entries, "losses", "held out")),
-            (self._scores, _curves(entries, "scores", name_of(SCORES[0]))),
+            (self.losses, _curves(entries, "losses", "held out")),
+            (self.scores, _curves(entries, "scores", name_of(SCORES[0]))),
         ):
             plot.keep(tuple(curves))
             plot.setVisible(bool(curves))
@@ -227,11 +227,11 @@ class RunsWidget(QWidget):
             show_warning(str(error))
 
     def _lay_out(self) -> None:
-        self._table, self._settings, self._panel = RunTable(), SettingsTable(), JobPanel()
+        self._table, self.settings, self._panel = RunTable(), SettingsTable(), JobPanel()
         self._table.chosen.connect(self._choose)
         self._panel.ended.connect(self._ended)
-        self._losses = CurvePlot("Loss", "epoch", logarithmic=True)
-        self._scores = CurvePlot("Score on held-out pixels", "epoch")
+        self.losses = CurvePlot("Loss", "epoch", logarithmic=True)
+        self.scores = CurvePlot("Score on held-out pixels", "epoch")
         self._folder = QElidingLabel()
         self._folder.setToolTip("The runs folder; choose another in napari's Preferences")
         self._empty = QLabel("No runs yet. Pretrain, Fine-tune and Predict put them here.")
@@ -239,8 +239,8 @@ class RunsWidget(QWidget):
         self._words = QLabel()
         self._words.setWordWrap(True)
         self._tabs = QTabWidget()
-        self._tabs.addTab(_scrolling(self._losses, self._scores), "Curves")
-        self._tabs.addTab(self._settings, "Settings")
+        self._tabs.addTab(_scrolling(self.losses, self.scores), "Curves")
+        self._tabs.addTab(self.settings, "Settings")
         self._tabs.addTab(_scrolling(self._panel), "Job")
         split = QSplitter()
         split.setOrientation(Qt.Orientation.Vertical)
@@ -255,7 +255,7 @@ class RunsWidget(QWidget):
 
     def _button_grid(self) -> QGridLayout:
         grid = QGridLayout()
-        self._buttons: dict[str, QPushButton] = {}
+        self.buttons: dict[str, QPushButton] = {}
         for number, (name, tip, clicked) in enumerate(
             (
                 ("Resume", "Go on from what was saved last", self._resume),
@@ -270,7 +270,7 @@ class RunsWidget(QWidget):
             button = QPushButton(name)
             button.setToolTip(tip)
             button.clicked.connect(clicked)
-            self._buttons[name] = button
+            self.buttons[name] = button
             grid.addWidget(button, *divmod(number, _BUTTONS_A_ROW))
         return grid
 
