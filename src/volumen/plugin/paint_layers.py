@@ -53,10 +53,17 @@ def hide_drawn_labels(viewer: Any, origin: LayerOrigin) -> None:
             layer.visible = False
 
 
+def class_colormap() -> DirectLabelColormap:
+    """Return the colours of the classes.
+
+    The first use in a process compiles napari's mapping, for seconds; use it once in a thread before the window does.
+    """
+    return DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **COLORS})
+
+
 def _look(grid: Grid, segment_layer: Any) -> dict[str, Any]:
-    colors: dict[int | None, Any] = {None: "transparent", 0: "transparent", **COLORS}
     return {
-        "colormap": DirectLabelColormap(color_dict=colors),
+        "colormap": class_colormap(),
         "opacity": _OPACITY,
         "scale": grid.scale,
         "units": tuple(segment_layer.units[-2:]),

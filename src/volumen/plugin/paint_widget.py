@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, QTimer
@@ -11,6 +12,7 @@ from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton, QVBoxLa
 
 from volumen.errors import VolumenError
 from volumen.plugin.layers import LayerOrigin, origin_of
+from volumen.plugin.paint_layers import class_colormap
 from volumen.plugin.paint_tools import KEYS, PaintTools
 from volumen.plugin.painting import Painting, painting_of
 from volumen.plugin.preferences import preferences
@@ -214,6 +216,7 @@ class PaintWidget(QWidget):
 
 def _open(path: str, elsewhere: Path) -> PaintedLabels | VolumenError:
     """Open the labels of a segment; return our own errors, whose words are for the widget."""
+    class_colormap().map(np.arange(INK + 1, dtype=np.uint8))  # compiles, which would hold the window up later
     try:
         return open_painted(open_segment(path), elsewhere=elsewhere)
     except VolumenError as error:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volumen.plugin.layers import LayerOrigin
-    from volumen.sources.painted import Patch
 
 _KEY = "volumen_painting"
 
@@ -70,7 +69,7 @@ class Painting:
         self._rescued = rescued
         self._grid = Grid.of(layer)
         self._saving = Saving(labels, clock)
-        self._coming: tuple[Window, Future[Patch]] | None = None
+        self._coming: Future[PaintedWindow] | None = None
         self._hindrance = ""
         self._unread = ""
         self._mode = ""
@@ -198,18 +197,17 @@ class Painting:
         if self._window.unsaved:
             self._saving.save_now(self._window)
             return
-        self._coming = (window, self._saving.read(window))
+        self._coming = self._saving.read(window)
 
     def _land(self) -> None:
         """Show the window that was asked for, unless somebody began to paint in the meantime."""
-        if self._coming is None or not self._coming[1].done():
+        if self._coming is None or not self._coming.done():
             return
-        window, future = self._coming
-        self._coming = None
+        future, self._coming = self._coming, None
         if self._pressed or self._window.unsaved:
             return
         try:
-            self._show(PaintedWindow(window, future.result()))
+            self._show(future.result())
         except (VolumenError, OSError) as error:
             self._unread = f"The labels here cannot be read: {error}"
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from volumen.errors import VolumenError
+from volumen.plugin.painted_window import PaintedWindow
+from volumen.sources.painted import Patch
+from volumen.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from volumen.plugin.painted_window import PaintedWindow
-    from volumen.sources.painted import Labels, PaintedLabels, Patch
-    from volumen.windows import Window
+    from volumen.sources.painted import Labels, PaintedLabels
 
 _SOON = 0.5  # s after a stroke
 _LATEST = 1.5  # s after the first stroke that is not saved, even while another goes on
@@ -106,9 +108,9 @@ class Saving:
             self._save(window)
             self.end(window, wait=True, strict=True)
 
-    def read(self, window: Window) -> Future[Patch]:
-        """Ask for the labels of a window."""
-        return self._thread.submit(self._labels.read, window)
+    def read(self, window: Window) -> Future[PaintedWindow]:
+        """Ask for a window, made ready by the thread."""
+        return self._thread.submit(lambda: PaintedWindow(window, self._labels.read(window)))
 
     def keep(self) -> Labels:
         """Keep the version as it is, after all writes."""
@@ -119,10 +121,16 @@ class Saving:
         self._thread.shutdown()
 
     def _save(self, window: PaintedWindow) -> None:
-        # The thread gets copies: the person paints on while it writes.
-        classes = window.classes.copy()
-        changed = classes != window.saved
-        self._writing = (classes, self._thread.submit(self._write, window.window, window.patch, classes, changed))
+        classes = window.classes.copy()  # the person paints on while the thread writes
+        self._writing = (classes, self._thread.submit(self._write, window, classes, window.saved))
 
-    def _write(self, window: Window, patch: Patch, classes: NDArray[np.uint8], changed: NDArray[np.bool_]) -> None:
-        self._labels.write(window, patch.repainted(classes), changed)
+    def _write(self, window: PaintedWindow, classes: NDArray[np.uint8], saved: NDArray[np.uint8]) -> None:
+        """Write the box that holds all changes, which is mostly a small part of the window."""
+        changed = classes != saved
+        rows, columns = (np.flatnonzero(changed.any(axis=axis)) for axis in (1, 0))
+        top, left = window.window.y[0], window.window.x[0]
+        y, x = ((first + int(where[0]), first + int(where[-1]) + 1) for first, where in ((top, rows), (left, columns)))
+        box = Window((0, 1), y, x)
+        inside = box.inside(window.window).yx
+        patch = Patch(window.patch.ink[inside], window.patch.supervision[inside])
+        self._labels.write(box, patch.repainted(classes[inside]), changed[inside])
