@@ -17,7 +17,7 @@ import numpy as np
 from napari.settings import get_plugin_settings, get_settings
 from PIL import Image
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QScrollArea
+from qtpy.QtWidgets import QApplication, QLabel, QScrollArea
 from scipy import ndimage
 
 from volumen.plugin.finetune_widget import PRESETS
@@ -177,7 +177,8 @@ def begun(widget: Any) -> Any:
     """Start a widget's job."""
     job = widget.start()
     if job is None:
-        raise SystemExit(f"{widget.verb} cannot be started; look at the widget.")
+        said = [label.text() for label in widget.findChildren(QLabel) if label.isVisible()]
+        raise SystemExit("\n".join([f"{widget.verb} cannot be started:", *said]))
     return job
 
 
