@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -110,6 +111,27 @@ def test_cancelled_between_two_steps_and_said_so(large: Job) -> None:
     assert not any(isinstance(event, Finished) for event in rest)
     assert (large.folder / "exit_code").read_text() == "130", "it ended by itself, and was not killed"
     large.cancel()  # of a job that is over it does nothing
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="interrupts are another thing there")
+def test_stopping_takes_the_exit_code_from_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = threading.Event()
+    wait = subprocess.Popen.wait
+    monkeypatch.setattr(subprocess.Popen, "wait", lambda process: (late.wait(60), wait(process))[1])
+    listens = "import signal, sys, time; signal.signal(signal.SIGINT, lambda *_: sys.exit(7)); "
+    codes: list[int] = []
+    child = Child.start(
+        [sys.executable, "-c", f"{listens} print('hears', flush=True); time.sleep(600)"],
+        stdout=tmp_path / "out",
+        stderr=tmp_path / "err",
+        ended=codes.append,
+    )
+    wait_for(lambda: (tmp_path / "out").read_text() == "hears\n")
+    child.stop()
+    wait_for(lambda: not any(thread.name == f"stop {child.pid}" for thread in threading.enumerate()))
+    late.set()
+    wait_for(lambda: codes)
+    assert codes == [7]
 
 
 DEAF = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"

@@ -193,6 +193,17 @@ def test_a_training_begins_at_a_run_or_at_an_encoder(viewer, runs, qtbot, jobs):
     assert (jobs[-1].settings.start, jobs[-1].settings.encoder) == (None, "/elsewhere/resnet.pth")
 
 
+def test_a_run_that_comes_while_the_widget_is_open_can_be_chosen(viewer, runs, qtbot):
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.show()
+    late = trained(runs, "late", "finetune")
+    with qtbot.waitSignal(widget.weights.changed, timeout=20_000):
+        pass
+    widget.weights.choose(late)
+    assert widget.weights.path() == str(late / "best.safetensors")
+
+
 def test_painted_labels_are_learned_from_and_never_change_under_the_job(viewer, runs, qtbot, jobs, phantom, tmp_path):
     origin = LayerOrigin("segment", phantom, "phantom")
     labels = open_painted(open_segment(phantom), elsewhere=tmp_path / "cache")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ PATIENCE = 1.5
 """Seconds that an interrupted child has to put its work in order."""
 
 _NICENESS = 5
+_LOOK_SECONDS = 0.02
 _CLOCKS = 2.0  # seconds by which two readings of a start time may differ
 
 
@@ -78,7 +80,7 @@ class Child:
             return None
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             process = psutil.Process(self.pid)
-            if abs(process.create_time() - self.started) < _CLOCKS and process.status() != psutil.STATUS_ZOMBIE:
+            if abs(process.create_time() - self.started) < _CLOCKS and _lives(process):
                 return process
         return None
 
@@ -94,10 +96,20 @@ def _finish_off(process: psutil.Process) -> None:
     family = [process]
     with suppress(psutil.NoSuchProcess):
         family += process.children(recursive=True)
-    _, left = psutil.wait_procs(family, timeout=PATIENCE)
-    for member in left:
+    deadline = time.monotonic() + PATIENCE
+    # looked at, not waited for: waiting would take the exit code from the thread that notes it
+    while any(map(_lives, family)) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+    for member in filter(_lives, family):
         with suppress(psutil.NoSuchProcess):
             member.kill()
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _started(pid: int) -> float:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QListWidget, QListWidgetItem, QSizePolicy, QWidget
 
 from volumen.plugin.editors import browse_button
 from volumen.plugin.layers import origin_of
-from volumen.plugin.trained import Trained, find_trained
+from volumen.plugin.trained import Trained, find_trained, weights_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from qtpy.QtGui import QShowEvent
+    from qtpy.QtGui import QHideEvent, QShowEvent
 
 _PATH = Qt.ItemDataRole.UserRole
 _ROWS = 3
+_LOOK = 1500  # ms between looks for weights that came
 
 
 def segment_layers(viewer: Any) -> dict[str, Any]:
@@ -156,11 +157,15 @@ class WeightsChoice(QWidget):
         super().__init__()
         self._runs, self._verbs, self._none, self._words = runs, verbs, none, words or {}
         self._picked = False
+        self._seen: frozenset[tuple[str, float]] = frozenset()
         self._box = _combo("Weights of a run in the runs folder, the latest first, or of a file")
         self._box.setPlaceholderText("none yet")
         self._box.activated.connect(lambda _: self._pick())
         self._box.currentIndexChanged.connect(lambda _: self.changed.emit())
         _in_a_row(self, self._box, browse_button(self, self.add))
+        self._clock = QTimer(self)
+        self._clock.setInterval(_LOOK)
+        self._clock.timeout.connect(self._look)
         self.refresh()
 
     def path(self) -> str | None:
@@ -189,6 +194,7 @@ class WeightsChoice(QWidget):
 
     def refresh(self) -> None:
         """List the runs again; what a person chose stays, else the latest is chosen where something must be."""
+        self._seen = weights_in(self._runs())
         before = self._box.currentData() if self._picked else None
         with QSignalBlocker(self._box):
             self._box.clear()
@@ -207,9 +213,22 @@ class WeightsChoice(QWidget):
         self.changed.emit()
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Look for runs that came since it was last seen."""
+        """Look for runs that come, from now on."""
         super().showEvent(event)
-        self.refresh()
+        self._look()
+        self._clock.start()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Look no more."""
+        super().hideEvent(event)
+        self._clock.stop()
+
+    def _look(self) -> None:
+        """List runs that came meanwhile; a widget behind a tab, or beside the others, is not shown anew for them."""
+        popup = self._box.view()
+        chosen_from = popup is not None and popup.isVisible()
+        if not chosen_from and weights_in(self._runs()) != self._seen:
+            self.refresh()
 
     def _pick(self) -> None:
         self._picked = True

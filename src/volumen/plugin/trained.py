@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
@@ -56,6 +57,15 @@ def find_trained(runs: Path, *verbs: str) -> list[Trained]:
         if run.recipe.get("verb") in verbs:
             found.append((changed, Trained(folder, str(run.recipe["verb"]))))
     return [trained for _, trained in sorted(found, key=lambda item: item[0], reverse=True)]
+
+
+def weights_in(runs: Path) -> frozenset[tuple[str, float]]:
+    """Return which weights there are and when each was written: cheap, and different whenever `find_trained` is."""
+    found = set()
+    for folder in _folders(runs):
+        with suppress(OSError):  # no weights yet
+            found.add((folder.name, RunFolder(folder, {}).best_path.stat().st_mtime))
+    return frozenset(found)
 
 
 def propose(runs: Path, *parts: str, ending: str = "", today: datetime.date | None = None) -> Path:
