@@ -11,7 +11,7 @@ def test_a_resumed_part_counts_only_what_was_done_now() -> None:
     pace = Pace.begin(100.0).advance(501, 1000, now=130.0)
     assert pace.rate == 0
     assert pace.seconds_left is None
-    assert pace.rate_in_words == ""
+    assert pace.rate_in_words("steps") == ""
     pace = pace.advance(511, 1000, now=135.0)
     assert pace.rate == pytest.approx(2.0)
     assert pace.seconds_left == pytest.approx(244.5)
@@ -19,9 +19,9 @@ def test_a_resumed_part_counts_only_what_was_done_now() -> None:
 
 def test_a_part_from_the_start_counts_all_its_time() -> None:
     pace = Pace.begin(0.0).advance(1, 10, now=4.0)
-    assert (pace.rate, pace.seconds_left, pace.rate_in_words) == (0.25, 36.0, "4 s each")
+    assert (pace.rate, pace.seconds_left, pace.rate_in_words("tiles")) == (0.25, 36.0, "15 tiles/min")
     assert pace.advance(10, 10, now=5.0).seconds_left == 0
-    assert pace.advance(10, 10, now=5.0).rate_in_words == "2/s"
+    assert pace.advance(10, 10, now=5.0).rate_in_words("steps") == "2 steps/s"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_SPANS = {"s": 1, "min": _MINUTE, "h": _HOUR}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +59,12 @@ class Pace:
         """How long the rest takes at this rate; None where nothing is known yet."""
         return (self.total - self.done) / self.rate if self.rate > 0 else None
 
-    @property
-    def rate_in_words(self) -> str:
-        """Say the rate as ``3.2/s`` or, of slow work, ``12 s each``; empty where nothing is known yet."""
+    def rate_in_words(self, unit: str) -> str:
+        """Say the rate as ``3.2 steps/s`` or, of slow work, by the minute or hour; empty where nothing is known yet."""
         if not self.rate:
             return ""
-        return f"{self.rate:.3g}/s" if self.rate >= 1 else f"{1 / self.rate:.3g} s each"
+        per = next((span for span in _SPANS if self.rate * _SPANS[span] >= 1), "h")
+        return f"{self.rate * _SPANS[per]:.3g} {unit}/{per}"
 
 
 def in_words(seconds: float) -> str:

@@ -201,6 +201,7 @@ def test_curves_change_in_place_and_follow_the_theme(panel: JobPanel) -> None:
     plot.deleteLater()
 
 
-def test_tiles_move_the_bar(panel: JobPanel) -> None:
-    panel.story.hear(TileWritten(done=3, total=4, box=(0, 1, 0, 1)))
+def test_what_is_computed_moves_the_bar_and_what_is_written_does_not(panel: JobPanel) -> None:
+    panel.story.hear(Stepped(done=6, total=8, values={"pixels_per_second": 1.0}))
+    panel.story.hear(TileWritten(done=1, total=4, box=(0, 1, 0, 1)))
     assert panel.story.fraction == 0.75

@@ -159,7 +159,7 @@ def test_a_story_says_progress_scores_and_each_message_once() -> None:
     for event in (*told, *epoch(2, best=False), Saved(path="b", what="best weights"), Warned(message="dim")):
         story.hear(event)
     assert story.headline == "finetune on cpu"
-    assert story.progress == "epoch 2 of 3 · 1/s · 4 s left"
+    assert story.progress == "epoch 2 of 3 · 1 steps/s · 4 s left"
     assert story.fraction == pytest.approx(2 / 3)
     assert story.best_in_words.startswith("Best, epoch 1: average precision 0.2")
     assert story.messages == [("note", "dim"), ("saved", "Saved: best weights, b")]

@@ -139,6 +139,15 @@ def test_a_segment_read_the_other_way_round_is_noticed(data, run, tmp_path):
     assert any(isinstance(event, Warned) and "other way round" in event.message for event in events)
 
 
+def test_small_crops_are_noticed_in_training_and_before_large_tiles(data, run, tmp_path):
+    (told,) = (event.message for event in Run.open(run).events() if isinstance(event, Warned))
+    assert told.startswith("Crops of 32 px")
+    for tile, noticed in ((96, True), (64, False)):
+        settings = prediction(data, run, tmp_path / f"{tile}.zarr", tile=tile)
+        said = [event.message for event in predict(settings) if isinstance(event, Warned)]
+        assert [text.startswith("The model learned from crops of 32 px") for text in said] == [True] * noticed
+
+
 def test_provenance_and_exports_say_what_made_them(data, run, tmp_path):
     done = result(predict(prediction(data, run, tmp_path / "ink.zarr", export=("png", "tiff"))))
     attributes = open_map(tmp_path / "ink.zarr").attributes

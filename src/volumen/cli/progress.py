@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from volumen.events import Finished, Saved, Scored, Started, Stepped, TileWritten, Warned
+from volumen.events import Finished, Saved, Scored, Started, Stepped, Warned
 from volumen.pace import Pace, in_words
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class _Board:
         match event:
             case Started():
                 self._begin(event)
-            case Stepped() | TileWritten():
-                self._advance(event.done, event.total, getattr(event, "values", {}))
+            case Stepped():
+                self._advance(event.done, event.total, event.values)
             case Scored():
                 star = " (best so far)" if event.best else ""
                 when = f"after {event.step}: " if event.step else ""
@@ -92,11 +92,12 @@ class _Board:
             return
         now = time.monotonic()
         pace = self.pace = self.pace.advance(done, total, now=now)
-        self.bars.update(self.task, completed=done, total=total, rate=pace.rate_in_words, values=_numbers(values))
+        rate = pace.rate_in_words(self.part.unit)
+        self.bars.update(self.task, completed=done, total=total, rate=rate, values=_numbers(values))
         if not self.console.is_terminal and (now - self.spoken >= _PLAIN_SECONDS or done == total):
             self.spoken = now
             left = f"{in_words(pace.seconds_left)} left" if pace.seconds_left else ""
-            told = ", ".join(filter(None, (f"{done}/{total} {self.part.unit}", pace.rate_in_words, left)))
+            told = ", ".join(filter(None, (f"{done}/{total} {self.part.unit}", rate, left)))
             self._say(f"  {told} {_numbers(values)}".rstrip())
 
     def _say(self, text: str) -> None:

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 STRIDE = 32
 """How far the deepest features lie apart, in input pixels; input sides are multiples of it."""
 
+LEAST_CROP = 128
+"""Side in pixels from which on a model may be shown larger tiles than the crops that it learned from.
+
+Of smaller crops the deepest features are mostly rim, where a convolution sees zeros; a model that only knows those does
+not know what it sees in the middle of a tile. ``docs/comparison.md`` has what that costs.
+"""
+
 
 # What building an encoder that was made for something else runs into.
 _UNFIT = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)

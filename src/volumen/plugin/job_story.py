@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
-from volumen.events import Finished, Saved, Scored, Started, Stepped, TileWritten, Warned
+from volumen.events import Finished, Saved, Scored, Started, Stepped, Warned
 from volumen.pace import Pace, in_words
 from volumen.plugin.course import Course
 
@@ -85,9 +85,9 @@ class JobStory:
         match event:
             case Started():
                 self._begin(event)
-            case Stepped() | TileWritten():
+            case Stepped():
                 self.pace = self.pace.advance(event.done, event.total, now=self._clock())
-                if isinstance(event, Stepped) and "loss" in event.values:
+                if "loss" in event.values:
                     self._draw(self.losses, "training", event.done / (self._per_epoch or 1), event.values["loss"])
             case Scored():
                 self._score(event)
@@ -113,7 +113,7 @@ class JobStory:
         if self._per_epoch and done:
             epochs = -(-total // self._per_epoch)
             words = [f"epoch {min(epochs, -(-done // self._per_epoch))} of {epochs}"]
-        words.append(self.pace.rate_in_words)
+        words.append(self.pace.rate_in_words(unit))
         if self.pace.seconds_left and done < total:
             words.append(f"{in_words(self.pace.seconds_left)} left")
         return " · ".join(filter(None, words))

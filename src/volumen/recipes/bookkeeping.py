@@ -27,24 +27,10 @@ if TYPE_CHECKING:
     from volumen.settings.base import Settings
     from volumen.training.loop import Outcome
 
-    Chosen = TypeVar("Chosen", bound=Settings)
     L = TypeVar("L", bound="Learner")
 
 _PACKAGES = ("volumen", "torch", "numpy", "segmentation-models-pytorch", "timm", "zarr")
 _FREE = ("resume", "overwrite", "out", "save_seconds", "memory_fraction")  # what may differ when a run is gone on with
-_PATHS = ("segments", "ink", "supervision", "held_out_mask", "mask")
-
-
-def absolute(settings: Chosen) -> Chosen:
-    """Write local paths in full, so that a run can be resumed from any folder."""
-    changes: dict[str, Any] = {name: tuple(map(_full, getattr(settings, name))) for name in _PATHS}
-    encoder = getattr(settings, "encoder", None)
-    changes["encoder"] = tuple(map(_full, encoder)) if isinstance(encoder, tuple) else encoder and _full(encoder)
-    return settings.model_copy(update=changes)
-
-
-def _full(path: str) -> str:
-    return path if "://" in path else os.path.abspath(path)
 
 
 def recipe_of(verb: str, settings: Settings, identities: Sequence[Mapping[str, Any]], **found: Any) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volumen.events import Finished, Saved, Started, relay
-from volumen.recipes.bookkeeping import absolute
 from volumen.recipes.comparing import story
 from volumen.recipes.comparing.cells import Cell, cells_of, seeds_of
 from volumen.recipes.comparing.page import write_page
@@ -19,6 +18,7 @@ from volumen.recipes.comparing.scoring import RunScores, score_run
 from volumen.recipes.comparing.tables import rows_json, table_csv, table_markdown
 from volumen.recipes.finetune import finetune
 from volumen.recipes.reporting.page import write_all
+from volumen.settings.command import absolute
 from volumen.training.run import Run
 
 if TYPE_CHECKING:

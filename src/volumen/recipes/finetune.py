@@ -18,12 +18,13 @@ from volumen.errors import CheckpointError
 from volumen.events import Started, Warned
 from volumen.models.checkpoint import load_checkpoint, load_encoder, save_checkpoint
 from volumen.models.encoders import freeze, measure_norms
-from volumen.models.unet import Unet, build_unet
+from volumen.models.unet import LEAST_CROP, Unet, build_unet
 from volumen.objectives.segmentation import BceDice
-from volumen.recipes.bookkeeping import absolute, begun, carry_out, conclude, epochs_of
+from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of
 from volumen.recipes.held_out import HeldOut
 from volumen.recipes.lessons import Lessons
 from volumen.settings import Finetune
+from volumen.settings.command import absolute
 from volumen.training.devices import open_fabric
 from volumen.training.loop import fit
 from volumen.training.optimizers import Rates, adamw, cosine
@@ -95,6 +96,12 @@ class Trainee:
         """Open the data, build the model and start the devices' processes, in this order."""
         lessons = Lessons.of(settings)
         warnings = lessons.warnings
+        if settings.model_size < LEAST_CROP:
+            side = settings.model_size
+            warnings.append(
+                f"Crops of {side} px teach the model nothing of what lies further away; held-out scores and maps show "
+                f"it more, and may suffer. Take {LEAST_CROP} px or more, or predict with --tile {max(64, side)}."
+            )
         torch.manual_seed(settings.seed)
         model = build_unet(settings.encoder_name, lessons.layer_count)
         if settings.encoder is not None:

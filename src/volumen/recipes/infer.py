@@ -14,7 +14,7 @@ from volumen.errors import CheckpointError, SourceNotFoundError
 from volumen.events import Finished, Saved, Started, Warned, relay
 from volumen.models.checkpoint import load_checkpoint
 from volumen.models.fuse import fuse_norms
-from volumen.models.unet import STRIDE
+from volumen.models.unet import LEAST_CROP, STRIDE
 from volumen.prediction.averaging import BothDirections, Mirrored
 from volumen.prediction.cells import cell_side
 from volumen.prediction.forward import Forward
@@ -144,7 +144,7 @@ def predict(settings: Predict) -> Iterator[Event]:
     limit_memory(pick_device(settings.device), settings.memory_fraction)
     model = load_model(settings.checkpoint, device=settings.device, precision=settings.precision)
     segment = open_all((settings.segment,), settings)[0]
-    warning = _wrong_order(model, segment)
+    wrong_order = _wrong_order(model, segment)
     segment = segment.reversed() if settings.direction == "reverse" else segment
     plan = TilePlan(
         volume=segment.shape,
@@ -163,7 +163,7 @@ def predict(settings: Predict) -> Iterator[Event]:
         resume=settings.resume,
         overwrite=settings.overwrite,
     )
-    if warning:
+    for warning in filter(None, (wrong_order, _too_far(model, plan))):
         yield Warned(message=warning)
     part = predict_tiles(
         _averaged(model, settings),
@@ -243,6 +243,18 @@ def _wrong_order(model: InkModel, segment: Segment) -> str | None:
         return None
     cure = "give --reverse" if not segment.reverse else "leave --reverse out"
     return f"The model learned from {segment.name} with its layers the other way round; {cure} to read it the same way."
+
+
+def _too_far(model: InkModel, plan: TilePlan) -> str | None:
+    """Notice tiles that show more than a model of small crops ever saw at once."""
+    learned = int(model.header.get("input_size", LEAST_CROP))
+    side, tile = max(plan.shape[1:]), max(64, learned)
+    if learned >= LEAST_CROP or side <= tile:
+        return None
+    return (
+        f"The model learned from crops of {learned} px and does not know what it sees in tiles of {side} px. "
+        f"--tile {tile} --overlap {tile // 2} may score better, at about four times the work."
+    )
 
 
 def _chunk(segment: Segment) -> tuple[int, int] | None:

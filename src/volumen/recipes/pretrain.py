@@ -15,10 +15,11 @@ from volumen.events import Started, Warned
 from volumen.models.checkpoint import load_encoder, save_encoder
 from volumen.models.spark import Spark, build_spark
 from volumen.objectives.reconstruction import Reconstruction
-from volumen.recipes.bookkeeping import absolute, begun, carry_out, conclude, epochs_of
+from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of
 from volumen.recipes.corpus import Corpus
 from volumen.recipes.unseen import Unseen
 from volumen.settings import PretrainSpark
+from volumen.settings.command import absolute
 from volumen.training.devices import open_fabric
 from volumen.training.loop import fit
 from volumen.training.optimizers import Rates, adamw, decay_cosine, lamb, warm_up_cosine
