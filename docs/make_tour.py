@@ -127,7 +127,7 @@ class Tour:
         self.viewer.reset_view()
         widget.form.set_values({"tile": 256})  # small ones, to see the map fill in
         job = begun(widget)
-        wait_for(lambda: told(job, "tile_written") > 8 or job.state != "running")
+        wait_for(lambda: told(job, "tile_written") > 1 or job.state != "running")
         self.picture("predicting")
         wait_for(lambda: job.state != "running")
         rest(1.0)
@@ -199,7 +199,9 @@ def show_panel(widget: Any) -> None:
 def save(picture: Image.Image, path: Path) -> None:
     """Save a picture as small as it has to be, with as many colours as fit."""
     for colors in (256, 128, 64, 48, 32, 24):
-        picture.quantize(colors, dither=Image.Dither.NONE).save(path, optimize=True)
+        picture.quantize(colors, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE).save(
+            path, optimize=True
+        )
         if path.stat().st_size <= LARGEST:
             break
     print(path, path.stat().st_size, colors, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,17 @@ pytest.importorskip("pytestqt", reason="needs pytest-qt")
 
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from safetensors.numpy import load_file
 
 from volumen.plugin import preferences, segment_widget
 from volumen.plugin.finetune_widget import FinetuneWidget
+from volumen.plugin.jobs import find_jobs
 from volumen.plugin.layers import origin_of
 from volumen.plugin.paint_widget import PaintWidget
 from volumen.plugin.painting import painting_of
 from volumen.plugin.predict_widget import SEEN, PredictWidget
 from volumen.plugin.segment_widget import SegmentWidget
+from volumen.run_folder import RunFolder
 from volumen.settings import Phantom
 from volumen.sources.open import open_segment
 from volumen.sources.painted import BACKGROUND, INK, UNLABELLED
@@ -76,10 +80,14 @@ class Journey:
         """Drag the mouse over the canvas, by shares of its height and width."""
         (canvas,) = (shown for shown in self.window.findChildren(QOpenGLWidget) if shown.isVisible())
         spots = [QPoint(round(x * canvas.width()), round(y * canvas.height())) for y, x in points]
+        self.qtbot.mouseMove(canvas, spots[0])
+        self.qtbot.wait(50)
         self.qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=spots[0])
         for spot in spots[1:]:
             self.qtbot.mouseMove(canvas, spot)
+            self.qtbot.wait(50)
         self.qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=spots[-1])
+        self.qtbot.wait(50)
 
     def paint(self) -> Any:
         widget = self.dock(PaintWidget(self.viewer), "Paint")
@@ -90,7 +98,7 @@ class Journey:
         for label, left, right in ((INK, 0.4, 0.6), (BACKGROUND, 0.5, 0.65), (UNLABELLED, 0.45, 0.55)):
             before = np.array(painting.layer.data)
             widget.choose(label)
-            self.stroke((0.4, left), (0.45, (left + right) / 2), (0.4, right))
+            self.stroke((0.5, left), (0.51, (left + right) / 2), (0.5, right))
             changed = np.asarray(painting.layer.data)[np.asarray(painting.layer.data) != before]
             assert set(changed) == {label}, "strokes of the mouse change pixels"
         self.wait(lambda: not painting.status.unsaved and "Saved" in widget.words)
@@ -115,7 +123,7 @@ class Journey:
         assert panel.job.state == "finished", panel.job.error
         curve = panel.story.losses["held out"]
         assert list(curve.x) == list(range(1, TRAINING["epochs"] + 1)), "one curve, from before the stop to the end"
-        return job
+        return panel.job
 
     def predict(self) -> Any:
         """Predict what is on the screen with the model that was trained just now, and watch it fill in."""
@@ -161,10 +169,18 @@ def test_from_the_sample_to_a_map_and_back_to_the_same_pixels(
     segment = journey.open_sample()
     painting = journey.paint()
     training = journey.learn()
-    assert training.settings.ink[0].startswith(segment), "it learned from what was painted"
+    recipe = RunFolder.open(training.out).recipe["settings"]
+    assert recipe["ink"][0].startswith(segment), "it learned from what was painted"
     job = journey.predict()
     made = open_map(job.out)
     assert np.array_equal(*(np.asarray(part) for part in (full_size(shown_map(viewer)), made.read(made.window))))
+
+    file = next(job.file for job in find_jobs(tmp_path / "runs") if job.verb == "finetune")
+    command = [sys.executable, "-m", "volumen", "run", str(file), "--out", str(tmp_path / "again")]
+    subprocess.run(command, check=True, capture_output=True)
+    assert weights(tmp_path / "again") == weights(training.out), (
+        "the job file does the same, unbroken, without a window"
+    )
 
     painted = np.array(painting.layer.data)
     written = viewer.layers.save(str(tmp_path / "mine.png"), selected=True) if select(viewer, painting) else []
@@ -181,6 +197,10 @@ def test_from_the_sample_to_a_map_and_back_to_the_same_pixels(
     fresh = open_segment(segment)
     ink, trusted = fresh.raster("ink").read(fresh.window) > 0.5, fresh.supervised(fresh.window)
     assert np.array_equal(np.where(trusted, np.where(ink, INK, BACKGROUND), UNLABELLED), painted), "and on disk"
+
+
+def weights(run: Path) -> dict[str, bytes]:
+    return {name: tensor.tobytes() for name, tensor in load_file(run / "best.safetensors").items()}
 
 
 def select(viewer: Any, painting: Any) -> bool:

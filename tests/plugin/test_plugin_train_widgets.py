@@ -236,6 +236,7 @@ def test_what_was_typed_is_there_the_next_time(viewer, runs, qtbot, jobs):
     first = FinetuneWidget(viewer)
     qtbot.addWidget(first)
     first.form.editor("epochs").set_value(17)
+    first.form.editor("region").set_value("0:64,0:64")  # of this segment, and of no other
     begin(first, qtbot)
     second = FinetuneWidget(viewer)
     qtbot.addWidget(second)

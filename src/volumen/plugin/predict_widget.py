@@ -104,21 +104,20 @@ class PredictWidget(TaskWidget):
 
     def _region(self, view: Window | None) -> str | None:
         """Return the box to predict as the settings read it, None for everywhere."""
-        match self.where.currentText():
-            case "What I see":
-                if view is None:
-                    raise SettingsError("The segment is not on the screen. Show it in 2D, or choose another place.")
-                return as_text(view)
-            case "A drawn rectangle":
-                layer = self.segment.layer()
-                box = None if layer is None else drawn(self.viewer, layer)
-                if box is None:
-                    raise SettingsError(
-                        "There is no rectangle on the segment. Add a Shapes layer, draw one on the open segment, and "
-                        "start again."
-                    )
-                return as_text(box)
-        return None
+        where = self.where.currentText()
+        if where == WHOLE:
+            return None
+        if where == SEEN:
+            if view is None:
+                raise SettingsError("The segment is not on the screen. Show it in 2D, or choose another place.")
+            return as_text(view)
+        layer = self.segment.layer()
+        box = None if layer is None else drawn(self.viewer, layer)
+        if box is None:
+            raise SettingsError(
+                "There is no rectangle on the segment. Add a Shapes layer, draw one on it, and start again."
+            )
+        return as_text(box)
 
     def _watch_unfinished(self, event: Any = None) -> None:
         """Follow maps that are loaded while another process makes them."""

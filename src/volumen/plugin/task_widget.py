@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +23,10 @@ from volumen.errors import VolumenError
 from volumen.plugin.editors import PathLine
 from volumen.plugin.forms import SettingsForm
 from volumen.plugin.job_panel import JobPanel
-from volumen.plugin.jobs import Job
+from volumen.plugin.jobs import Job, command_of
 from volumen.plugin.preferences import preferences
 from volumen.plugin.remembered import remember, remembered
-from volumen.settings.command import absolute, command_line
+from volumen.settings.command import absolute
 from volumen.settings.job_file import JobFile
 from volumen.settings.verbs import VERBS
 
@@ -41,6 +38,7 @@ if TYPE_CHECKING:
 
 _QUIET = 800  # ms without typing, after which the form is remembered
 _DEFAULTS = "Defaults"
+_OF_ONE_SEGMENT = ("region", "held_out_region")  # not remembered: on another segment they would mean another place
 
 
 class TaskWidget(QWidget):
@@ -163,10 +161,7 @@ class TaskWidget(QWidget):
     def command(self) -> str | None:
         """Return the command line that does the same as Start; None where the settings cannot be."""
         settings = self.settings()
-        if settings is None:
-            return None
-        words = ["volumen", *command_line(self.verb, settings)]
-        return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
+        return None if settings is None else command_of(self.verb, settings)
 
     def _copy(self) -> None:
         command = self.command()
@@ -198,7 +193,8 @@ class TaskWidget(QWidget):
 
     def _remember(self) -> None:
         self._typing.stop()
-        remember(preferences().runs, self.verb, self.form.values())
+        values = {name: value for name, value in self.form.values().items() if name not in _OF_ONE_SEGMENT}
+        remember(preferences().runs, self.verb, values)
 
     def _apply_preset(self, row: int) -> None:
         name = self._preset.itemText(row)
