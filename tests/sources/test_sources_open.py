@@ -384,6 +384,18 @@ def test_a_truncated_chunk_is_an_error_never_zeros(tmp_path: Path, version: int,
         segment.read(WINDOW)
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_store_that_is_deleted_while_it_is_read_is_an_error_never_zeros(tmp_path: Path, version: int) -> None:
+    shape, chunks = (3, 60, 80), (3, 20, 20)
+    array = zarr.create_array(tmp_path / "s.zarr", shape=shape, chunks=chunks, dtype="u1", zarr_format=version)  # type: ignore[arg-type]
+    array[:, :20] = 7
+    segment = open_segment(tmp_path / "s.zarr")
+    assert not segment.read(Window((0, 3), (40, 60), (0, 80))).any(), "chunks that were never written are zeros"
+    shutil.rmtree(tmp_path / "s.zarr")
+    with pytest.raises(SourceNotFoundError, match="deleted, moved or unmounted while it was read"):
+        segment.read(segment.window)
+
+
 def test_damaged_zarr_metadata_is_named(tmp_path: Path) -> None:
     for name, text in (("a", "{"), ("b", "[]"), ("c", '{"zarr_format": 3, "node_type": "array"}')):
         (tmp_path / f"{name}.zarr").mkdir()

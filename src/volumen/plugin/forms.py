@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from volumen.plugin.field_row import FieldRow, in_words, problem_label
+from volumen.plugin.parts import collapsible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -52,7 +52,7 @@ class SettingsForm(QWidget):
         self._given: dict[str, Any] = {}
         self._quiet = False
         self._problem = problem_label()
-        self._more = QCollapsible("More settings", expandedIcon="▼", collapsedIcon="▶")
+        self._more = collapsible("More settings")
         self._rows: dict[str, FieldRow] = {}
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)

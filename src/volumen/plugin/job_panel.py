@@ -98,6 +98,7 @@ class JobPanel(QWidget):
         self._quit()
         self._job, self._story, self._shown = job, JobStory(), 0
         self._messages.clear()
+        self._messages.setVisible(False)
         self.stop_button.setEnabled(True)
         for plot in (self.losses, self.scores):
             plot.clear()

@@ -30,7 +30,7 @@ def button(text: str, tip: str, clicked: Callable[[], object]) -> QPushButton:
 
 def collapsible(title: str, *contents: QWidget) -> QCollapsible:
     """Return a part that a click on its title opens."""
-    part = QCollapsible(title)
+    part = QCollapsible(title, expandedIcon="▼", collapsedIcon="▶")
     for content in contents:
         part.addWidget(content)
     return part

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
 
     from volumen.sources.location import Location
+
+_METADATA = ("zarr.json", ".zarray")
 
 _MICROMETRES = {
     "nanometer": 1e-3,
@@ -91,7 +94,16 @@ class ZarrVolume:
                 f"{self.source} cannot be read at {_box(key)}: a chunk is damaged, truncated or out of reach "
                 f"({described(error)}). Download or convert that volume again."
             ) from error
-        return np.asarray(voxels, dtype=self.dtype)
+        found = np.asarray(voxels, dtype=self.dtype)
+        if not found.any() and self._gone():  # zarr takes what is not there for chunks of zeros
+            raise SourceNotFoundError(
+                f"{self.source} was deleted, moved or unmounted while it was read. Put it back, and go on from there."
+            )
+        return found
+
+    def _gone(self) -> bool:
+        """Say whether a local array that was opened is there no more."""
+        return "://" not in self.source and not any((Path(self.source) / name).exists() for name in _METADATA)
 
 
 @dataclass(frozen=True, kw_only=True)
