@@ -74,7 +74,7 @@ def test_every_run_is_found_whoever_began_it(tmp_path: Path) -> None:
         "left": "unfinished",
     }
     assert entries["random"].progress == "epoch 2 of 3"
-    assert entries["random"].brief == "average precision 0.4"
+    assert entries["random"].brief == "0.4 average precision"
     assert entries["random"].best == "Best, epoch 2: average precision 0.4, AUC 0.6"
     x, y = entries["random"].scores["AUC"]
     assert (x.tolist(), y.tolist()) == ([1, 2], [0.3, 0.6])

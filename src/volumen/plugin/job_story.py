@@ -133,8 +133,9 @@ class JobStory:
 
     @property
     def best_in_brief(self) -> str:
-        """Say the first score of the best epoch; empty where nothing was scored."""
-        return self._best_scores[0] if self._best_scores else ""
+        """Say the first score of the best epoch, its value first; empty where nothing was scored."""
+        name, _, value = self._best_scores[0].rpartition(" ") if self._best_scores else ("", "", "")
+        return f"{value} {name}".strip()
 
     @property
     def _best_scores(self) -> list[str]:
