@@ -20,7 +20,7 @@ from volumen.plugin.job_panel import JobPanel
 from volumen.plugin.jobs import Job, find_jobs
 from volumen.settings import Finetune, Phantom
 from volumen.sources.open import open_segment
-from volumen.sources.painted import INK, open_painted
+from volumen.sources.painted import BACKGROUND, open_painted
 from volumen.sources.phantom import make_phantom
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def painted(segment: Path) -> Any:
 
 
 def test_napari_is_killed_and_neither_strokes_nor_the_job_are(segment: Path) -> None:
-    assert not (painted(segment)[45:55, 65:75] == INK).all()
+    assert not (painted(segment)[45:55, 65:75] == BACKGROUND).any()
     program = f"""
         import napari
         from pathlib import Path
@@ -172,7 +172,7 @@ def test_napari_is_killed_and_neither_strokes_nor_the_job_are(segment: Path) -> 
         def look():
             if widget.painting is not None and not painted:
                 widget.painting.layer.brush_size = 20
-                widget.painting.layer.paint((50, 70), 2)
+                widget.painting.layer.paint((50, 70), 1)
                 painted.append(True)
             elif painted and not widget.painting.status.unsaved:
                 print("saved", flush=True)
@@ -188,7 +188,7 @@ def test_napari_is_killed_and_neither_strokes_nor_the_job_are(segment: Path) -> 
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as napari:
         assert napari.stdout.readline() == "saved\n"
         os.killpg(napari.pid, signal.SIGKILL)
-    assert (painted(segment)[45:55, 65:75] == INK).all()
+    assert (painted(segment)[45:55, 65:75] == BACKGROUND).all()
     (job,) = find_jobs(segment.parent)
     assert [event for event in job.follow() if event is not None], "it is found again, and followed to its end"
     assert job.state == "finished", job.error
