@@ -10,7 +10,7 @@ from volumen.views.geometry import Affine
 from volumen.views.intensity import Adjust, GaussianBlur, MotionBlur, Noise
 from volumen.views.pipelines import pipeline
 
-NAMES = ("none", "flips", "grand_prize")
+NAMES = ("none", "flips", "mild", "grand_prize")
 SHAPE = (20, 72, 80)
 
 
@@ -80,6 +80,13 @@ def test_a_line_of_text_is_flipped_and_cut_only():
         )
     assert {index for index, _ in places} == {0, 1, 2, 3}
     assert len({x for _, x in places}) > 20
+
+
+def test_mild_views_leave_depth_and_sharpness_alone():
+    view = pipeline("mild", 64, False)
+    generator = np.random.default_rng(0)
+    kinds = {type(change) for _ in range(60) for change in view.draw(generator, SHAPE).changes}
+    assert kinds == {Adjust, Noise}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -179,7 +186,7 @@ def test_no_view_at_the_window_s_own_size_is_the_identity():
 
 
 def test_wrong_settings_are_refused():
-    with pytest.raises(SettingsError, match="none, flips, grand_prize"):
+    with pytest.raises(SettingsError, match="none, flips, mild, grand_prize"):
         pipeline("heavy", 64, True)
     for size in (0, (64, 0), (-1, 64)):
         with pytest.raises(SettingsError, match="at least 1 px"):

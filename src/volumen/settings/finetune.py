@@ -39,7 +39,7 @@ class InkTraining(LabelPaths, Voxels, Computing):
         "blocks", description="Hold out whole blocks behind a guard band, or the last crops in order (leaky)"
     )
     held_out_share: Share = Field(0.2, gt=0, lt=1, description="Share of the crops or blocks to hold out")
-    views: Literal["none", "flips", "grand_prize"] = Field("grand_prize", description="Augmentations")
+    views: Literal["none", "flips", "mild", "grand_prize"] = Field("grand_prize", description="Augmentations")
     resized_crop: bool = Field(True, description="Cut a random part of each crop and resize it to the input size")
 
     encoder_name: str = Field("resnet50", description="Any smp or timm convolutional encoder")

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from volumen.windows import Size
 
-Name = Literal["none", "flips", "grand_prize"]
+Name = Literal["none", "flips", "mild", "grand_prize"]
 Shape = tuple[int, int, int]
 Change = Tilt | LayerCrop | Adjust | Noise | GaussianBlur | MotionBlur
+
+_TURN, _LIGHT, _UNSHARP = 0.75, 0.75, 0.4  # how often the Grand Prize list does these
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,8 @@ class View:
         affine = affine @ draw_flips(generator, self.size, horizontal=0.5, vertical=0.5)
         if self.name == "flips":
             return Drawn(shape=shape, affine=affine)
+        if self.name == "mild":
+            return _draw_mild(generator, shape, affine, self.size)
         return _draw_grand_prize(generator, shape, affine, self.size)
 
     def apply(self, drawn: Drawn, image: Tensor, *flats: Tensor) -> tuple[Tensor, ...]:
@@ -124,8 +128,9 @@ def pipeline(name: Name, size: Size, resized_crop: bool) -> View:
     Parameters
     ----------
     name
-        ``none``: the crop alone. ``flips``: left-right and top-bottom besides. ``grand_prize``: the list of the
-        Vesuvius Challenge 2023 Grand Prize model.
+        ``none``: the crop alone. ``flips``: left-right and top-bottom besides. ``mild``: flips, turns by any angle,
+        brightness, contrast and noise, each as in the next list. ``grand_prize``: the list of the Vesuvius Challenge
+        2023 Grand Prize model, which also tilts, blurs, drops layers and cuts holes.
     size
         Height and width of the view in px; one number for both.
     resized_crop
@@ -144,21 +149,37 @@ def pipeline(name: Name, size: Size, resized_crop: bool) -> View:
     return View(name=name, size=(height, width), resized_crop=resized_crop)
 
 
+def _draw_mild(generator: np.random.Generator, shape: Shape, affine: Affine, size: Size) -> Drawn:
+    """Draw what leaves depth and sharpness alone; ``affine`` holds crop and flips."""
+    affine = _turned(generator, affine, size)
+    changes: list[Change] = []
+    if generator.random() < _LIGHT:
+        changes.append(Adjust.draw(generator, brightness=0.2, contrast=0.2))
+    if generator.random() < _UNSHARP:
+        changes.append(Noise.draw(generator, variance=(10, 50)))
+    return Drawn(shape=shape, affine=affine, changes=tuple(changes))
+
+
+def _turned(generator: np.random.Generator, affine: Affine, size: Size) -> Affine:
+    if generator.random() < _TURN:
+        return affine @ draw_shift_scale_rotate(generator, size, degrees=360, shift=0.15, scale=0.15)
+    return affine
+
+
 def _draw_grand_prize(generator: np.random.Generator, shape: Shape, affine: Affine, size: Size) -> Drawn:
     """Draw the Grand Prize list, strengths and probabilities as published; ``affine`` holds crop and flips.
 
     The turn is composed with the crop, so that what it brings in from outside the crop is the window's own papyrus
     as far as there is some, and reflection only beyond. Depth comes after it, where fewer pixels are left.
     """
-    if generator.random() < 0.75:
-        affine = affine @ draw_shift_scale_rotate(generator, size, degrees=360, shift=0.15, scale=0.15)
+    affine = _turned(generator, affine, size)
     changes: list[Change] = [
         Tilt.draw(generator, size, degrees=5),
         LayerCrop.draw(generator, shape[0], least=18 / 26, losing=0.6, most_lost=2),
     ]
-    if generator.random() < 0.75:
+    if generator.random() < _LIGHT:
         changes.append(Adjust.draw(generator, brightness=0.2, contrast=0.2))
-    if generator.random() < 0.4:
+    if generator.random() < _UNSHARP:
         match generator.integers(3):
             case 0:
                 changes.append(Noise.draw(generator, variance=(10, 50)))
