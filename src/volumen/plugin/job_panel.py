@@ -145,8 +145,8 @@ class JobPanel(QWidget):
 
     def _show(self) -> None:
         job, story = self._job, self._story
-        self.setVisible(job is not None)
         if job is None:
+            self.setVisible(False)
             return
         state = job.state
         running = state == "running"
@@ -171,6 +171,7 @@ class JobPanel(QWidget):
         for kind, text in story.messages[self._shown :]:
             self._tell(kind, text)
         self._shown = len(story.messages)
+        self.setVisible(True)  # last: what changes in sight is painted at once, a part at a time
 
     def _tell(self, kind: str, text: str) -> None:
         color = _COLORS.get(kind, "")
