@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 import numpy as np
 
 from volumen.errors import SourceError, SourceNotFoundError
+from volumen.sources.cut import CutImage
 from volumen.sources.images import eight_bit, open_image
 from volumen.sources.layer_stack import Recent
 from volumen.sources.location import Location
@@ -24,9 +25,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from volumen.sources.cut import Outline
+    from volumen.sources.line_list import Drops
+
 Part = Literal["train", "val", "test", ""]
 
-_DECODED_BYTES = 64 * 2**20  # of images kept decoded, by all lines of a list together
+DECODED_BYTES = 64 * 2**20  # of images kept decoded, by all lines of a list together
+MISSING_IMAGE = "missing image"
+UNREADABLE_IMAGE = "unreadable image"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,8 +88,13 @@ class Line:
         ``train``, ``val``, ``test``, or empty where the list does not say.
     writer
         Who wrote it; empty where the list does not say.
+    page
+        The page or form that it is from; empty where the list does not say.
     size
-        (H, W) in pixels, where the list says it; else the image's header is read when the segment is first asked for.
+        (H, W) of the image file in pixels, where that is known; else its header is read when the segment is first
+        asked for.
+    outline
+        Corners (x, y) in pixels of the image, where the line is only a part of it; see `CutImage`.
     recent
         Images decoded last, which the lines of a list share.
     """
@@ -93,7 +104,9 @@ class Line:
     text: str = ""
     split: Part = ""
     writer: str = ""
+    page: str = ""
     size: tuple[int, int] | None = None
+    outline: Outline = ()
     recent: Recent = field(repr=False, compare=False)
 
     @cached_property
@@ -101,7 +114,8 @@ class Line:
         """The image as a segment of one layer; its pixels are read when they are asked for."""
         height, width = self.size or open_image(self.location).shape
         image = LineImage(location=self.location, shape=(1, height, width), recent=self.recent)
-        return Segment(name=self.name, source=str(self.location), levels=(image,))
+        cut = CutImage(page=image, outline=self.outline) if self.outline else image
+        return Segment(name=self.name, source=str(self.location), levels=(cut,))
 
 
 def open_lines(path: str | os.PathLike[str]) -> tuple[Line, ...]:
@@ -111,8 +125,8 @@ def open_lines(path: str | os.PathLike[str]) -> tuple[Line, ...]:
     ----------
     path
         TSV in UTF-8, its first row the names of the columns, no quoting: ``file`` (an image, grey or in colour,
-        from the TSV's own folder on), and any of ``text``, ``writer``, ``split``, ``width`` and ``height`` in px;
-        others are passed over.
+        from the TSV's own folder on), and any of ``text``, ``writer``, ``page``, ``split``, ``width`` and ``height``
+        in px; others are passed over.
 
     Raises
     ------
@@ -130,10 +144,39 @@ def open_lines(path: str | os.PathLike[str]) -> tuple[Line, ...]:
     location = Location.of(path)
     rows = _read(location)
     files = [row["file"] for _, row in rows]
-    _check_files(location, files)
+    missing = _missing(location, files)
+    if missing:
+        named = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+        raise SourceNotFoundError(
+            f"{location} lists {len(missing)} images, of {len(files)}, that are not there: {named}. "
+            "Paths start at the folder of the list."
+        )
+    return _lines(location, rows)
+
+
+def read_table(location: Location, drops: Drops) -> tuple[Line, ...]:
+    """Read a list as `open_lines` does, but leave out and count the images that are missing."""
+    rows = _read(location)
+    missing = {*_missing(location, [row["file"] for _, row in rows])}
+    for file in sorted(missing):
+        drops.add(MISSING_IMAGE, file)
+    return _lines(location, [(number, row) for number, row in rows if row["file"] not in missing])
+
+
+def distinct(files: Sequence[str]) -> list[str]:
+    """Return the stems of paths, or the paths themselves where stems are alike: names of lines.
+
+    Examples
+    --------
+    >>> distinct(["a/0.png", "a/1.png"]), distinct(["a/0.png", "b/0.png"])
+    (['0', '1'], ['a/0.png', 'b/0.png'])
+    """
     stems = [PurePosixPath(file).stem for file in files]
-    names = stems if len(set(stems)) == len(stems) else files
-    folder, recent = location.parent, Recent(_DECODED_BYTES)
+    return stems if len(set(stems)) == len(stems) else list(files)
+
+
+def _lines(location: Location, rows: Sequence[tuple[int, dict[str, str]]]) -> tuple[Line, ...]:
+    folder, recent = location.parent, Recent(DECODED_BYTES)
     return tuple(
         Line(
             name=name,
@@ -141,10 +184,11 @@ def open_lines(path: str | os.PathLike[str]) -> tuple[Line, ...]:
             text=row.get("text", ""),
             split=_split(location, number, row),
             writer=row.get("writer", ""),
+            page=row.get("page", ""),
             size=_size(location, number, row),
             recent=recent,
         )
-        for name, (number, row) in zip(names, rows, strict=True)
+        for name, (number, row) in zip(distinct([row["file"] for _, row in rows]), rows, strict=True)
     )
 
 
@@ -172,8 +216,8 @@ def _read(location: Location) -> list[tuple[int, dict[str, str]]]:
     return rows
 
 
-def _check_files(location: Location, files: Sequence[str]) -> None:
-    """Refuse files that are listed twice or missing; folders are listed once each, no file is opened."""
+def _missing(location: Location, files: Sequence[str]) -> list[str]:
+    """Return the files that are not there; folders are listed once each, no file is opened."""
     twice = [file for file, count in Counter(files).items() if count > 1]
     if twice:
         raise SourceError(f"{location} lists {twice[0]} more than once; each image is a line of its own.")
@@ -182,13 +226,7 @@ def _check_files(location: Location, files: Sequence[str]) -> None:
     listings = {parent: folder.listing() for parent, folder in folders.items()}
     # plain http lists nothing: there a missing file shows when it is read
     there = {parent: {*(names or ())} for parent, names in listings.items() if folders[parent].local or names}
-    missing = [str(path) for path in paths if path.parent in there and path.name not in there[path.parent]]
-    if missing:
-        named = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
-        raise SourceNotFoundError(
-            f"{location} lists {len(missing)} images, of {len(files)}, that are not there: {named}. "
-            "Paths start at the folder of the list."
-        )
+    return [str(path) for path in paths if path.parent in there and path.name not in there[path.parent]]
 
 
 def _split(location: Location, number: int, row: Mapping[str, str]) -> Part:
