@@ -1,0 +1,229 @@
+"""LineForm and LineBatch: images of lines at one height, left-aligned side by side, with their widths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from volumen.errors import SettingsError, SourceError
+from volumen.sources.luminance import luminance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+FRAME = 4
+"""Pixels along a line that a frame of a recogniser stands for; a narrower image gives it nothing to read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineForm:
+    """The size that images of lines are brought to; their greys stay, ink as dark as it is in the file.
+
+    Parameters
+    ----------
+    height
+        In px.
+    width
+        In px, for every line alike, as the papers stretch them; None keeps each line's aspect.
+    widest
+        Most px along a line; what is longer, once it has the height, is no line.
+
+    Raises
+    ------
+    SettingsError
+        If a size is less than one px, or the width less than a frame.
+
+    Examples
+    --------
+    >>> LineForm()(np.zeros((32, 100), np.uint8)).shape
+    torch.Size([1, 64, 200])
+    >>> PAPER(np.zeros((50, 200, 4), np.uint8)).shape
+    torch.Size([1, 32, 100])
+    """
+
+    height: int = 64
+    width: int | None = None
+    widest: int = 8192
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or (self.width is not None and self.width < FRAME) or self.widest < FRAME:
+            raise SettingsError(
+                f"A line is at least 1 px high and {FRAME} px wide; got height {self.height}, width {self.width} and "
+                f"widest {self.widest}."
+            )
+
+    def width_of(self, size: tuple[int, int]) -> int:
+        """Return the px along the line that an image of (H, W) px will have."""
+        height, width = size
+        return self.width or max(1, (2 * width * self.height + height) // (2 * height))  # rounded half up
+
+    def fault(self, size: tuple[int, int]) -> str:
+        """Say why an image of (H, W) px cannot be used; empty where it can.
+
+        Examples
+        --------
+        >>> LineForm().fault((64, 3))
+        'narrower than a frame of 4 px, at height 64'
+        """
+        if min(size) < 1 or self.width_of(size) < FRAME:
+            return f"narrower than a frame of {FRAME} px, at height {self.height}"
+        if self.width_of(size) > self.widest:
+            return f"wider than {self.widest} px, at height {self.height}"
+        return ""
+
+    def resize(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Bring an image, YX, to this form, YX.
+
+        Raises
+        ------
+        SourceError
+            If it is narrower than a frame, or longer than any line.
+        """
+        height, width = pixels.shape
+        reason = self.fault((height, width))
+        if reason:
+            raise SourceError(f"An image of {height} x {width} px (H x W) is {reason}; leave it out or cut it again.")
+        size = (self.width_of((height, width)), self.height)
+        if size == (width, height):
+            return pixels
+        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+
+    def __call__(self, pixels: NDArray[Any]) -> Tensor:
+        """Bring an image of any size and mode to this form.
+
+        Parameters
+        ----------
+        pixels
+            YX or YXC: grey, grey and alpha, RGB or RGBA; 1-bit, 8-bit, 16-bit, or floating in [0, 1]. What is
+            transparent is white.
+
+        Returns
+        -------
+        Tensor
+            Float32 (1, H, W) in [0, 1].
+
+        Raises
+        ------
+        SourceError
+            If it is no such image, narrower than a frame, or longer than any line.
+        """
+        return to_tensor(self.resize(_grey(pixels)))
+
+
+PAPER = LineForm(height=32, width=100)
+"""The form of SeqCLR and of the recognisers before it: 32 × 100 px, aspect not kept."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LineSample:
+    """An image of a line, ready to be learned from.
+
+    Parameters
+    ----------
+    image
+        Float32 (1, H, W) in [0, 1].
+    text
+        What is written there.
+    name
+        The line's.
+    """
+
+    image: Tensor
+    text: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LineBatch:
+    """Lines side by side.
+
+    Parameters
+    ----------
+    images
+        Float32 (N, 1, H, W) in [0, 1], each left-aligned, 0 to the right of it; W is a multiple of 4.
+    widths
+        int64 (N,): px of each row that are its image's; nothing counts beyond.
+    texts, names
+        Of each row.
+    copies
+        How many views of each line: rows ``i`` and ``i + N / copies`` show the same one.
+    """
+
+    images: Tensor
+    widths: Tensor
+    texts: tuple[str, ...]
+    names: tuple[str, ...]
+    copies: int = 1
+
+    def pin(self) -> LineBatch:
+        """Return the batch in page-locked memory, from which a CUDA device copies while it computes."""
+        return LineBatch(
+            images=self.images.pin_memory(),
+            widths=self.widths.pin_memory(),
+            texts=self.texts,
+            names=self.names,
+            copies=self.copies,
+        )
+
+
+def collate(samples: Sequence[LineSample], *, copies: int = 1) -> LineBatch:
+    """Lay samples side by side.
+
+    Parameters
+    ----------
+    samples
+        Of one height, each as wide as it is.
+    copies
+        How many views of each line are among them: first one of every line, then the second of every line.
+
+    Raises
+    ------
+    SettingsError
+        If there are none, their heights differ, or they are no whole number of copies.
+    """
+    heights = {sample.image.shape[-2] for sample in samples}
+    if len(heights) != 1 or copies < 1 or len(samples) % copies:
+        raise SettingsError(
+            f"A batch is images of one height, as many of each view; got {len(samples)} samples of {copies} views, "
+            f"with heights {sorted(heights)}."
+        )
+    widths = [sample.image.shape[-1] for sample in samples]
+    images = torch.zeros(len(samples), 1, heights.pop(), -(-max(widths) // FRAME) * FRAME)
+    for row, sample in zip(images, samples, strict=True):
+        row[..., : sample.image.shape[-1]] = sample.image
+    return LineBatch(
+        images=images,
+        widths=torch.tensor(widths, dtype=torch.int64),
+        texts=tuple(sample.text for sample in samples),
+        names=tuple(sample.name for sample in samples),
+        copies=copies,
+    )
+
+
+def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    """Return an image, YX, as float32 (1, H, W) in [0, 1]."""
+    return torch.from_numpy(pixels.astype(np.float32) / np.float32(255))[None]
+
+
+def _grey(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return an image, YX or YXC, as 8-bit grey, YX."""
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and not 1 <= pixels.shape[2] <= 4) or not pixels.size:
+        raise SourceError(f"Expected an image YX, or YXC of one to four channels; got shape {pixels.shape}.")
+    if pixels.dtype.kind == "f":
+        if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
+            raise SourceError("Expected greys in [0, 1] in a floating image; got others. Scale it, or pass 8 bit.")
+        pixels = np.rint(pixels * 255).astype(np.uint8)
+    elif pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    elif pixels.dtype == np.uint16:
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    elif pixels.dtype != np.uint8:
+        raise SourceError(f"Expected an image of 1, 8 or 16 bit, or floating; got {pixels.dtype}.")
+    return luminance(pixels, ground=1.0) if pixels.ndim == 3 else pixels
