@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -13,12 +13,14 @@ import torch
 from volumen.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from volumen.crops.datasets import CropDataset
+
+Made = TypeVar("Made")
 
 
 def steps_per_epoch(samples: int, batch: int) -> int:
@@ -78,12 +80,23 @@ def batches(
         return {name: tensor.pin_memory() for name, tensor in stacked.items()} if pin else stacked
 
     todo = (row[rank::world_size] for row in order[start_step:])
+    yield from made_ahead(make, todo, threads=threads, ahead=ahead)
+
+
+def made_ahead(
+    make: Callable[[NDArray[np.int64]], Made], todo: Iterable[NDArray[np.int64]], *, threads: int, ahead: int
+) -> Iterator[Made]:
+    """Yield what is made of each row of indices, in their order, while ``threads`` make the next.
+
+    At most ``ahead`` are ready or being made, and no row is taken before its turn: memory is bounded.
+    """
+    rows = iter(todo)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="crops")
     try:
-        making: deque[Future[dict[str, Tensor]]] = deque(pool.submit(make, row) for row in islice(todo, ahead))
+        making: deque[Future[Made]] = deque(pool.submit(make, row) for row in islice(rows, ahead))
         while making:
             ready = making.popleft().result()
-            making.extend(pool.submit(make, row) for row in islice(todo, 1))
+            making.extend(pool.submit(make, row) for row in islice(rows, 1))
             yield ready
     finally:
         # also when the consumer stops pulling: what was not begun is dropped
