@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -231,3 +232,24 @@ def test_the_real_lists_read_whole() -> None:
         assert (len(found.lines), found.dropped) == (count, {})
         assert found.lines == open_lines(HANDWRITING / name)
     assert len({line.page for line in found.lines}) > 50
+
+
+def test_lists_and_folders_far_away_read_alike(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / name)
+        (tmp_path / name).with_suffix(".gt.txt").write_text(name)
+    (tmp_path / "b.png").unlink()
+    store = fsspec.filesystem("memory")
+    store.put(f"{tmp_path}/", "/read_lines/", recursive=True)
+    try:
+        found = read_lines("memory://read_lines")
+        assert [(line.name, line.text, line.size) for line in found.lines] == [("a", "a.png", (20, 50))]
+        assert first(found) == {"missing image": ("b.gt.txt",)}
+        store.pipe("/read_lines/lines.tsv", b"file\ttext\na.png\tA\nb.png\tB\n")
+        found = read_lines("memory://read_lines/lines.tsv")
+        assert [line.text for line in found.lines] == ["A"]
+        assert first(found) == {"missing image": ("b.png",)}
+        with pytest.raises(SourceNotFoundError, match="There are no files in memory://nowhere"):
+            read_lines("memory://nowhere")
+    finally:
+        store.rm("/read_lines", recursive=True)

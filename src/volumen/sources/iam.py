@@ -132,16 +132,14 @@ class _Tree:
     def __init__(self, roots: Sequence[Location], kind: str) -> None:
         self._bases = [base for root in roots for base in (root / kind, root)]
         self._stems: dict[str, dict[str, str]] = {}
+        self._homes: dict[str, list[tuple[Location, dict[str, str]]]] = {}
 
     def find(self, name: str, form: str) -> Location | None:
         """Return the image of a word or line, or None where there is none."""
-        first = form.split("-")[0]
-        for base in self._bases:
-            for folder in (base / first / form, base / form, base):
-                file = self._names(folder).get(name)
-                if file:
-                    return folder / file
-        return None
+        if form not in self._homes:
+            folders = (folder for base in self._bases for folder in (base / form[:3] / form, base / form, base))
+            self._homes[form] = [(folder, names) for folder in folders if (names := self._names(folder))]
+        return next((folder / names[name] for folder, names in self._homes[form] if name in names), None)
 
     def _names(self, folder: Location) -> dict[str, str]:
         if folder.path not in self._stems:

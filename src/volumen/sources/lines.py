@@ -222,7 +222,8 @@ def _missing(location: Location, files: Sequence[str]) -> list[str]:
     if twice:
         raise SourceError(f"{location} lists {twice[0]} more than once; each image is a line of its own.")
     paths = [PurePosixPath(file) for file in files]
-    folders = {path.parent: location.parent / str(path.parent) for path in paths}
+    here = location.parent
+    folders = {path.parent: here / str(path.parent) if path.parent.name else here for path in paths}
     listings = {parent: folder.listing() for parent, folder in folders.items()}
     # plain http lists nothing: there a missing file shows when it is read
     there = {parent: {*(names or ())} for parent, names in listings.items() if folders[parent].local or names}
