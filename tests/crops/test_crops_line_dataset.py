@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,16 @@ def test_broken_narrow_and_endless_images_are_named_skipped_and_counted(tmp_path
     assert [batch.names for batch in alone] == [("0",)]
     with pytest.raises(SourceError, match=r"2\.png is damaged"):
         dataset.sample(2, epoch=0)
+
+
+def test_a_dataset_can_be_sent_to_another_process(tmp_path: Path) -> None:
+    dataset = LineDataset(write_lines(tmp_path, [(16, 40), (16, 3)]), form=FORM, view=Shift(), seed=5)
+    sample = dataset[0]
+    message = pickle.dumps(dataset)
+    assert len(message) < 4000, "no pixels"
+    again = pickle.loads(message)
+    assert torch.equal(again[0].image, sample.image)
+    assert again.skipped == dataset.skipped != {}
 
 
 def test_lines_without_a_size_that_cannot_be_opened_are_left_out_at_once(tmp_path: Path) -> None:

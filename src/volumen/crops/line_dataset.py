@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -85,7 +84,7 @@ class LineDataset(Dataset[LineSample]):
     ) -> None:
         self.form = form or LineForm()
         self._view, self._seed = view, seed
-        self._drops, self._broken, self._lock = Drops(), set[str](), threading.Lock()
+        self._reasons: dict[tuple[str, str], str] = {}  # (file, name) -> why it is skipped
         kept = [(line, size) for line in lines if (size := self._size(line)) is not None]
         if not kept:
             raise SourceError(f"Expected lines whose images can be used; left out {told(self.skipped) or 'nothing'}.")
@@ -97,8 +96,10 @@ class LineDataset(Dataset[LineSample]):
     @property
     def skipped(self) -> Mapping[str, Dropped]:
         """Reason in words -> lines that were left out for it, so far: what is broken inside shows when it is read."""
-        with self._lock:
-            return self._drops.counted()
+        drops = Drops()
+        for (_, name), reason in self._reasons.copy().items():  # threads may add to it meanwhile
+            drops.add(reason, name)
+        return drops.counted()
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -188,17 +189,12 @@ class LineDataset(Dataset[LineSample]):
             return None
         reason = self.form.fault((height, width))
         if reason:
-            self._drops.add(reason, line.name)
-            return None
-        return height, width
+            self._reasons[line.location.path, line.name] = reason
+        return None if reason else (height, width)
 
     def _skip(self, line: Line, error: Exception) -> None:
-        with self._lock:
-            if line.name not in self._broken:  # the same one is met in every epoch
-                self._broken.add(line.name)
-                self._drops.add(
-                    MISSING_IMAGE if isinstance(error, SourceNotFoundError) else UNREADABLE_IMAGE, line.name
-                )
+        reason = MISSING_IMAGE if isinstance(error, SourceNotFoundError) else UNREADABLE_IMAGE
+        self._reasons[line.location.path, line.name] = reason  # the same one is met again in every epoch
 
 
 def line_batches(
