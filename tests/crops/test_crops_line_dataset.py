@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 import volumen.sources.lines as lines_module
-from volumen.crops.line_dataset import LineDataset, line_batches
+from volumen.crops.line_batches import line_batches
+from volumen.crops.line_dataset import LineDataset
 from volumen.crops.line_images import PAPER, LineForm
 from volumen.crops.width_buckets import by_width, width_buckets
 from volumen.errors import SettingsError, SourceError
@@ -86,19 +87,39 @@ def test_views_depend_on_seed_epoch_index_and_copy_alone(tmp_path: Path) -> None
     assert [drawn(*key) for key in keys] == [drawn(*key) for key in keys]
 
 
-def test_two_views_of_each_line_lie_half_a_batch_apart(tmp_path: Path) -> None:
+def test_two_views_of_each_line_are_drawn_apart(tmp_path: Path) -> None:
     dataset = LineDataset(write_lines(tmp_path, [(16, 40), (16, 21), (16, 30)]), form=FORM, view=Shift())
-    batch = dataset.batch([2, 0, 1], epoch=4, copies=2)
+    batch = dataset.batch([2, 0, 1], epoch=4, twice=True)
     assert batch is not None
-    assert (batch.copies, len(batch.images)) == (2, 6)
-    assert batch.names == ("2", "0", "1") * 2
-    assert batch.texts[3:] == batch.texts[:3] == ("word 2", "word 0", "word 1")
-    assert batch.widths.tolist() == [29, 39, 20] * 2
-    assert batch.images.shape[-1] == 40
-    for row, (index, copy) in enumerate([(2, 0), (0, 0), (1, 0), (2, 1), (0, 1), (1, 1)]):
-        one = dataset.sample(index, epoch=4, copy=copy).image
-        assert torch.equal(batch.images[row, ..., : one.shape[-1]], one)
-        assert not batch.images[row, ..., one.shape[-1] :].any()
+    assert batch.again is not None
+    assert batch.names == ("2", "0", "1")
+    assert batch.texts == ("word 2", "word 0", "word 1")
+    assert batch.widths.tolist() == [29, 39, 20]
+    assert batch.images.shape == batch.again.shape == (3, 1, 16, 40)
+    for copy, images in enumerate((batch.images, batch.again)):
+        for row, index in zip(images, (2, 0, 1), strict=True):
+            one = dataset.sample(index, epoch=4, copy=copy).image
+            assert torch.equal(row[..., : one.shape[-1]], one)
+            assert not row[..., one.shape[-1] :].any()
+
+
+def test_a_step_of_training_has_all_its_lines_though_some_are_broken(tmp_path: Path) -> None:
+    lines = write_lines(tmp_path, [(16, 20 + index) for index in range(12)])
+    for index in (3, 4, 11):
+        (tmp_path / f"{index}.png").write_text("no picture")
+    dataset = LineDataset(lines, form=FORM)
+    batch = dataset.batch([2, 3, 8, 11], epoch=0, full=True)
+    assert batch is not None
+    assert batch.names == ("2", "5", "8", "0"), "the next in width that is whole, and from the longest on the shortest"
+    rows = width_buckets(dataset.widths, 5, seed=0, epoch=0)
+    made = list(line_batches(dataset, rows, epoch=0, full=True, twice=True))
+    assert [len({*batch.names}) for batch in made] == [5, 5, 5]
+    alone = list(line_batches(dataset, [np.array([3]), np.array([0])], epoch=0, full=True))
+    assert [batch.names for batch in alone] == [("5",), ("0",)]
+    assert {*dataset.skipped["unreadable image"].first} == {"3", "4", "11"}
+    everything = dataset.batch(range(12), epoch=0, full=True)
+    assert everything is not None
+    assert len(everything.names) == 9, "no line stands in for another twice"
 
 
 def test_broken_narrow_and_endless_images_are_named_skipped_and_counted(tmp_path: Path) -> None:

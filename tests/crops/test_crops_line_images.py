@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from volumen.crops.alphabet import Alphabet
 from volumen.crops.line_images import FRAME, PAPER, LineForm, LineSample, collate, to_tensor
 from volumen.errors import SettingsError, SourceError
 
@@ -121,7 +122,34 @@ def test_a_batch_is_as_wide_as_whole_frames(width: int) -> None:
     assert 0 <= images.shape[-1] - width < FRAME
 
 
+def test_another_view_lies_in_a_batch_of_its_own() -> None:
+    samples = [sample(21, 0), sample(9, 1)]
+    others = [sample(21, 2), sample(9, 3)]
+    batch = collate(samples, others)
+    assert torch.equal(batch.images, collate(samples).images)
+    assert batch.again is not None
+    assert torch.equal(batch.again, collate(others).images)
+    assert batch.names == ("line 0", "line 1")
+    assert collate(samples).again is None
+
+
+def test_training_takes_tensors_that_share_their_first_axis() -> None:
+    batch = collate([sample(21, 1), sample(9, 12)], [sample(21, 2), sample(9, 3)])
+    alphabet = Alphabet.of(["text 1"])
+    tensors = batch.tensors(alphabet)
+    assert {name: len(tensor) for name, tensor in tensors.items()} == dict.fromkeys(
+        ("images", "widths", "again", "targets", "target_lengths"), 2
+    )
+    assert [
+        alphabet.decode(row[:length]) for row, length in zip(tensors["targets"], tensors["target_lengths"], strict=True)
+    ] == ["text 1", "text 1"]
+    assert {*collate([sample(9)]).tensors()} == {"images", "widths"}
+
+
 def test_no_batch_is_made_of_unlike_samples() -> None:
-    for samples, copies in (([], 1), ([sample(9), sample(9, height=8)], 1), ([sample(9)] * 3, 2), ([sample(9)], 0)):
+    for samples in ([], [sample(9), sample(9, height=8)]):
         with pytest.raises(SettingsError, match="images of one height"):
-            collate(samples, copies=copies)
+            collate(samples)
+    for others in ([sample(9)], [sample(9), sample(8)], [sample(9), sample(9, height=8)]):
+        with pytest.raises(SettingsError, match="of one size"):
+            collate([sample(9), sample(9)], others)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from torch.utils.data import Dataset
 
-from volumen.crops.batches import made_ahead
 from volumen.crops.line_images import LineForm, LineSample, collate, to_tensor
-from volumen.errors import SettingsError, SourceError, SourceNotFoundError
+from volumen.errors import SourceError, SourceNotFoundError
 from volumen.sources.layer_stack import Recent
 from volumen.sources.line_list import Drops, told
 from volumen.sources.lines import MISSING_IMAGE, UNREADABLE_IMAGE
@@ -125,17 +124,43 @@ class LineDataset(Dataset[LineSample]):
         """
         return self._seen(index, self._image(index), epoch, copy)
 
-    def batch(self, indices: Iterable[int], *, epoch: int, copies: int = 1) -> LineBatch | None:
+    def batch(self, indices: Iterable[int], *, epoch: int, twice: bool = False, full: bool = False) -> LineBatch | None:
         """Lay lines side by side; those whose images are broken are named in `skipped` and left out.
+
+        Parameters
+        ----------
+        indices
+            In `lines`, each once.
+        epoch
+            Draws the views.
+        twice
+            Draw two views of each line; the second is ``again`` of the batch.
+        full
+            Put in the place of a broken image that which follows it in width, so that a step has all its lines.
 
         Returns
         -------
         LineBatch or None
-            The first view of each line, then the second of each, and so on; None where every image is broken.
+            None where every image is broken.
         """
-        images = [(index, image) for index in map(int, indices) if (image := self._readable(index)) is not None]
-        samples = [self._seen(index, image, epoch, copy) for copy in range(copies) for index, image in images]
-        return collate(samples, copies=copies) if samples else None
+        wanted = [int(index) for index in indices]
+        images: dict[int, NDArray[np.uint8]] = {}
+        for index in wanted:
+            for candidate in (index, *(self._following(index) if full else ())):
+                taken = candidate != index and (candidate in wanted or candidate in images)
+                if not taken and (pixels := self._readable(candidate)) is not None:
+                    images[candidate] = pixels
+                    break
+        if not images:
+            return None
+        views = ([self._seen(*item, epoch, copy) for item in images.items()] for copy in range(1 + twice))
+        return collate(*views)
+
+    def _following(self, index: int) -> Iterator[int]:
+        """Yield the other lines, those that follow in width first."""
+        order = np.argsort(self.widths, kind="stable")
+        place = int(np.flatnonzero(order == index)[0])
+        yield from map(int, np.roll(order, -place)[1:])
 
     def _seen(self, index: int, pixels: NDArray[np.uint8], epoch: int, copy: int) -> LineSample:
         """Return a line in its form, YX, as it is seen in an epoch."""
@@ -195,50 +220,6 @@ class LineDataset(Dataset[LineSample]):
     def _skip(self, line: Line, error: Exception) -> None:
         reason = MISSING_IMAGE if isinstance(error, SourceNotFoundError) else UNREADABLE_IMAGE
         self._reasons[line.location.path, line.name] = reason  # the same one is met again in every epoch
-
-
-def line_batches(
-    dataset: LineDataset,
-    rows: Sequence[NDArray[np.int64]],
-    *,
-    epoch: int,
-    copies: int = 1,
-    start_step: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
-    threads: int = 1,
-    ahead: int = 2,
-    pin: bool = False,
-) -> Iterator[LineBatch]:
-    """Yield an epoch's batches from ``start_step`` on, made by threads while the model computes.
-
-    Parameters
-    ----------
-    rows
-        Indices of the lines of each batch, as `width_buckets` and `by_width` return them.
-    copies
-        Views of each line in a batch.
-    rank, world_size
-        This process takes every ``world_size``-th line of a batch.
-    threads, ahead
-        How many batches are made at a time, and how many at most are ready or being made: memory is bounded.
-    pin
-        Put them in page-locked memory, from which a CUDA device copies while it computes.
-
-    Yields
-    ------
-    LineBatch
-        Smaller where images are broken; a batch without any is passed over.
-    """
-    if not 0 <= rank < world_size:
-        raise SettingsError(f"A device's rank is 0 to {world_size - 1}; got {rank}.")
-
-    def make(indices: NDArray[np.int64]) -> LineBatch | None:
-        made = dataset.batch(indices.tolist(), epoch=epoch, copies=copies)
-        return made.pin() if made is not None and pin else made
-
-    todo = (row[rank::world_size] for row in rows[start_step:])
-    yield from (made for made in made_ahead(make, todo, threads=threads, ahead=ahead) if made is not None)
 
 
 def _nbytes(image: NDArray[np.uint8]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from volumen.crops.alphabet import Alphabet
 
 FRAME = 4
 """Pixels along a line that a frame of a recogniser stands for; a narrower image gives it nothing to read."""
@@ -152,59 +154,74 @@ class LineBatch:
         int64 (N,): px of each row that are its image's; nothing counts beyond.
     texts, names
         Of each row.
-    copies
-        How many views of each line: rows ``i`` and ``i + N / copies`` show the same one.
+    again
+        Another view of each line, in the form of ``images`` and with its widths; None where there is but one.
     """
 
     images: Tensor
     widths: Tensor
     texts: tuple[str, ...]
     names: tuple[str, ...]
-    copies: int = 1
+    again: Tensor | None = None
+
+    def tensors(self, alphabet: Alphabet | None = None) -> dict[str, Tensor]:
+        """Return what `volumen.training.loop.fit` takes: tensors that share their first axis, N.
+
+        Returns
+        -------
+        dict
+            ``images`` and ``widths``; ``again``, where there is another view; with an alphabet ``targets`` and
+            ``target_lengths``, as `Alphabet.targets` returns them.
+        """
+        found = {"images": self.images, "widths": self.widths}
+        if self.again is not None:
+            found["again"] = self.again
+        if alphabet is not None:
+            found["targets"], found["target_lengths"] = alphabet.targets(self.texts)
+        return found
 
     def pin(self) -> LineBatch:
         """Return the batch in page-locked memory, from which a CUDA device copies while it computes."""
-        return LineBatch(
-            images=self.images.pin_memory(),
-            widths=self.widths.pin_memory(),
-            texts=self.texts,
-            names=self.names,
-            copies=self.copies,
-        )
+        again = None if self.again is None else self.again.pin_memory()
+        return replace(self, images=self.images.pin_memory(), widths=self.widths.pin_memory(), again=again)
 
 
-def collate(samples: Sequence[LineSample], *, copies: int = 1) -> LineBatch:
+def collate(samples: Sequence[LineSample], again: Sequence[LineSample] = ()) -> LineBatch:
     """Lay samples side by side.
 
     Parameters
     ----------
     samples
         Of one height, each as wide as it is.
-    copies
-        How many views of each line are among them: first one of every line, then the second of every line.
+    again
+        Another view of each of them, of its size, or none.
 
     Raises
     ------
     SettingsError
-        If there are none, their heights differ, or they are no whole number of copies.
+        If there are none, their heights differ, or other views are of other sizes.
     """
     heights = {sample.image.shape[-2] for sample in samples}
-    if len(heights) != 1 or copies < 1 or len(samples) % copies:
-        raise SettingsError(
-            f"A batch is images of one height, as many of each view; got {len(samples)} samples of {copies} views, "
-            f"with heights {sorted(heights)}."
-        )
-    widths = [sample.image.shape[-1] for sample in samples]
-    images = torch.zeros(len(samples), 1, heights.pop(), -(-max(widths) // FRAME) * FRAME)
-    for row, sample in zip(images, samples, strict=True):
-        row[..., : sample.image.shape[-1]] = sample.image
+    if len(heights) != 1:
+        raise SettingsError(f"A batch is images of one height, one at least; got heights {sorted(heights)}.")
+    if again and [other.image.shape for other in again] != [sample.image.shape for sample in samples]:
+        raise SettingsError("Two views of a line must be of one size; use one that keeps it.")
     return LineBatch(
-        images=images,
-        widths=torch.tensor(widths, dtype=torch.int64),
+        images=_side_by_side(samples),
+        widths=torch.tensor([sample.image.shape[-1] for sample in samples], dtype=torch.int64),
         texts=tuple(sample.text for sample in samples),
         names=tuple(sample.name for sample in samples),
-        copies=copies,
+        again=_side_by_side(again) if again else None,
     )
+
+
+def _side_by_side(samples: Sequence[LineSample]) -> Tensor:
+    """Return images as (N, 1, H, W), left-aligned, 0 to their right, W a multiple of a frame."""
+    widest = max(sample.image.shape[-1] for sample in samples)
+    images = torch.zeros(len(samples), 1, samples[0].image.shape[-2], -(-widest // FRAME) * FRAME)
+    for row, sample in zip(images, samples, strict=True):
+        row[..., : sample.image.shape[-1]] = sample.image
+    return images
 
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
