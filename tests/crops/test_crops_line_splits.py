@@ -68,8 +68,9 @@ def test_every_part_that_is_wanted_gets_a_group() -> None:
     for seed in range(5):
         split = split_by(make(["a"] * 50 + ["b"] * 40 + ["c"] * 30), "writer", val=0.01, test=0.01, seed=seed)
         assert [len(part) for part in (split.train, split.val, split.test)] == [50, 40, 30]
-        split = split_by(make(["a"] * 5 + ["b"] * 5 + ["c"] * 5), "writer", val=0.4, test=0.5, seed=seed)
-        assert [len(part) for part in (split.train, split.val, split.test)] == [5, 5, 5]
+        for val, test in ((0.4, 0.5), (0.05, 0.9), (0.9, 0.05)):
+            split = split_by(make(["a"] * 5 + ["b"] * 5 + ["c"] * 5), "writer", val=val, test=test, seed=seed)
+            assert [len(part) for part in (split.train, split.val, split.test)] == [5, 5, 5]
 
 
 def test_what_cannot_be_split_is_refused() -> None:

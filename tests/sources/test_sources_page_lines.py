@@ -149,7 +149,7 @@ def test_page_xml_reads_as_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "again",
         "unnamed",
     ]
-    assert [line.name for line in found.lines] == ["p/l1", "p/old", "p/two", "p/l1#2", "p/5"]
+    assert [line.name for line in found.lines] == ["p/l1", "p/old", "p/two", "p/l1#4", "p/5"]
     assert {line.page for line in found.lines} == {"p"}
     assert shapes == [(1, 20, 50), (1, 11, 10), *[(1, 20, 50)] * 3]
     np.testing.assert_array_equal(pixels(found.lines[0]), whole[5:25, 10:60])
@@ -248,6 +248,13 @@ def test_what_cannot_be_used_is_counted_by_reason(tmp_path: Path) -> None:
     }
     kept = read_lines(tmp_path, keep_untranscribed=True)
     assert [line.name for line in kept.lines] == ["good/l1", "good/l5"]
+
+
+def test_pages_of_which_no_line_can_be_used_are_not_taken_for_lines(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png")
+    (tmp_path / "p.xml").write_text(page_xml(page_line("l1", None, "text")))
+    with pytest.raises(SourceError, match=r"left out no polygon: 1 \(p/l1\)"):
+        read_lines(tmp_path)
 
 
 def test_one_file_that_cannot_be_read_is_an_error_that_says_why(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import PurePath, PureWindowsPath
 from typing import TYPE_CHECKING
 
@@ -102,14 +101,15 @@ def _lines(location: Location, name: str, root: Element, recent: Recent, drops: 
 
 
 def _distinct(page: MarkedPage) -> list[str]:
-    """Return the names of a page's lines; those without one are numbered, the second of a name is ``name#2``."""
-    seen: Counter[str] = Counter()
-    names = []
+    """Return names for a page's lines, all different: their own; a number is added where it is taken or missing."""
+    names: dict[str, None] = {}
     for number, line in enumerate(page.lines, start=1):
-        name = line.name or str(number)
-        seen[name] += 1
-        names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
-    return names
+        wanted = name = line.name or str(number)
+        while name in names:
+            name = f"{wanted}#{number}"
+            number += 1
+        names[name] = None
+    return list(names)
 
 
 def _image(location: Location, page: MarkedPage) -> tuple[Location, tuple[int, int], str]:
