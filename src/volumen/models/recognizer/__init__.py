@@ -1,0 +1,1 @@
+"""Recogniser: from images of lines to frames, left to right, and from frames to text."""

@@ -1,0 +1,58 @@
+"""Frames: what a recogniser sees of each line from left to right, and how many of them see the line at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from volumen.errors import SettingsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Features of a batch of lines.
+
+    Parameters
+    ----------
+    values
+        (N, T, F), left to right; exactly 0 beyond the length of a line, see `within`.
+    lengths
+        int64 (N,), on the same device: how many frames see the image of each line, 1…T.
+
+    Raises
+    ------
+    SettingsError
+        If the shapes or types are others.
+
+    Examples
+    --------
+    >>> frames = Frames.within(torch.ones(2, 3, 1), torch.tensor([3, 2]))
+    >>> frames.values[..., 0].tolist()
+    [[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]]
+    """
+
+    values: Tensor
+    lengths: Tensor
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 3 or self.lengths.shape != self.values.shape[:1] or self.lengths.dtype != torch.int64:
+            raise SettingsError(
+                "Frames are values (N, T, F) with lengths (N,) in int64; "
+                f"got {tuple(self.values.shape)} with {tuple(self.lengths.shape)} in {self.lengths.dtype}."
+            )
+
+    @classmethod
+    def within(cls, values: Tensor, lengths: Tensor) -> Frames:
+        """Return frames from values (N, T, F) that may hold anything beyond the lengths (N,)."""
+        beyond = torch.arange(values.shape[1], device=lengths.device) >= lengths[:, None]  # (N, T)
+        return cls(values.masked_fill(beyond[..., None], 0), lengths)
+
+    @property
+    def seen(self) -> Tensor:
+        """Bool (N, T): True where a frame sees the image of its line."""
+        return torch.arange(self.values.shape[1], device=self.lengths.device) < self.lengths[:, None]

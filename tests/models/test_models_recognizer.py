@@ -1,0 +1,189 @@
+"""Recogniser: the published counts, frames that padding cannot change, and norms that measure lines alone."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from volumen.errors import SettingsError
+from volumen.models.recognizer.bilstm import BiLstm
+from volumen.models.recognizer.columns import ColumnNorm, Columns
+from volumen.models.recognizer.frames import Frames
+from volumen.models.recognizer.recognizer import Recognizer
+from volumen.models.recognizer.resnet29 import ResNet29
+
+WIDTHS = (37, 100, 4, 64, 1, 98)
+
+
+def lines(height: int = 32, widths: tuple[int, ...] = WIDTHS, *, to: int | None = None, beyond: float = 0.0, seed=0):
+    """Return images and widths; lines keep their pixels however wide the batch is, `beyond` fills the rest."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.full((len(widths), 1, height, to or max(widths)), beyond)
+    for image, width in zip(images, widths, strict=True):
+        image[:, :, :width] = torch.rand(1, height, width, generator=generator)
+    return images, torch.tensor(widths)
+
+
+def model(width: float = 0.125, *, seed: int = 0) -> Recognizer:
+    """Return a small recogniser whose norms have seen lines, so that none of them is the identity."""
+    torch.manual_seed(seed)
+    recognizer = Recognizer(width)
+    for module in recognizer.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.5, 1.5)
+    return recognizer
+
+
+def test_the_published_counts() -> None:
+    with torch.device("meta"):
+        recognizer = Recognizer()
+    resnet = sum(parameter.numel() for parameter in recognizer.resnet.parameters())
+    assert round(resnet / 1e6, 2) == 44.26
+    assert round(sum(parameter.numel() for parameter in recognizer.parameters()) / 1e6, 2) == 47.16
+    assert (recognizer.visual_features, recognizer.features) == (512, 256)
+    convolutions = [m for m in recognizer.resnet.modules() if isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1)]
+    assert len(convolutions) == 29
+
+
+def test_frames_of_the_paper() -> None:
+    recognizer = model().eval()
+    frames = recognizer.visual(*lines(widths=(100, 100)))
+    assert frames.values.shape == (2, 26, 64)
+    assert frames.lengths.tolist() == [26, 26]
+    assert recognizer(*lines(widths=(100, 100))).values.shape == (2, 26, 32)
+
+
+@pytest.mark.parametrize(
+    ("height", "kind", "close"), [(32, "float64", 1e-12), (45, "float64", 1e-12), (64, "float32", 1e-5)]
+)
+def test_padding_a_line_changes_nothing(height: int, kind: str, close: float) -> None:
+    recognizer = model().eval().to(getattr(torch, kind))
+    images, widths = lines(height, to=131, beyond=float("nan"))
+    images = images.to(getattr(torch, kind))
+    with torch.no_grad():
+        for see in (recognizer.visual, recognizer.contextual):
+            frames = see(images, widths)
+            assert frames.lengths.tolist() == [-(-width // 4) + 1 for width in WIDTHS]
+            largest = float(frames.values.abs().max())
+            for image, width, values, seen in zip(images, WIDTHS, frames.values, frames.seen, strict=True):
+                alone = see(image[None, :, :, :width], torch.tensor([width]))
+                torch.testing.assert_close(values[seen], alone.values[0], rtol=0, atol=close * largest)
+                assert values[~seen].eq(0).all()
+
+
+def test_padding_changes_no_gradient_and_no_statistic_in_training() -> None:
+    seen = []
+    for to, beyond in ((100, 0.0), (140, 0.3)):
+        recognizer = model().double().train()
+        images, widths = lines(to=to, beyond=beyond)
+        frames = recognizer(images.double(), widths)
+        frames.values.square().sum().backward()
+        gradients = [parameter.grad for parameter in recognizer.parameters()]
+        seen.append([frames.values[:, :26], *gradients, *recognizer.buffers()])
+    torch.testing.assert_close(seen[0], seen[1], rtol=1e-9, atol=1e-11)
+
+
+def test_frames_follow_their_lines_when_a_batch_is_permuted() -> None:
+    images, widths = lines()
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    for recognizer in (model().eval(), model().train()):
+        with torch.no_grad():
+            frames = copy.deepcopy(recognizer)(images, widths)
+            permuted = recognizer(images[order], widths[order])
+        torch.testing.assert_close(permuted.values, frames.values[order], rtol=1e-4, atol=1e-4)
+        assert permuted.lengths.tolist() == frames.lengths[order].tolist()
+
+
+def test_a_gradient_reaches_every_parameter_and_every_pixel_of_a_line() -> None:
+    recognizer = model().train()
+    images, widths = lines(to=104)
+    images.requires_grad_()
+    (recognizer(images, widths).values * torch.randn(6, 27, 32)).sum().backward()
+    for name, parameter in recognizer.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+    moved = images.grad.abs().amax(dim=(1, 2)) > 0
+    assert moved.tolist() == [[column < width for column in range(104)] for width in WIDTHS]
+
+
+def test_half_precision_pads_as_cleanly() -> None:
+    recognizer = model().train()
+    with torch.autocast("cpu", torch.bfloat16):
+        frames = recognizer(*lines(beyond=float("nan")))
+    assert frames.values.isfinite().all()
+    assert frames.values[~frames.seen].eq(0).all()
+
+
+def test_norm_of_lines_is_the_norm_of_their_columns_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.tensor([3, 7, 1])
+    x = torch.randn(3, 4, 5, 9, generator=generator, dtype=torch.float64) * 3 + 2
+    norm, plain = ColumnNorm(4).double(), nn.BatchNorm2d(4).double()
+    nn.init.uniform_(norm.weight)
+    nn.init.uniform_(norm.bias)
+    plain.load_state_dict(norm.state_dict())
+    packed = torch.cat([x[n, :, :, :length] for n, length in enumerate(lengths)], dim=-1)[None]  # 1 C H ΣW
+    for _ in range(2):  # in training, then in evaluation with what was remembered
+        given = x.clone().requires_grad_()
+        wanted = packed.clone().requires_grad_()
+        normed, truth = norm(given * 1, Columns.of(lengths, 9)), plain(wanted)
+        got = torch.cat([normed[n, :, :, :length] for n, length in enumerate(lengths)], dim=-1)[None]
+        torch.testing.assert_close(got, truth, rtol=1e-9, atol=1e-9)
+        normed.sin().sum().backward()
+        truth.sin().sum().backward()
+        slope = torch.cat([given.grad[n, :, :, :length] for n, length in enumerate(lengths)], dim=-1)[None]
+        torch.testing.assert_close(slope, wanted.grad, rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(list(norm.buffers()), list(plain.buffers()))
+        norm.eval()
+        plain.eval()
+
+
+def test_two_way_frames_begin_at_the_end_of_each_line() -> None:
+    torch.manual_seed(0)
+    bilstm, lengths = BiLstm(6, 4), torch.tensor([7, 2, 5])
+    values = torch.randn(3, 7, 6)
+    frames = bilstm(Frames.within(values, lengths))
+    for n, length in enumerate(lengths.tolist()):
+        alone = bilstm(Frames(values[n : n + 1, :length], lengths[n : n + 1]))
+        torch.testing.assert_close(frames.values[n, :length], alone.values[0])
+        assert frames.values[n, length:].eq(0).all()
+        assert not torch.equal(alone.values[0, 0], BiLstm(6, 4)(Frames(values[n : n + 1], lengths[:1])).values[0, 0])
+
+
+def test_rebuilt_from_its_architecture() -> None:
+    first = model(0.25).eval()
+    second = Recognizer(**first.architecture).eval()
+    second.load_state_dict(first.state_dict())
+    batch = lines(widths=(40, 24))
+    assert torch.equal(first(*batch).values, second(*batch).values)
+
+
+@pytest.mark.parametrize(
+    ("images", "widths", "message"),
+    [
+        (torch.zeros(2, 1, 24, 100), torch.tensor([100, 100]), "at least 32 px high"),
+        (torch.zeros(2, 1, 32, 100), torch.tensor([100, 101]), r"1…100.*100…101"),
+        (torch.zeros(2, 1, 32, 100), torch.tensor([0, 100]), r"1…100.*0…100"),
+        (torch.zeros(2, 1, 32, 100), torch.tensor([100]), "width for each of 2 lines"),
+        (torch.zeros(2, 1, 32, 100), torch.tensor([100.0, 100.0]), "int64"),
+    ],
+)
+def test_what_cannot_be_lines_is_refused(images: torch.Tensor, widths: torch.Tensor, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        ResNet29(0.125)(images, widths)
+
+
+def test_frames_and_widths_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"\(N, T, F\)"):
+        Frames(torch.zeros(2, 3), torch.tensor([3, 3]))
+    with pytest.raises(SettingsError, match="float32"):
+        Frames(torch.zeros(2, 3, 4), torch.tensor([3.0, 3.0]))
+    with pytest.raises(SettingsError, match="share of the published"):
+        Recognizer(0.01)
