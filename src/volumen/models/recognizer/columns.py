@@ -45,7 +45,7 @@ class ColumnNorm(nn.BatchNorm2d):
     --------
     >>> lines = torch.randn(2, 1, 1, 4)
     >>> norm = ColumnNorm(1)
-    >>> padded = norm(torch.nn.functional.pad(lines, (0, 3)), Columns.of(torch.tensor([4, 4]), 7))
+    >>> padded = norm(torch.nn.functional.pad(lines, (0, 3)), Columns.of(torch.tensor([4, 4]), 7)).detach()
     >>> torch.allclose(padded[..., :4], torch.nn.BatchNorm2d(1)(lines), atol=1e-6), float(padded[..., 4:].abs().max())
     (True, 0.0)
     """
