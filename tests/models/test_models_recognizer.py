@@ -117,11 +117,14 @@ def test_half_precision_pads_as_cleanly() -> None:
     recognizer = model().train()
     with torch.autocast("cpu", torch.bfloat16):
         frames = recognizer(*lines(beyond=float("nan")))
+    frames.values.float().square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in recognizer.parameters())
     assert frames.values.isfinite().all()
     assert frames.values[~frames.seen].eq(0).all()
 
 
-def test_norm_of_lines_is_the_norm_of_their_columns_alone() -> None:
+@pytest.mark.parametrize("momentum", [0.1, None])  # none: the mean over batches, as in measuring a frozen encoder
+def test_norm_of_lines_is_the_norm_of_their_columns_alone(momentum: float | None) -> None:
     generator = torch.Generator().manual_seed(0)
     lengths = torch.tensor([3, 7, 1])
     x = torch.randn(3, 4, 5, 9, generator=generator, dtype=torch.float64) * 3 + 2
@@ -129,8 +132,11 @@ def test_norm_of_lines_is_the_norm_of_their_columns_alone() -> None:
     nn.init.uniform_(norm.weight)
     nn.init.uniform_(norm.bias)
     plain.load_state_dict(norm.state_dict())
+    norm.momentum = plain.momentum = momentum
     packed = torch.cat([x[n, :, :, :length] for n, length in enumerate(lengths)], dim=-1)[None]  # 1 C H ΣW
-    for _ in range(2):  # in training, then in evaluation with what was remembered
+    for training in (True, True, False):  # then in evaluation, with what was remembered
+        norm.train(training)
+        plain.train(training)
         given = x.clone().requires_grad_()
         wanted = packed.clone().requires_grad_()
         normed, truth = norm(given * 1, Columns.of(lengths, 9)), plain(wanted)
@@ -141,8 +147,8 @@ def test_norm_of_lines_is_the_norm_of_their_columns_alone() -> None:
         slope = torch.cat([given.grad[n, :, :, :length] for n, length in enumerate(lengths)], dim=-1)[None]
         torch.testing.assert_close(slope, wanted.grad, rtol=1e-7, atol=1e-9)
         torch.testing.assert_close(list(norm.buffers()), list(plain.buffers()))
-        norm.eval()
-        plain.eval()
+        torch.testing.assert_close(norm.weight.grad, plain.weight.grad)
+        torch.testing.assert_close(norm.bias.grad, plain.bias.grad)
 
 
 def test_two_way_frames_begin_at_the_end_of_each_line() -> None:

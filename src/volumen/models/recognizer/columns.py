@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,34 +59,80 @@ class ColumnNorm(nn.BatchNorm2d):
         if columns is None:
             plain: Tensor = super().forward(input)
             return plain
-        normed: Tensor = self._of_lines(input, columns) if self.training else super().forward(input)
-        return normed.masked_fill_(columns.hidden, 0)
-
-    def _of_lines(self, input: Tensor, columns: Columns) -> Tensor:
-        """Normalise by the statistics of lines: those of everything, corrected for zeros that are only padding.
-
-        With r the columns of the batch over those of its lines, m and v mean and variance over all of them, the
-        padding being 0::
-
-            mean = r m        variance = r v - r (r - 1) m²
-        """
-        exact = torch.promote_types(input.dtype, torch.float32)  # half precision cannot hold the sums
-        values = input.masked_fill_(columns.hidden, 0).to(exact)
-        spread, middle = torch.var_mean(values, dim=(0, 2, 3), correction=0)
-        lines = columns.lines.to(exact)
-        surplus = columns.hidden.numel() / lines
-        mean = surplus * middle
-        variance = (surplus * spread - surplus * (surplus - 1) * middle.square()).clamp_min(0)
-        self._remember(mean.detach(), variance.detach(), lines * input.shape[2])
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        shift = self.bias - mean * scale
-        return torch.addcmul(shift[:, None, None], values, scale[:, None, None]).to(input.dtype)
+        if not self.training:
+            known: Tensor = super().forward(input)
+            return known.masked_fill_(columns.hidden, 0)
+        input.detach().masked_fill_(columns.hidden, 0)  # past autograd: nothing that made it looks at it again
+        mean, variance, surplus = _statistics(input.detach(), columns)
+        self._remember(mean, variance, columns.lines * input.shape[2])
+        scale = torch.rsqrt(variance + self.eps)
+        normed: Tensor = _Normalised.apply(
+            input, self.weight, self.bias, columns.hidden, mean, scale, surplus, self.eps
+        )
+        return normed
 
     def _remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
         """Move the running statistics as `torch.nn.BatchNorm2d` does, the variance without bias."""
         tracked = (self.num_batches_tracked, self.running_mean, self.running_var)
         batches, means, variances = (cast("Tensor", buffer) for buffer in tracked)
         batches.add_(1)
-        means.lerp_(mean.to(means.dtype), cast("float", self.momentum))
-        unbiased = variance * (count / (count - 1).clamp_min(1))
-        variances.lerp_(unbiased.to(variances.dtype), cast("float", self.momentum))
+        share = 1 / batches.to(means) if self.momentum is None else means.new_tensor(self.momentum)
+        exactly = count.to(variance)
+        unbiased = variance * exactly / (exactly - 1).clamp_min(1)
+        means.lerp_(mean.to(means), share)
+        variances.lerp_(unbiased.to(variances), share)
+
+
+def _statistics(values: Tensor, columns: Columns) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean and variance of lines, (C,), and r, from values NCHW that are 0 beyond them.
+
+    With r the columns of the batch over those of its lines, m and v mean and variance over all of them::
+
+        mean = r m        variance = r v - r (r - 1) m²
+    """
+    exact = values.to(torch.promote_types(values.dtype, torch.float32))  # half precision cannot hold the sums
+    spread, middle = torch.var_mean(exact, dim=(0, 2, 3), correction=0)
+    surplus = columns.hidden.numel() / columns.lines.to(exact)
+    variance = surplus * spread - surplus * (surplus - 1) * middle.square()
+    return surplus * middle, variance.clamp_min(0), surplus
+
+
+class _Normalised(torch.autograd.Function):
+    """Normalise by the statistics of lines. Torch's own gradient, which divides by all columns, is corrected.
+
+    With r as in `_statistics`, M columns in the batch, σ deviation, w weight, g gradient, x̂ normalised, and sums over
+    lines, since g is 0 beyond them::
+
+        torch's = w/σ (g - Σ g / M - x̂ Σ (g x̂) / M)        ours = r · torch's + (1 - r) w/σ g
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        values: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        hidden: Tensor,
+        mean: Tensor,
+        scale: Tensor,
+        surplus: Tensor,
+        eps: float,
+    ) -> Tensor:
+        ctx.save_for_backward(values, weight, hidden, mean, scale, surplus)
+        ctx.eps = eps
+        slope = weight * scale
+        shift = bias - mean * slope
+        normed = torch.addcmul(shift[:, None, None], values, slope[:, None, None]).to(values.dtype)
+        return normed.masked_fill_(hidden, 0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        values, weight, hidden, mean, scale, surplus = ctx.saved_tensors
+        gradient = gradient.masked_fill(hidden, 0)
+        of_values, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, values, weight, None, None, mean, scale, True, ctx.eps, [True, True, True]
+        )
+        slope = ((1 - surplus) * weight * scale)[:, None, None].to(gradient.dtype)
+        of_values = of_values.mul_(surplus.to(gradient.dtype)).addcmul_(gradient, slope).masked_fill_(hidden, 0)
+        return of_values, of_weight, of_bias, None, None, None, None, None
