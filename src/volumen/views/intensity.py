@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 from volumen.windows import height_width
 
@@ -84,6 +85,68 @@ class GaussianBlur:
         steps = [(step, weight / sum(weights)) for step, weight in zip(range(-half, half + 1), weights, strict=True)]
         image = _correlate(image, [(0, step, weight) for step, weight in steps])
         return _correlate(image, [(step, 0, weight) for step, weight in steps]).clamp_(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearContrast:
+    """Draw grey values towards mid-grey, or away from it: ``1/2 + gain · (image - 1/2)``, cut to [0, 1]."""
+
+    gain: float
+
+    @classmethod
+    def draw(cls, generator: np.random.Generator, *, gain: tuple[float, float] = (0.5, 1.0)) -> LinearContrast:
+        """Draw a gain, uniform."""
+        return cls(gain=generator.uniform(*gain))
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return the changed image, CHW."""
+        return (image - 0.5).mul_(self.gain).add_(0.5).clamp_(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftBlur:
+    """Blur with a Gaussian of standard deviation ``sigma`` px, cut off at three of them."""
+
+    sigma: float
+
+    @classmethod
+    def draw(cls, generator: np.random.Generator, *, sigma: tuple[float, float] = (0.5, 1.5)) -> SoftBlur:
+        """Draw a standard deviation, uniform."""
+        return cls(sigma=generator.uniform(*sigma))
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return the blurred image, CHW."""
+        blurred = gaussian_filter(image.numpy(), (0, self.sigma, self.sigma), mode="mirror", truncate=3)
+        return torch.from_numpy(blurred).clamp_(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharpen:
+    """Blend an image with its edges: ``(1 - alpha) · image + alpha · (edges + lightness · image)``.
+
+    Edges are eight times a pixel less its eight neighbours. Where an image is flat it grows darker, by up to
+    ``alpha``: so the published list has it, from the library it was written for.
+    """
+
+    alpha: float
+    lightness: float
+
+    @classmethod
+    def draw(
+        cls,
+        generator: np.random.Generator,
+        *,
+        alpha: tuple[float, float] = (0.0, 0.5),
+        lightness: tuple[float, float] = (0.0, 0.5),
+    ) -> Sharpen:
+        """Draw both numbers, uniform."""
+        return cls(alpha=generator.uniform(*alpha), lightness=generator.uniform(*lightness))
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return the sharpened image, CHW."""
+        around = uniform_filter(image.numpy(), (0, 3, 3), mode="mirror")  # a ninth of a pixel and its neighbours
+        edges = 9 * (image - torch.from_numpy(around))
+        return (image * (1 - self.alpha + self.alpha * self.lightness)).add_(edges, alpha=self.alpha).clamp_(0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
