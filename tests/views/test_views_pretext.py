@@ -217,9 +217,10 @@ def test_tiles_are_moved_by_chance_and_orders_are_drawn_alike():
 def test_a_jigsaw_with_mostly_blank_tiles_does_not_count():
     image = paper(64, 64)
     image[:, 48:60] = 0.1  # the lowest row of tiles at most
-    assert not any(bool(solve(Jigsaw(), image, seed).counted) for seed in range(20))
+    assert not any(bool(solve(Jigsaw(written=0.5), image, seed).counted) for seed in range(20))
+    assert all(bool(solve(Jigsaw(written=0.1), image, seed).counted) for seed in range(20))
     image[:, 26:60] = 0.1
-    assert any(bool(solve(Jigsaw(), image, seed).counted) for seed in range(20))
+    assert any(bool(solve(Jigsaw(written=0.5), image, seed).counted) for seed in range(20))
 
 
 def test_sorting_shows_strips_of_the_line_in_its_order():
@@ -245,15 +246,15 @@ def test_blank_strips_do_not_count_and_short_lines_have_none_that_do():
     image[:, :, :50] = scribble(32, 50)
     image[:, :, 150:] = scribble(32, 50)
     for seed in range(10):
-        puzzle = solve(Sorting(), image, seed)
+        puzzle = solve(Sorting(strips=4), image, seed)
         assert puzzle.counted[0].tolist() == [strip in (0, 3) for strip in puzzle.targets[0].tolist()]
-    assert not solve(Sorting(), scribble(32, 40)).counted.any()
-    assert solve(Sorting(), scribble(32, 64)).counted.all()
+    assert not solve(Sorting(strips=4), scribble(32, 40)).counted.any()
+    assert solve(Sorting(strips=4), scribble(32, 64)).counted.all()
 
 
 def test_strips_have_a_whole_number_of_frames_and_all_orders_occur():
     for width in (60, 77, 131, 402):
-        shown = solve(Sorting(), scribble(32, width)).images[0]
+        shown = solve(Sorting(strips=4), scribble(32, width)).images[0]
         assert shown.shape[2] % (4 * 4) == 0
         assert shown.shape[2] <= width - 4 * 4
     orders = Counter(Sorting(strips=3).draw(np.random.default_rng(seed)).order for seed in range(600))

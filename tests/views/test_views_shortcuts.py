@@ -155,13 +155,13 @@ def strips_of(made, number):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_strips_cannot_be_told_without_writing(kind):
-    assert abs(probe(*strips_of(puzzles(Sorting(), kind), 4)) - CHANCE) < 0.06
+    assert abs(probe(*strips_of(puzzles(Sorting(strips=4), kind), 4)) - CHANCE) < 0.06
 
 
 def test_the_probe_finds_strips_that_meet_at_their_seams():
-    bare = Sorting(gap=0, margin=0)
+    bare = Sorting(strips=4, gap=0, margin=0)
     assert probe(*strips_of(puzzles(bare, "smooth", step=16), 4)) > 0.45
-    assert probe(*strips_of(puzzles(Sorting(margin=0), "smooth", step=16), 4)) < 0.31
+    assert probe(*strips_of(puzzles(Sorting(strips=4, margin=0), "smooth", step=16), 4)) < 0.31
 
 
 def shaded(generator, width):
@@ -180,7 +180,7 @@ def test_strips_and_tiles_of_shaded_paper_cannot_be_told_by_their_grey(monkeypat
         naive.append(
             Puzzle(images=(torch.cat([parts[i] for i in order], dim=2),), targets=targets, counted=targets >= 0)
         )
-    greys = [(made, strips_of(made, 4)) for made in (naive, puzzles(Sorting(), "shaded"))]
+    greys = [(made, strips_of(made, 4)) for made in (naive, puzzles(Sorting(strips=4), "shaded"))]
     means = [probe([feature[:1] for feature in strips[0]], *strips[1:]) for _, strips in greys]
     assert means[0] > 0.45
     assert abs(means[1] - CHANCE) < 0.05
