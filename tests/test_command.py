@@ -83,7 +83,7 @@ def chosen(draw: st.DrawFn, verb: str) -> Settings:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_settings_survive_the_command_line(verb: str) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(chosen(verb))
     def round_trip(wanted: Settings) -> None:
         assert parsed(command_line(verb, wanted)) == (verb, wanted)

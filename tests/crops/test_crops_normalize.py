@@ -49,7 +49,7 @@ def test_eight_and_sixteen_bits_of_one_scan_agree(kind: str) -> None:
 
 
 @given(st.integers(0, 255), st.integers(0, 254), st.integers(1, 255), st.integers(0, 255))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_stays_in_range_and_never_turns_the_order(a: int, low: int, width: int, b: int) -> None:
     high = (low + width) / 255
     normalization = Normalization(kind="percentile", low=low / 255, high=high, ceiling=high)

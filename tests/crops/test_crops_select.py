@@ -52,7 +52,7 @@ def test_layers_that_are_not_there(layers: int | tuple[int, int]) -> None:
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 30), st.integers(1, 40), st.integers(0, 9))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_placed_windows_are_all_that_fit_on_the_grid(height: int, width: int, size: int, stride: int, at: int) -> None:
     within = Window((0, 2), (at, at + height), (2 * at, 2 * at + width))
     got = {(window.y[0] - at, window.x[0] - 2 * at) for window in place_windows(within, size, stride)}
@@ -65,7 +65,7 @@ sides = st.one_of(st.integers(1, 30), st.tuples(st.integers(1, 30), st.integers(
 
 
 @given(st.integers(1, 90), st.integers(1, 90), sides, sides)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_windows_to_the_end_are_those_that_fit_and_the_last_place(
     height: int, width: int, size: Size, stride: Size
 ) -> None:
@@ -96,7 +96,7 @@ def test_spread_keeps_first_and_last_and_no_item_twice(count: int, length: int) 
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 700), st.integers(1, 60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_counts_are_those_of_the_pixels(seed: int, height: int, width: int) -> None:
     rng = np.random.default_rng(seed)
     ink, mask, supervision = (noise((height, width), seed + k) for k in range(3))

@@ -47,7 +47,7 @@ def painted(windows: tuple[Window, ...], shape: tuple[int, int]) -> np.ndarray:
     st.sampled_from(["ink", "mask"]),
     st.floats(0.05, 0.5),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_no_voxel_is_shared_and_both_sides_have_ink_and_background(
     seed: int, height: int, width: int, size: int, overlap: int, sampling: str, share: float
 ) -> None:

@@ -68,7 +68,7 @@ def slow_inpaint(image: np.ndarray, masked: np.ndarray, fade: float) -> np.ndarr
 
 
 @pytest.mark.parametrize("fill", [mean_level, mean_patch, nearest_patch])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6))
 def test_patches_are_filled_as_by_hand(fill: Fill, seed: int) -> None:
     images, visible = make(seed)

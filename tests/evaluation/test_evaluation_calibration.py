@@ -18,7 +18,7 @@ def counted(level: np.ndarray, ink: np.ndarray) -> LevelCounts:
 
 
 @given(seed=st.integers(0, 10_000), ink_share=st.floats(0.02, 0.9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_threshold_is_the_best_of_all(seed: int, ink_share: float) -> None:
     random = np.random.default_rng(seed)
     ink = random.random(400) < ink_share

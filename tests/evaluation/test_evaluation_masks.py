@@ -25,7 +25,7 @@ def draw(seed: int, *, levels: int = 256, side: int = 40) -> tuple[np.ndarray, n
 
 
 @given(seed=st.integers(0, 10_000), levels=st.sampled_from([2, 4, 18, 256]), threshold=st.floats(0.01, 0.99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_scores_of_uint8_maps_equal_scikit_learn(seed: int, levels: int, threshold: float) -> None:
     level, soft, supervised = draw(seed, levels=levels)
     scores = score_pixels(level, soft, supervised, threshold=threshold)

@@ -25,7 +25,7 @@ def slow_spread(features: np.ndarray) -> tuple[float, float]:
     return np.sqrt(features.shape[1]) * np.mean(deviations), np.exp(-np.sum(share * np.log(share)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), count=st.integers(2, 12), channels=st.integers(1, 12))
 def test_spread_is_what_the_papers_define(seed: int, count: int, channels: int) -> None:
     random = np.random.default_rng(seed)

@@ -29,7 +29,7 @@ def slow_distance(first, second) -> int:
     return between(len(first), len(second))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(pairs=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=6))
 def test_scores_are_what_they_say(pairs: list[tuple[str, str]]) -> None:
     written, read = zip(*pairs, strict=True)

@@ -18,7 +18,7 @@ def masks(draw):
 
 
 @given(masks(), st.integers(1, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_step_leads_to_what_lies_there(visible, reach):
     layout = Layout.of(visible)
     places = [tuple(place) for place in layout.places.T.tolist()]

@@ -55,7 +55,7 @@ def assert_same(window, image, visible, side, parameters=()):
 
 
 @given(cases(), st.sampled_from([1, 2, CHANNELS]), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_convolution(case, groups, biased):
     image, visible, side, kernel, stride, padding, dilation = case
     weight = torch.randn(8, CHANNELS // groups, *kernel, dtype=torch.float64, requires_grad=True)
@@ -70,7 +70,7 @@ def test_convolution(case, groups, biased):
 
 
 @given(cases())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_max_pooling_sees_zeros_where_masked_and_nothing_outside(case):
     image, visible, side, kernel, stride, padding, dilation = case
     image = image - 2  # mostly negative: neither zeros nor edges may be taken for each other
@@ -81,7 +81,7 @@ def test_max_pooling_sees_zeros_where_masked_and_nothing_outside(case):
 
 
 @given(cases())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_average_pooling(case):
     image, visible, side, kernel, stride, padding, dilation = case
     if dilation != (1, 1):

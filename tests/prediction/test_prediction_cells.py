@@ -12,7 +12,7 @@ from volumen.windows import Window
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 50), st.integers(0, 12))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_tiles_equal_reading_at_once(height: int, width: int, side: int, overlap: int) -> None:
     volume = np.random.default_rng(0).integers(0, 2**16, (4, height, width), dtype=np.uint16)
     plan = TilePlan(volume=volume.shape, region=Window.whole(volume.shape), tile=24, overlap=overlap, stride=8)

@@ -24,7 +24,7 @@ SHARES = st.floats(0, 1, exclude_max=True)
 
 
 @given(st.integers(1, 900), st.integers(1, 900), st.tuples(SHARES, SHARES))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_batch_comes_once_and_the_first_holds_the_point(
     height: int, width: int, share: tuple[float, float]
 ) -> None:

@@ -35,7 +35,7 @@ def plans(draw: st.DrawFn) -> TilePlan:
 
 
 @given(plans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_tiles_have_one_shape_on_the_strides_grid_and_hardly_leave_the_volume(plan: TilePlan) -> None:
     for tile in plan.tiles:
         assert tile.window.shape == plan.shape
@@ -50,7 +50,7 @@ def test_tiles_have_one_shape_on_the_strides_grid_and_hardly_leave_the_volume(pl
 
 
 @given(plans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_every_pixel_is_kept_and_halo_keeps_it_once(plan: TilePlan) -> None:
     kept = np.zeros(plan.volume[1:], int)
     for tile in plan.tiles:
@@ -64,7 +64,7 @@ def test_every_pixel_is_kept_and_halo_keeps_it_once(plan: TilePlan) -> None:
 
 
 @given(plans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_no_kept_pixel_of_a_halo_tile_is_near_an_edge_that_has_volume_beyond(plan: TilePlan) -> None:
     if plan.tiling == "blend":
         for axis in ("y", "x"):

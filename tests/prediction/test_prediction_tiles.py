@@ -88,13 +88,13 @@ def check_constant(plan: TilePlan, batch: int, cell: int, block: int, constant: 
 
 
 @given(tilings("blend"))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_blended_identity_is_the_volume(drawn: tuple[TilePlan, int, int, int]) -> None:
     check_identity(*drawn)
 
 
 @given(tilings("halo"))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_halo_identity_is_the_volume(drawn: tuple[TilePlan, int, int, int]) -> None:
     check_identity(*drawn)
 
@@ -109,13 +109,13 @@ CONSTANTS = st.one_of(
 
 
 @given(tilings("blend"), CONSTANTS)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_blended_constant_is_constant(drawn: tuple[TilePlan, int, int, int], constant: float) -> None:
     check_constant(*drawn, constant)
 
 
 @given(tilings("halo"), CONSTANTS)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_halo_constant_is_constant(drawn: tuple[TilePlan, int, int, int], constant: float) -> None:
     check_constant(*drawn, constant)
 

@@ -176,7 +176,7 @@ def test_rasters_come_along_with_their_own_extent(source: Path, tmp_path: Path) 
 # ---- the cut ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shape=st.tuples(st.integers(1, 40), st.integers(1, 300), st.integers(1, 300)),
     chunks=st.tuples(st.integers(1, 16), st.integers(1, 32), st.integers(1, 32)),

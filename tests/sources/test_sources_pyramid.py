@@ -45,7 +45,7 @@ def test_nearest_keeps_values_that_exist() -> None:
     np.testing.assert_array_equal(halve(label, "nearest"), label[::2, ::2])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
     levels=st.integers(1, 4),

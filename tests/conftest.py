@@ -1,0 +1,6 @@
+"""What holds for all tests: none is timed, also not by Hypothesis, since machines are busy now and then."""
+
+from hypothesis import settings
+
+settings.register_profile("untimed")
+settings.load_profile("untimed")
