@@ -34,7 +34,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="processes are killed another way there"),
 ]
 
-EPOCHS = 8
+EPOCHS = 5
 PATIENCE = 240_000  # ms
 FULL_DISK = '''
 """Let saving the resumable state fail as it does on a full disk, as long as a file says so."""
