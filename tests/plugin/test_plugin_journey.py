@@ -24,7 +24,6 @@ from volumen.plugin.finetune_widget import FinetuneWidget
 from volumen.plugin.jobs import find_jobs
 from volumen.plugin.layers import origin_of
 from volumen.plugin.paint_widget import PaintWidget
-from volumen.plugin.painting import painting_of
 from volumen.plugin.predict_widget import SEEN, PredictWidget
 from volumen.plugin.segment_widget import SegmentWidget
 from volumen.run_folder import RunFolder
@@ -183,7 +182,8 @@ def test_from_the_sample_to_a_map_and_back_to_the_same_pixels(
     )
 
     painted = np.array(painting.layer.data)
-    written = viewer.layers.save(str(tmp_path / "mine.png"), selected=True) if select(viewer, painting) else []
+    viewer.layers.selection = {painting.layer}
+    written = viewer.layers.save(str(tmp_path / "mine.png"), selected=True)
     assert sorted(os.path.basename(path) for path in written) == ["mine_inklabels.png", "mine_supervision_mask.png"]
     viewer.layers.clear()
     assert painting.closed
@@ -201,11 +201,6 @@ def test_from_the_sample_to_a_map_and_back_to_the_same_pixels(
 
 def weights(run: Path) -> dict[str, bytes]:
     return {name: tensor.tobytes() for name, tensor in load_file(run / "best.safetensors").items()}
-
-
-def select(viewer: Any, painting: Any) -> bool:
-    viewer.layers.selection = {painting.layer}
-    return painting_of(painting.layer) is painting
 
 
 def shown_map(viewer: Any) -> Any:

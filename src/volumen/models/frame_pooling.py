@@ -9,7 +9,7 @@ from volumen.errors import SettingsError
 
 
 def valid_frames(lengths: Tensor, count: int) -> Tensor:
-    """Return bool (N, count), True for the frames that see the image; ``lengths`` is int64 (N,)."""
+    """Return bool (N, count), True for the frames, or columns of a map, that see the image; lengths int64 (N,)."""
     return torch.arange(count, device=lengths.device) < lengths[:, None]
 
 
@@ -26,6 +26,12 @@ def check_frames(values: Tensor, lengths: Tensor) -> None:
             "Frames are values (N, T, F) with lengths (N,); "
             f"got values {tuple(values.shape)} and lengths {tuple(lengths.shape)}."
         )
+
+
+def blank_padding(values: Tensor, lengths: Tensor) -> Tensor:
+    """Return values (N, T, F) with exactly 0 beyond the lengths, whatever they hold there."""
+    check_frames(values, lengths)
+    return torch.where(valid_frames(lengths, values.shape[1])[:, :, None], values, 0.0)
 
 
 def window_means(values: Tensor, lengths: Tensor, windows: int, *, split_frames: bool = True) -> Tensor:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from volumen.errors import SettingsError
-from volumen.models.frame_pooling import check_frames, valid_frames
+from volumen.models.frame_pooling import blank_padding, check_frames
+from volumen.models.recognizer.bilstm import BiLstm
+from volumen.models.recognizer.frames import Frames
 
 HeadName = Literal["none", "mlp", "bilstm"]
 
@@ -58,7 +58,7 @@ class NoHead(nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Return the values, 0 beyond the lengths."""
-        return _blank_padding(values, lengths)
+        return blank_padding(values, lengths)
 
 
 class MlpHead(nn.Module):
@@ -70,7 +70,7 @@ class MlpHead(nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Return (N, T, F), 0 beyond the lengths."""
-        return _blank_padding(self.layers(values), lengths)
+        return blank_padding(self.layers(values), lengths)
 
 
 class BiLstmHead(nn.Module):
@@ -81,19 +81,10 @@ class BiLstmHead(nn.Module):
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(features, features, batch_first=True, bidirectional=True)
-        self.linear = nn.Linear(2 * features, features)
+        self.around = BiLstm(features, features, layers=1)
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Return (N, T, F), 0 beyond the lengths."""
         check_frames(values, lengths)
-        # Packing takes lengths on the CPU (this is a CPU-GPU sync point), and none of zero: such a line is blanked.
-        packed = pack_padded_sequence(values, lengths.clamp_min(1).cpu(), batch_first=True, enforce_sorted=False)
-        hidden, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=values.shape[1])
-        return _blank_padding(self.linear(hidden), lengths)
-
-
-def _blank_padding(values: Tensor, lengths: Tensor) -> Tensor:
-    """Set frames beyond the lengths to exactly 0, whatever they hold."""
-    check_frames(values, lengths)
-    return torch.where(valid_frames(lengths, values.shape[1])[:, :, None], values, 0.0)
+        some = lengths.clamp_min(1)  # an LSTM takes no line of no frames: such a line is blanked afterwards
+        return blank_padding(self.around(Frames(values, some)).values, lengths)

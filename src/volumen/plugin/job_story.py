@@ -128,20 +128,20 @@ class JobStory:
     @property
     def best_in_words(self) -> str:
         """Say the scores of the best epoch; empty where nothing was scored."""
-        told = self._best_scores
+        told = [f"{name} {value}" for name, value in self._best_scores]
         return f"Best, epoch {self.best[0]}: {', '.join(told)}" if self.best and told else ""
 
     @property
     def best_in_brief(self) -> str:
         """Say the first score of the best epoch, its value first; empty where nothing was scored."""
-        name, _, value = self._best_scores[0].rpartition(" ") if self._best_scores else ("", "", "")
-        return f"{value} {name}".strip()
+        return next((f"{value} {name}" for name, value in self._best_scores), "")
 
     @property
-    def _best_scores(self) -> list[str]:
+    def _best_scores(self) -> list[tuple[str, str]]:
+        """Names and values, as they are told."""
         scores = self.best[1] if self.best else {}
         told = {name: scores.get(name) for name in (*SCORES, "loss")}
-        words = [f"{name_of(name)} {value:.3g}" for name, value in told.items() if isinstance(value, int | float)]
+        words = [(name_of(name), f"{value:.3g}") for name, value in told.items() if isinstance(value, int | float)]
         return words[:-1] if len(words) > 1 and "loss" in scores else words
 
     def _begin(self, event: Started) -> None:

@@ -19,19 +19,17 @@ Name = Literal["none", "light", "seqclr"]
 Change = LinearContrast | SoftBlur | Sharpen | Trim | Lattice | Perspective
 Size = tuple[int, int]
 
+_LIGHT: tuple[Callable[[np.random.Generator, Size], Change], ...] = (
+    lambda generator, _: LinearContrast.draw(generator, gain=(0.5, 1.0)),
+    lambda generator, _: SoftBlur.draw(generator, sigma=(0.5, 1.5)),
+    lambda generator, size: Trim.draw_rows(generator, size, most=0.4),
+    lambda generator, size: Trim.draw_columns(generator, size, most=0.02),
+)
 _LISTS: dict[Name, tuple[Callable[[np.random.Generator, Size], Change], ...]] = {
     "none": (),
-    "light": (
-        lambda generator, _: LinearContrast.draw(generator, gain=(0.5, 1.0)),
-        lambda generator, _: SoftBlur.draw(generator, sigma=(0.5, 1.5)),
-        lambda generator, size: Trim.draw_rows(generator, size, most=0.4),
-        lambda generator, size: Trim.draw_columns(generator, size, most=0.02),
-    ),
+    "light": _LIGHT,
     "seqclr": (
-        lambda generator, _: LinearContrast.draw(generator, gain=(0.5, 1.0)),
-        lambda generator, _: SoftBlur.draw(generator, sigma=(0.5, 1.5)),
-        lambda generator, size: Trim.draw_rows(generator, size, most=0.4),
-        lambda generator, size: Trim.draw_columns(generator, size, most=0.02),
+        *_LIGHT,
         lambda generator, _: Sharpen.draw(generator, alpha=(0.0, 0.5), lightness=(0.0, 0.5)),
         lambda generator, size: Lattice.draw(generator, size, scale=(0.02, 0.03)),
         lambda generator, size: Perspective.draw(generator, size, scale=(0.01, 0.02)),

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from volumen.models.frame_pooling import valid_frames
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -31,8 +33,7 @@ class Columns:
     @classmethod
     def of(cls, lengths: Tensor, width: int) -> Columns:
         """Return the columns of lines of some lengths, int64 (N,), on maps of a width."""
-        beyond = torch.arange(width, device=lengths.device) >= lengths[:, None]  # (N, W)
-        return cls(hidden=beyond[:, None, None, :], lines=lengths.sum())
+        return cls(hidden=~valid_frames(lengths, width)[:, None, None, :], lines=lengths.sum())
 
 
 class ColumnNorm(nn.BatchNorm2d):

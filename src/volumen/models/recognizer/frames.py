@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from volumen.errors import SettingsError
+from volumen.models.frame_pooling import blank_padding, valid_frames
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,10 +50,9 @@ class Frames:
     @classmethod
     def within(cls, values: Tensor, lengths: Tensor) -> Frames:
         """Return frames from values (N, T, F) that may hold anything beyond the lengths (N,)."""
-        beyond = torch.arange(values.shape[1], device=lengths.device) >= lengths[:, None]  # (N, T)
-        return cls(values.masked_fill(beyond[..., None], 0), lengths)
+        return cls(blank_padding(values, lengths), lengths)
 
     @property
     def seen(self) -> Tensor:
         """Bool (N, T): True where a frame sees the image of its line."""
-        return torch.arange(self.values.shape[1], device=self.lengths.device) < self.lengths[:, None]
+        return valid_frames(self.lengths, self.values.shape[1])
