@@ -86,7 +86,8 @@ def test_padding_changes_no_gradient_and_no_statistic_in_training() -> None:
         frames.values.square().sum().backward()
         gradients = [parameter.grad for parameter in recognizer.parameters()]
         seen.append([frames.values[:, :26], *gradients, *recognizer.buffers()])
-    torch.testing.assert_close(seen[0], seen[1], rtol=1e-9, atol=1e-11)
+    for one, other in zip(*seen, strict=True):  # each a sum of terms as large as its largest, which round
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10 * float(one.detach().abs().max()))
 
 
 def test_frames_follow_their_lines_when_a_batch_is_permuted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from volumen.models.recognizer.bilstm import BiLstm
@@ -57,6 +58,7 @@ class Recognizer(nn.Module):
         self.bilstm = BiLstm(self.resnet.features, max(round(_HIDDEN * width), 1))
         self.visual_features = self.resnet.features
         self.features = self.bilstm.features
+        self.to(memory_format=torch.channels_last)  # a third faster on a CPU
 
     @property
     def architecture(self) -> dict[str, Any]:
