@@ -45,7 +45,14 @@ class Header(TypedDict, total=False):
     architecture: dict[str, Any]
     """Arguments of `volumen.models.unet.build_unet`; not where the file holds an encoder alone."""
     encoder: dict[str, Any]
-    """Where the file holds an encoder alone: arguments of `volumen.models.unet.build_encoder`."""
+    """Where the file holds an encoder alone: arguments that build it, of `volumen.models.unet.build_encoder` or of
+    `volumen.models.recognizer.recognizer.Recognizer`."""
+    reader: dict[str, Any]
+    """Where the file holds a reader of lines: arguments of `volumen.models.recognizer.reader.Reader`."""
+    alphabet: list[str]
+    """Characters that a reader knows, as ``Alphabet.to_json`` wrote them."""
+    form: dict[str, Any]
+    """Size that images of lines are brought to: ``height`` and ``width`` (None keeps their aspect), in px."""
     pretext: str
     """What an encoder alone was pretrained by."""
     volumen: str
@@ -95,7 +102,7 @@ def save_checkpoint(path: str | os.PathLike[str], model: Unet, header: Mapping[s
     OutOfSpaceError
         If the disk is full.
     """
-    _write(Path(path), model, {**header, "architecture": model.architecture})
+    write_weights(Path(path), model, {**header, "architecture": model.architecture})
 
 
 def save_encoder(
@@ -110,7 +117,7 @@ def save_encoder(
     architecture
         Arguments of `volumen.models.unet.build_encoder` that make this encoder again.
     """
-    _write(Path(path), encoder, {**header, "encoder": dict(architecture)})
+    write_weights(Path(path), encoder, {**header, "encoder": dict(architecture)})
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Unet, dict[str, Any]]:
@@ -182,12 +189,17 @@ def _parse(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[st
             f"{os.fspath(path)} holds an encoder, which does not predict by itself; give it to a fine-tuning: "
             f"volumen finetune --encoder {os.fspath(path)}."
         )
+    if isinstance(header, dict) and isinstance(header.get("reader"), dict):
+        raise CheckpointError(
+            f"{os.fspath(path)} holds a reader of text lines, which does not predict ink; give it to `volumen read`."
+        )
     if not isinstance(header, dict) or not isinstance(header.get("architecture"), dict):
         raise CheckpointError(f"The volumen header of {os.fspath(path)} does not say which architecture it holds.")
     return header
 
 
-def _write(path: Path, module: nn.Module, header: Mapping[str, Any]) -> None:
+def write_weights(path: Path, module: nn.Module, header: Mapping[str, Any]) -> None:
+    """Write the weights of any module with a header, whole or not at all; raises what `save_checkpoint` does."""
     whole = {**header, "volumen": importlib.metadata.version("volumen")}
     try:
         text = json.dumps(whole, ensure_ascii=False, allow_nan=False)

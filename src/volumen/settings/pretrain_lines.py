@@ -1,0 +1,66 @@
+"""Settings of pretraining a recogniser on images of text lines, a class for each pretext task."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from volumen.settings.base import Count, Share
+from volumen.settings.lines import LineTraining
+
+
+class PretrainLines(LineTraining):
+    """What all pretext tasks over lines share; transcripts are not looked at."""
+
+    views: Literal["none", "light", "seqclr"] = Field(
+        "seqclr", description="Augmentations of each line: SeqCLR's list, the first four of it, or none"
+    )
+
+
+class PretrainSeqclr(PretrainLines):
+    """Pretrain a recogniser by telling parts of lines apart across two views (SeqCLR), without transcripts."""
+
+    head: Literal["none", "mlp", "bilstm"] = Field("bilstm", description="Projection head, which goes afterwards")
+    mapping: Literal["all", "window", "frame"] = Field(
+        "window", description="What is told apart: whole lines (SimCLR), windows of them, or single frames"
+    )
+    windows: Count = Field(5, description="Windows in a line, left to right, for mapping 'window'")
+    temperature: float = Field(0.1, gt=0, description="Temperature of the contrastive loss")
+
+
+class PretrainRotation(PretrainLines):
+    """Pretrain a recogniser by telling how far squares cut out of lines were turned, without transcripts."""
+
+    every: bool = Field(True, description="Show all four turns of a square in one step, so that a batch is 4 times it")
+
+
+class PretrainFlip(PretrainLines):
+    """Pretrain a recogniser by telling how whole lines were flipped, without transcripts."""
+
+    every: bool = Field(False, description="Show all four flips of a line in one step, so that a batch is 4 times it")
+    margin: int = Field(4, ge=0, description="Most pixels that margins and the move up or down may be, either way")
+
+
+class PretrainJigsaw(PretrainLines):
+    """Pretrain a recogniser by telling the order of tiles of squares cut out of lines, without transcripts."""
+
+    tiles: int = Field(3, ge=2, le=4, description="Tiles along each side of a square")
+    orders: int = Field(100, ge=2, description="How many orders of the tiles to tell apart, far from each other")
+
+
+class PretrainSorting(PretrainLines):
+    """Pretrain a recogniser by putting strips of lines back in order, without transcripts."""
+
+    strips: int = Field(3, ge=2, description="Strips that a line is cut into")
+    gap: int = Field(4, ge=0, description="Least pixels that are left out between strips")
+
+
+class PretrainReconstruction(PretrainLines):
+    """Pretrain a recogniser by painting what is masked of lines, without transcripts."""
+
+    views: Literal["none", "light", "seqclr"] = Field(
+        "light", description="Augmentations of each line: SeqCLR's list, the first four of it, or none"
+    )
+    masked: Share = Field(0.6, gt=0, lt=1, description="Share of the cells that are masked")
+    cell: Count = Field(8, description="Side of a masked cell in pixels, a multiple of 4")

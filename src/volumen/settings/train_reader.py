@@ -1,0 +1,34 @@
+"""Settings of training a reader of text lines on transcripts."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from volumen.settings.lines import LineTraining
+
+
+class ReaderTraining(LineTraining):
+    """How a reader is trained: shared by a single run and by a comparison of several."""
+
+    views: Literal["none", "light", "seqclr"] = Field(
+        "light", description="Augmentations of each line: none, the first four of SeqCLR's list, or all of it"
+    )
+    frozen_norms: Literal["measured", "kept"] = Field(
+        "measured",
+        description="Norm statistics of a frozen recogniser: measured once, without transcripts, or those it came with",
+    )
+    score: Literal["cer", "loss"] = Field("cer", description="Held-out score that says which weights are best")
+
+
+class TrainReader(ReaderTraining):
+    """Train a reader on transcribed lines, from random or pretrained weights; the run folder can be resumed."""
+
+    positional: ClassVar[tuple[str, ...]] = ("lines",)
+
+    decoder: Literal["ctc", "attention", "transformer"] = Field(
+        "ctc", description="From frames to text: connectionist temporal classification, or a decoder that writes"
+    )
+    freeze: bool = Field(False, description="Keep the recogniser as it is, and teach the decoder alone")
+    label_share: float = Field(1.0, gt=0, le=1, description="Share of the lines to learn from, drawn by the seed")
