@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from volumen.recipes.finetune import finetune
     from volumen.recipes.infer import load_model, predict
     from volumen.recipes.pretrain import pretrain_spark
+    from volumen.recipes.reading.pretrain import pretrain_lines
+    from volumen.recipes.reading.train import train_reader
     from volumen.recipes.report import report
     from volumen.recipes.resume import resume
     from volumen.sources.convert import convert
@@ -47,11 +49,13 @@ _HOMES = {
     "make_phantom": "volumen.sources.phantom",
     "open_segment": "volumen.sources.open",
     "predict": "volumen.recipes.infer",
+    "pretrain_lines": "volumen.recipes.reading.pretrain",
     "pretrain_spark": "volumen.recipes.pretrain",
     "report": "volumen.recipes.report",
     "result": "volumen.events",
     "resume": "volumen.recipes.resume",
     "settings": "volumen",
+    "train_reader": "volumen.recipes.reading.train",
 }
 
 __all__ = [
@@ -67,11 +71,13 @@ __all__ = [
     "make_phantom",
     "open_segment",
     "predict",
+    "pretrain_lines",
     "pretrain_spark",
     "report",
     "result",
     "resume",
     "settings",
+    "train_reader",
 ]
 
 

@@ -81,7 +81,7 @@ def test_measured_norms_are_those_of_the_images_and_nothing_else_changes():
     freeze(module)
     before = bytes_of(module)
     batches = [torch.randn(5, 3, 8, 8, dtype=torch.float64) + shift for shift in (0, 2, 7)]
-    measure_norms(module, iter(batches))
+    measure_norms(module, ((batch,) for batch in batches))
     maps = [module[0](batch).transpose(0, 1).flatten(1).detach() for batch in batches]  # NCHW -> C × (N·H·W)
     torch.testing.assert_close(module[1].running_mean, torch.stack([each.mean(dim=1) for each in maps]).mean(dim=0))
     torch.testing.assert_close(module[1].running_var, torch.stack([each.var(dim=1) for each in maps]).mean(dim=0))
@@ -99,7 +99,7 @@ def test_measured_norms_normalise_what_the_encoder_sees():
     torch.manual_seed(0)
     encoder = build_unet("resnet18", 3).encoder
     images = torch.randn(8, 3, 64, 64) * 3 + 2
-    measure_norms(encoder, [images])
+    measure_norms(encoder, [(images,)])
     assert encoder.training
     encoder.eval()
     with torch.no_grad():

@@ -29,7 +29,13 @@ _RECIPES = {
     "convert": "volumen.sources.convert:convert",
     "phantom": "volumen.sources.phantom:make_phantom",
     "pretrain spark": "volumen.recipes.pretrain:pretrain_spark",
+    "pretrain seqclr": "volumen.recipes.reading.pretrain:pretrain_lines",
+    "pretrain rotation": "volumen.recipes.reading.pretrain:pretrain_lines",
+    "pretrain flip": "volumen.recipes.reading.pretrain:pretrain_lines",
+    "pretrain jigsaw": "volumen.recipes.reading.pretrain:pretrain_lines",
+    "pretrain sorting": "volumen.recipes.reading.pretrain:pretrain_lines",
     "finetune": "volumen.recipes.finetune:finetune",
+    "train reader": "volumen.recipes.reading.train:train_reader",
     "compare ink": "volumen.recipes.compare:compare_ink",
     "resume": "volumen.recipes.resume:resume",
     "predict": "volumen.recipes.infer:predict",
@@ -44,6 +50,7 @@ VERBS: dict[str, tuple[type[Settings], str]] = {verb: (kind, _RECIPES[verb]) for
 
 FAMILIES = {
     "pretrain": "Learn an encoder from unlabelled data.",
+    "train": "Learn a task from labelled data.",
     "compare": "Train the same task in several ways, and put them into one table.",
 }
 """What the first word of a verb of two words means."""

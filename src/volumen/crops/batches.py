@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from volumen.crops.datasets import CropDataset
 
+Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
@@ -83,12 +84,10 @@ def batches(
     yield from made_ahead(make, todo, threads=threads, ahead=ahead)
 
 
-def made_ahead(
-    make: Callable[[NDArray[np.int64]], Made], todo: Iterable[NDArray[np.int64]], *, threads: int, ahead: int
-) -> Iterator[Made]:
-    """Yield what is made of each row of indices, in their order, while ``threads`` make the next.
+def made_ahead(make: Callable[[Item], Made], todo: Iterable[Item], *, threads: int, ahead: int) -> Iterator[Made]:
+    """Yield what is made of each item, such as a row of indices, in their order, while ``threads`` make the next.
 
-    At most ``ahead`` are ready or being made, and no row is taken before its turn: memory is bounded.
+    At most ``ahead`` are ready or being made, and no item is taken before its turn: memory is bounded.
     """
     rows = iter(todo)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="crops")

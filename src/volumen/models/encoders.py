@@ -89,7 +89,7 @@ def freeze(module: nn.Module) -> nn.Module:
     return module
 
 
-def measure_norms(module: nn.Module, images: Iterable[Tensor]) -> nn.Module:
+def measure_norms(module: nn.Module, inputs: Iterable[tuple[Tensor, ...]]) -> nn.Module:
     """Set the running statistics of batch norms to those of some images, and leave every weight as it is.
 
     For an encoder that is to be frozen. Random weights have no statistics yet, and those of masked pretraining are of
@@ -99,8 +99,9 @@ def measure_norms(module: nn.Module, images: Iterable[Tensor]) -> nn.Module:
     ----------
     module
         Run on the images as in evaluation, but for the batch norms; training modes are restored.
-    images
-        Batches NCHW, on the module's device; every batch weighs the same.
+    inputs
+        What the module is called with, batch by batch, on its device: images NCHW, and what else it takes; every batch
+        weighs the same.
 
     Returns
     -------
@@ -118,8 +119,8 @@ def measure_norms(module: nn.Module, images: Iterable[Tensor]) -> nn.Module:
             norm.reset_running_stats()
             norm.momentum = None  # the mean over all batches
         with torch.no_grad():
-            for image in images:
-                module(image)
+            for given in inputs:
+                module(*given)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

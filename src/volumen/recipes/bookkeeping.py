@@ -142,8 +142,8 @@ def carry_out(
     yield from train(Run.open(path), learner)
 
 
-def conclude(run: Run, outcome: Outcome, seconds: float) -> Iterator[Event]:
-    """Record and yield the end of a training."""
+def conclude(run: Run, outcome: Outcome, seconds: float, **found: Any) -> Iterator[Event]:
+    """Record and yield the end of a training, with what else was found."""
     finished = Finished(
         result={
             "run": str(run.path),
@@ -152,6 +152,7 @@ def conclude(run: Run, outcome: Outcome, seconds: float) -> Iterator[Event]:
             "best_epoch": outcome.stopping.best_epoch,
             "stopped_early": outcome.stopped_early,
             "scores": _best_scores(run, outcome.stopping.best_epoch),
+            **found,
             "seconds": seconds,
         }
     )
@@ -173,12 +174,12 @@ def epochs_of(dataset: CropDataset, *, batch: int, fabric: Fabric) -> Callable[[
         batch=batch,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
-        threads=_threads(fabric),
+        threads=batch_threads(fabric),
         pin=fabric.device.type == "cuda",
     )
 
 
-def _threads(fabric: Fabric) -> int:
+def batch_threads(fabric: Fabric) -> int:
     """Return how many threads make batches: on a CPU the model needs the cores, on a GPU they would be idle."""
     cores = os.cpu_count() or 1
     return 1 if fabric.device.type == "cpu" else max(1, cores // (2 * torch.cuda.device_count() or 2))

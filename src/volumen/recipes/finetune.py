@@ -165,7 +165,7 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
     if settings.freeze and settings.frozen_norms == "measured":
         crops = trainee.crops(lessons.windows, labelled=False)  # all of them: a share has one place's statistics
         some = islice(batches(crops, epoch=0, batch=settings.batch), _MEASURED_BATCHES)
-        measure_norms(fabric.to_device(model.encoder), (fabric.to_device(batch["image"]) for batch in some))
+        measure_norms(fabric.to_device(model.encoder), ((fabric.to_device(batch["image"]),) for batch in some))
     dataset = trainee.crops(lessons.train)
     steps = steps_per_epoch(len(dataset), settings.batch)
     held_out = HeldOut.of(

@@ -46,8 +46,12 @@ def _recipe(verb: str) -> Callable[[Any], Iterator[Event]]:
             return volumen.make_phantom
         case "pretrain spark":
             return volumen.pretrain_spark
+        case "pretrain seqclr" | "pretrain rotation" | "pretrain flip" | "pretrain jigsaw" | "pretrain sorting":
+            return volumen.pretrain_lines
         case "finetune":
             return volumen.finetune
+        case "train reader":
+            return volumen.train_reader
         case "compare ink":
             return volumen.compare_ink
         case "resume":

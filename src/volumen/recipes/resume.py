@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from volumen.errors import SettingsError
 from volumen.recipes.finetune import continue_finetune
 from volumen.recipes.pretrain import continue_pretrain_spark
+from volumen.recipes.reading.pretrain import continue_pretrain_lines
+from volumen.recipes.reading.train import continue_train_reader
 from volumen.training.run import Run
 
 if TYPE_CHECKING:
@@ -33,7 +35,12 @@ def resume(settings: Resume) -> Iterator[Event]:
             yield from continue_finetune(run)
         case "pretrain_spark":
             yield from continue_pretrain_spark(run)
+        case "train_reader":
+            yield from continue_train_reader(run)
+        case "pretrain_seqclr" | "pretrain_rotation" | "pretrain_flip" | "pretrain_jigsaw" | "pretrain_sorting":
+            yield from continue_pretrain_lines(run)
         case _:
             raise SettingsError(
-                f"Expected a run of `volumen finetune` or `volumen pretrain`; {settings.run} is one of {verb!r}."
+                f"Expected a run of `volumen pretrain`, `volumen finetune` or `volumen train`; {settings.run} is one "
+                f"of {verb!r}."
             )

@@ -9,9 +9,17 @@ from volumen.settings.finetune import Finetune
 from volumen.settings.phantom import Phantom
 from volumen.settings.predict import Predict
 from volumen.settings.pretrain import PretrainSpark
+from volumen.settings.pretrain_lines import (
+    PretrainFlip,
+    PretrainJigsaw,
+    PretrainRotation,
+    PretrainSeqclr,
+    PretrainSorting,
+)
 from volumen.settings.report import Report
 from volumen.settings.rerun import Rerun
 from volumen.settings.resume import Resume
+from volumen.settings.train_reader import TrainReader
 
 __all__ = [
     "Check",
@@ -22,8 +30,14 @@ __all__ = [
     "Finetune",
     "Phantom",
     "Predict",
+    "PretrainFlip",
+    "PretrainJigsaw",
+    "PretrainRotation",
+    "PretrainSeqclr",
+    "PretrainSorting",
     "PretrainSpark",
     "Report",
     "Rerun",
     "Resume",
+    "TrainReader",
 ]

@@ -39,7 +39,11 @@ class PretrainFlip(PretrainLines):
     """Pretrain a recogniser by telling how whole lines were flipped, without transcripts."""
 
     every: bool = Field(False, description="Show all four flips of a line in one step, so that a batch is 4 times it")
-    margin: int = Field(4, ge=0, description="Most pixels that margins and the move up or down may be, either way")
+    margin: int | None = Field(
+        None,
+        ge=0,
+        description="Most pixels that margins and the move up or down may be; a 16th of the height if not given",
+    )
 
 
 class PretrainJigsaw(PretrainLines):
@@ -53,7 +57,9 @@ class PretrainSorting(PretrainLines):
     """Pretrain a recogniser by putting strips of lines back in order, without transcripts."""
 
     strips: int = Field(3, ge=2, description="Strips that a line is cut into")
-    gap: int = Field(4, ge=0, description="Least pixels that are left out between strips")
+    gap: int | None = Field(
+        None, ge=0, description="Least pixels that are left out between strips; a 16th of the height if not given"
+    )
 
 
 class PretrainReconstruction(PretrainLines):

@@ -12,9 +12,17 @@ from volumen.settings.finetune import Finetune
 from volumen.settings.phantom import Phantom
 from volumen.settings.predict import Predict
 from volumen.settings.pretrain import PretrainSpark
+from volumen.settings.pretrain_lines import (
+    PretrainFlip,
+    PretrainJigsaw,
+    PretrainRotation,
+    PretrainSeqclr,
+    PretrainSorting,
+)
 from volumen.settings.report import Report
 from volumen.settings.rerun import Rerun
 from volumen.settings.resume import Resume
+from volumen.settings.train_reader import TrainReader
 
 VERBS: dict[str, type[Settings]] = {
     "demo": Demo,
@@ -22,7 +30,13 @@ VERBS: dict[str, type[Settings]] = {
     "convert": Convert,
     "phantom": Phantom,
     "pretrain spark": PretrainSpark,
+    "pretrain seqclr": PretrainSeqclr,
+    "pretrain rotation": PretrainRotation,
+    "pretrain flip": PretrainFlip,
+    "pretrain jigsaw": PretrainJigsaw,
+    "pretrain sorting": PretrainSorting,
     "finetune": Finetune,
+    "train reader": TrainReader,
     "compare ink": CompareInk,
     "resume": Resume,
     "predict": Predict,

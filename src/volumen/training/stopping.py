@@ -11,7 +11,7 @@ from volumen.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LOWER_IS_BETTER = frozenset({"loss"})
+LOWER_IS_BETTER = frozenset({"loss", "cer"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Stopping:
     Parameters
     ----------
     score
-        Name of the score to watch. ``loss`` is better when lower, every other score when higher.
+        Name of the score to watch. ``loss`` and ``cer`` are better when lower, every other score when higher.
     patience
         Stop after so many epochs without a better score; 0 never stops.
     best, best_epoch

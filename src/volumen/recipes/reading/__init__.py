@@ -1,0 +1,1 @@
+"""Reading: recogniser of text lines pretrained, taught to read, and read with."""

@@ -1,0 +1,165 @@
+"""LineCorpus: the lines that a training learns from, is scored on while it runs, and is tested on at the end."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+import numpy as np
+
+from volumen.crops.line_images import LineForm
+from volumen.crops.line_splits import Group, LineSplit, given_split, split_by
+from volumen.crops.select import spread
+from volumen.errors import LabelError, SettingsError
+from volumen.sources.line_list import told
+from volumen.sources.read_lines import read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from volumen.settings.lines import LineTraining
+    from volumen.sources.line_list import LineList
+    from volumen.sources.lines import Line
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LineCorpus:
+    """Lines in three parts, and the form that their images are brought to.
+
+    Parameters
+    ----------
+    split
+        What to learn from, to score while training, and to test with.
+    by
+        What keeps the parts apart, in words.
+    form
+        Of the images.
+    shown
+        Those of the held-out lines that are scored while training.
+    identities
+        What the data are; a run resumes only on the same.
+    warnings
+        What was left out, and why.
+    """
+
+    split: LineSplit
+    by: str
+    form: LineForm
+    shown: tuple[Line, ...]
+    identities: tuple[dict[str, Any], ...]
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, settings: LineTraining, *, transcribed: bool) -> LineCorpus:
+        """Read the lists and part them.
+
+        Parameters
+        ----------
+        settings
+            Of a training over lines.
+        transcribed
+            Take only lines with a transcript; else those without too.
+
+        Raises
+        ------
+        SourceError, SourceNotFoundError
+            A list cannot be read.
+        LabelError
+            There should be transcripts, and there are none.
+        SettingsError
+            The lines cannot be parted as asked for, or there are too few.
+        """
+        lists = [read_lines(path, keep_untranscribed=not transcribed) for path in settings.lines]
+        if transcribed and not any(found.transcribed for found in lists):
+            raise LabelError(
+                f"Learning to read needs transcripts; none of the lines in {', '.join(settings.lines)} has one. "
+                "Pretraining needs none: volumen pretrain seqclr."
+            )
+        lines = _joined(lists)
+        split, by = _part(lines, settings)
+        if not split.train or not split.val:
+            raise SettingsError(
+                f"Expected lines to learn from and lines to hold out, {by}; got {len(split.train)} and "
+                f"{len(split.val)} of {len(lines)}. Give more lines, or part them otherwise (split)."
+            )
+        return cls(
+            split=split,
+            by=by,
+            form=LineForm(height=settings.height, width=settings.line_width),
+            shown=tuple(spread(split.val, settings.held_out_lines)),
+            identities=tuple(_identity(found) for found in lists),
+            warnings=tuple(f"{found.source}: left out {told(found.dropped)}." for found in lists if found.dropped),
+        )
+
+    @property
+    def test(self) -> tuple[Line, ...]:
+        """The lines to test with: those that the list names, else all that are held out."""
+        return self.split.test or self.split.val
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """What a run records of its data."""
+        counts = {"train": len(self.split.train), "held_out": len(self.split.val), "test": len(self.test)}
+        return {"lines": counts, "split_by": self.by, "test_is_held_out": not self.split.test}
+
+
+def group_of(line: Line) -> str:
+    """Return what a line hangs together with: its writer, else its page, else itself."""
+    return line.writer or line.page or line.name
+
+
+def _joined(lists: Sequence[LineList]) -> list[Line]:
+    """Return the lines of all lists; of several lists, with the list's name before each line's."""
+    if len(lists) == 1:
+        return list(lists[0].lines)
+    stems = [PurePosixPath(found.source).stem for found in lists]
+    if len({*stems}) < len(stems):
+        stems = [found.source for found in lists]
+    parts = zip(stems, lists, strict=True)
+    return [replace(line, name=f"{stem}/{line.name}") for stem, found in parts for line in found.lines]
+
+
+def _part(lines: Sequence[Line], settings: LineTraining) -> tuple[LineSplit, str]:
+    """Part lines as the settings say; in words, what keeps the parts apart."""
+    by = _unit(lines) if settings.split == "auto" else settings.split
+    if by != "list":
+        return _drawn(lines, by, settings), f"by {by}"
+    split = given_split(lines)
+    if split.val:
+        return split, "as the list says"
+    inner = _unit([replace(line, split="") for line in split.train])
+    drawn = _drawn(split.train, inner, settings)
+    return LineSplit(train=drawn.train, val=drawn.val, test=split.test), f"as the list says, held out by {inner}"
+
+
+def _unit(lines: Sequence[Line]) -> str:
+    """Return the largest unit that keeps parts apart: what the list says, writers, pages, lines."""
+    if any(line.split for line in lines):
+        return "list"
+    for group in ("writer", "page"):
+        names = {getattr(line, group) for line in lines}
+        if "" not in names and len(names) > 1:
+            return group
+    return "line"
+
+
+def _drawn(lines: Sequence[Line], by: str, settings: LineTraining) -> LineSplit:
+    share, seed = settings.held_out_share, settings.split_seed
+    if by in get_args(Group):
+        return split_by(lines, cast("Group", by), val=share, test=0, seed=seed)
+    count = min(max(1, round(share * len(lines))), len(lines) - 1)
+    held_out = {*np.random.default_rng(seed).permutation(len(lines))[:count].tolist()}
+    return LineSplit(
+        train=tuple(line for index, line in enumerate(lines) if index not in held_out),
+        val=tuple(line for index, line in enumerate(lines) if index in held_out),
+        test=(),
+    )
+
+
+def _identity(found: LineList) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for line in found.lines:
+        digest.update(repr((line.name, line.text, line.split, line.size)).encode())
+    return {"name": found.source, "source": found.source, "lines": len(found.lines), "list_hash": digest.hexdigest()}

@@ -1,0 +1,221 @@
+"""Pretrain on lines: images of text lines and a pretext task in, a run folder with the best recogniser out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from volumen.crops.line_dataset import LineDataset
+from volumen.crops.width_buckets import by_width
+from volumen.errors import SourceError
+from volumen.models.checkpoint import load_encoder, save_encoder
+from volumen.models.recognizer.recognizer import Recognizer
+from volumen.recipes.bookkeeping import begun, carry_out, conclude
+from volumen.recipes.reading.line_corpus import LineCorpus
+from volumen.recipes.reading.line_course import line_course, line_steps
+from volumen.recipes.reading.pretexts import build_pretext
+from volumen.settings.command import absolute
+from volumen.settings.verbs import VERBS
+from volumen.training.devices import open_fabric
+from volumen.views.sequence import SequenceView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from lightning_fabric import Fabric
+    from torch import Tensor
+
+    from volumen.events import Event
+    from volumen.objectives.terms import LossTerms
+    from volumen.recipes.reading.pretexts import Pretext
+    from volumen.settings.pretrain_lines import PretrainLines
+    from volumen.training.run import Run
+
+
+def pretrain_lines(settings: PretrainLines) -> Iterator[Event]:
+    """Pretrain a recogniser on images of text lines by the pretext task whose settings these are.
+
+    Transcripts are not looked at, and lines that the list keeps for testing are not used. Everything is opened and
+    checked before the run folder is made. The recogniser with the lowest held-out loss is in ``best.safetensors``,
+    without its head: give it to `train_reader` as the encoder.
+
+    Yields
+    ------
+    Event
+        The last is `Finished` with ``run``, ``checkpoint``, ``epochs`` (rounds of ``score_steps``), ``scores`` (of the
+        best weights, on held-out lines: the loss, and what tells whether the task is being solved), ``seconds``.
+
+    Raises
+    ------
+    SourceError, SettingsError
+        The lines cannot be read, there are too few, or settings contradict each other or those of the run that they
+        should go on with.
+    OutputExistsError
+        There is a run already.
+    """
+    settings = absolute(settings)
+    verb = _verb(settings)
+    run = begun(verb, settings)
+    yield from carry_out(verb, settings, Path(settings.out), run, prepare=LinePupil.of, train=_train)
+
+
+def continue_pretrain_lines(run: Run) -> Iterator[Event]:
+    """Go on with a run that `pretrain_lines` began, on the same data; one that is finished only says so again.
+
+    Raises
+    ------
+    SourceError
+        The lines are not those that the run was begun with.
+    """
+    verb = run.recipe["verb"]
+    settings = VERBS[verb.replace("_", " ")].model_validate(run.recipe["settings"])
+    yield from carry_out(verb, settings, run.path, run, prepare=LinePupil.of, train=_train)
+
+
+def _verb(settings: PretrainLines) -> str:
+    return "pretrain_" + type(settings).__name__.removeprefix("Pretrain").lower()
+
+
+class Headed(nn.Module):
+    """A recogniser with the head of a pretext task above the frames that are learned on."""
+
+    def __init__(self, recognizer: Recognizer, head: nn.Module) -> None:
+        super().__init__()
+        self.recognizer = recognizer
+        self.head = head
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinePupil:
+    """A recogniser, its task, its lines and the devices to train on: what can fail does so before a run is made."""
+
+    settings: PretrainLines
+    corpus: LineCorpus
+    pretext: Pretext
+    model: Headed
+    fabric: Fabric
+    warnings: tuple[str, ...]
+    train: LineDataset
+    held_out: LineDataset
+
+    @classmethod
+    def of(cls, settings: PretrainLines) -> LinePupil:
+        """Open the data, build the model and start the devices' processes, in this order."""
+        corpus = LineCorpus.of(settings, transcribed=False)
+        warnings = [*corpus.warnings]
+        torch.manual_seed(settings.seed)
+        recognizer = Recognizer(settings.model_width)
+        if settings.encoder is not None:
+            report = load_encoder(recognizer, settings.encoder)
+            report.check(settings.encoder, least=settings.least_loaded)
+            warnings.append(f"Encoder weights from {settings.encoder}: {report}.")
+        features = recognizer.features if settings.features == "contextual" else recognizer.visual_features
+        pretext = build_pretext(settings, features)
+        view = SequenceView(name=settings.views)
+        train, held_out = (
+            LineDataset(lines, form=corpus.form, view=view, seed=settings.seed)
+            for lines in (corpus.split.train, corpus.shown)
+        )
+        fabric = open_fabric(
+            device=settings.device,
+            devices=settings.devices,
+            num_nodes=settings.num_nodes,
+            precision=settings.precision,
+            memory_fraction=settings.memory_fraction,
+        )
+        return cls(
+            settings=settings,
+            corpus=corpus,
+            pretext=pretext,
+            model=Headed(recognizer, pretext.head),
+            fabric=fabric,
+            warnings=tuple(warnings),
+            train=train,
+            held_out=held_out,
+        )
+
+    @property
+    def identities(self) -> Sequence[Mapping[str, Any]]:
+        """What the data are."""
+        return self.corpus.identities
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """What was found out about the data."""
+        return self.corpus.found
+
+    @property
+    def batches(self) -> Callable[[int, int], Iterator[dict[str, Tensor]]]:
+        """What is learned from in a round from a step on."""
+        rank, seed = self.fabric.global_rank, self.settings.seed
+        return line_steps(
+            self.train,
+            self.settings,
+            self.fabric,
+            lambda batch, step: self.pretext.tensors(batch, (seed, step, rank)),
+            twice=self.pretext.twice,
+        )
+
+    def objective(self, model: nn.Module, batch: Mapping[str, Tensor]) -> LossTerms:
+        """Score a batch."""
+        with self.fabric.autocast():
+            encoder = getattr(model.recognizer, self.settings.features)
+            return self.pretext.score(encoder, model.head, batch)  # type: ignore[arg-type]
+
+    def judge(self, model: nn.Module) -> dict[str, float]:
+        """Return the mean loss and terms over the held-out lines, the same views and puzzles each time."""
+        sums: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+        devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(self.settings.seed)
+            for batch in self._unseen:
+                terms = self.objective(model, self.fabric.to_device(batch))
+                counted = float(terms.terms.get("counted", torch.ones(()))) * len(batch["images"])
+                for name, value in {"loss": terms.total, **terms.terms}.items():
+                    weight = len(batch["images"]) if name == "counted" else counted
+                    sums[name].append((float(value), weight))
+        return {name: _mean(pairs) for name, pairs in sums.items()}
+
+    @cached_property
+    def _unseen(self) -> list[dict[str, Tensor]]:
+        """Return the held-out lines as they are scored."""
+        batches = []
+        for number, row in enumerate(by_width(self.held_out.widths, self.settings.batch)):
+            batch = self.held_out.batch(row.tolist(), epoch=0, twice=self.pretext.twice)
+            if batch is not None and len(batch.names) > 1:  # a single line has nothing to be told from
+                batches.append(self.pretext.tensors(batch, (self.settings.seed, number)))
+        if not batches:
+            raise SourceError("Expected at least two lines to hold out whose images can be read; there are fewer.")
+        return batches
+
+    def save(self, path: Path, scores: Mapping[str, float]) -> None:
+        """Write the recogniser without its head, and what it was made from."""
+        header = {
+            "pretext": self.pretext.name,
+            "form": {"height": self.corpus.form.height, "width": self.corpus.form.width},
+            "features": self.settings.features,
+            "scores": {name: value for name, value in scores.items() if value == value},
+        }
+        save_encoder(path, self.model.recognizer, self.model.recognizer.architecture, header)
+
+
+def _mean(pairs: Sequence[tuple[float, float]]) -> float:
+    """Return the weighted mean of the values that are numbers: a batch may hold nothing that counts."""
+    known = [(value, weight) for value, weight in pairs if value == value and weight]
+    if not known:
+        return float("nan")
+    return sum(value * weight for value, weight in known) / sum(weight for _, weight in known)
+
+
+def _train(run: Run, pupil: LinePupil) -> Iterator[Event]:
+    detail = {"lines": len(pupil.train), "held_out_lines": len(pupil.held_out)}
+    work = f"pretrain {pupil.pretext.name}"
+    outcome, seconds = yield from line_course(run, pupil, work=work, detail=detail, score="loss")
+    if pupil.fabric.is_global_zero:
+        yield from conclude(run, outcome, seconds)

@@ -1,0 +1,114 @@
+"""Readings: what a reader made of lines, beside what is written there, scored and written to a table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from volumen.crops.alphabet import normalized
+from volumen.crops.width_buckets import by_width
+from volumen.evaluation.text import TextCounts
+from volumen.recipes.reading.line_corpus import group_of
+from volumen.recipes.reporting.page import write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from volumen.crops.alphabet import Alphabet
+    from volumen.crops.line_dataset import LineDataset
+    from volumen.crops.line_images import LineBatch
+
+_COLUMNS = ("name", "group", "text", "read", "confidence")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadLine:
+    """A line, what is written there, and what was read.
+
+    Parameters
+    ----------
+    name, group
+        The line's, and that of what it hangs together with: a writer, a page.
+    text
+        What is written.
+    read
+        What was read; nothing where the image cannot be.
+    confidence
+        Probability that the decoder gives to it, in [0, 1].
+    """
+
+    name: str
+    group: str
+    text: str
+    read: str
+    confidence: float
+
+
+def read_texts(
+    dataset: LineDataset, recognise: Callable[[LineBatch], Sequence[Any]], alphabet: Alphabet, *, batch: int
+) -> list[ReadLine]:
+    """Read every line of a dataset, in its order; an image that is broken reads as nothing.
+
+    Parameters
+    ----------
+    recognise
+        From a batch to a `volumen.models.recognizer.decoder.Reading` of each line.
+    """
+    found: dict[str, tuple[str, float]] = {}
+    for row in by_width(dataset.widths, batch):
+        lines = dataset.batch(row.tolist(), epoch=0)
+        if lines is not None:
+            for name, reading in zip(lines.names, recognise(lines), strict=True):
+                found[name] = (alphabet.decode(reading.indices), reading.confidence)
+    nothing = ("", 0.0)
+    return [
+        ReadLine(
+            name=line.name,
+            group=group_of(line),
+            text=line.text,
+            read=found.get(line.name, nothing)[0],
+            confidence=found.get(line.name, nothing)[1],
+        )
+        for line in dataset.lines
+    ]
+
+
+def count_texts(lines: Sequence[ReadLine]) -> TextCounts:
+    """Count the errors of readings by group; white space is single spaces on both sides."""
+    return TextCounts.of(
+        [normalized(line.text) for line in lines],
+        [normalized(line.read) for line in lines],
+        [line.group for line in lines],
+    )
+
+
+def score_texts(lines: Sequence[ReadLine], *, intervals: bool = False) -> dict[str, float]:
+    """Return the scores of readings, with ``intervals`` each with its ``_low`` and ``_high`` over groups."""
+    counts = count_texts(lines)
+    scores = counts.scores()
+    if intervals:
+        for name, (low, high) in counts.intervals().items():
+            scores |= {f"{name}_low": low, f"{name}_high": high}
+    return scores
+
+
+def write_readings(path: Path, lines: Sequence[ReadLine]) -> None:
+    """Write a table, columns parted by tabs, without quoting: `ReadLine`'s fields; whole or not at all."""
+    rows = [_COLUMNS, *((line.name, line.group, line.text, line.read, f"{line.confidence:.6g}") for line in lines)]
+    text = "\n".join("\t".join(" ".join(field.split()) for field in row) for row in rows)
+    write_all(path.parent, {path.name: text + "\n"})
+
+
+def read_readings(path: Path) -> list[ReadLine]:
+    """Read what `write_readings` wrote."""
+    _, *rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
+    found = []
+    for name, group, text, read, confidence in rows:
+        value = float(confidence)
+        found.append(
+            ReadLine(name=name, group=group, text=text, read=read, confidence=value if math.isfinite(value) else 0.0)
+        )
+    return found

@@ -1,0 +1,261 @@
+"""Train a reader: transcribed lines and settings in, a run folder with the best reader and its readings out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from volumen.crops.alphabet import Alphabet
+from volumen.crops.line_dataset import LineDataset
+from volumen.crops.line_splits import share_of_lines
+from volumen.models.checkpoint import load_encoder, read_origin
+from volumen.models.encoders import freeze
+from volumen.models.reader_checkpoint import load_reader, save_reader
+from volumen.models.recognizer.frames import Frames
+from volumen.models.recognizer.reader import Reader
+from volumen.objectives.transcription import Transcription
+from volumen.recipes.bookkeeping import begun, carry_out, conclude
+from volumen.recipes.reading.line_corpus import LineCorpus
+from volumen.recipes.reading.line_course import line_course, line_steps
+from volumen.recipes.reading.readings import read_texts, score_texts, write_readings
+from volumen.recipes.reading.seen_frames import SeenFrames, measure_lines
+from volumen.settings import TrainReader
+from volumen.settings.command import absolute
+from volumen.training.devices import open_fabric
+from volumen.views.sequence import SequenceView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from lightning_fabric import Fabric
+    from torch import Tensor, nn
+
+    from volumen.crops.line_images import LineBatch
+    from volumen.events import Event
+    from volumen.objectives.terms import LossTerms
+    from volumen.sources.lines import Line
+    from volumen.training.run import Run
+
+_VERB = "train_reader"
+_NAMED = 3  # lines that a warning names
+
+
+def train_reader(settings: TrainReader) -> Iterator[Event]:
+    """Train a reader on transcribed lines: a recogniser, from random or pretrained weights, and a decoder.
+
+    Everything is opened, parted and checked before the run folder is made. The reader with the best held-out score is
+    in ``best.safetensors``, with its alphabet, which is that of the lines learned from; ``readings.tsv`` holds what it
+    reads in the test lines, which no choice was made by (in the held-out ones where the list names none).
+
+    With ``freeze`` the recogniser sees each line once, as it is: its frames are kept, and no views are drawn.
+
+    Yields
+    ------
+    Event
+        The last is `Finished` with ``run``, ``checkpoint``, ``epochs`` (rounds of ``score_steps``), ``scores`` (of the
+        best weights, on the held-out lines), ``test`` (scores of `volumen.evaluation.text.TextCounts` on the test
+        lines, each with ``_low`` and ``_high`` over writers, pages or lines), ``readings`` (path), ``seconds``.
+
+    Raises
+    ------
+    SourceError, LabelError, SettingsError, CheckpointError
+        The lines cannot be read, none is transcribed, the weights do not fit, or settings contradict each other.
+    OutputExistsError
+        There is a run already.
+    """
+    settings = absolute(settings)
+    run = begun(_VERB, settings)
+    yield from carry_out(_VERB, settings, Path(settings.out), run, prepare=Apprentice.of, train=_train)
+
+
+def continue_train_reader(run: Run) -> Iterator[Event]:
+    """Go on with a run that `train_reader` began, on the same data; one that is finished only says so again.
+
+    Raises
+    ------
+    SourceError
+        The lines are not those that the run was begun with.
+    """
+    settings = TrainReader.model_validate(run.recipe["settings"])
+    yield from carry_out(_VERB, settings, run.path, run, prepare=Apprentice.of, train=_train)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apprentice:
+    """A reader, its lines and the devices to train on: all that can fail does so before a run is made."""
+
+    settings: TrainReader
+    corpus: LineCorpus
+    alphabet: Alphabet
+    model: Reader
+    fabric: Fabric
+    warnings: tuple[str, ...]
+    train: LineDataset
+    held_out: LineDataset
+    seen: SeenFrames | None
+
+    @classmethod
+    def of(cls, settings: TrainReader) -> Apprentice:
+        """Open the data, build the model and start the devices' processes, in this order."""
+        corpus = LineCorpus.of(settings, transcribed=True)
+        lines = share_of_lines(corpus.split.train, settings.label_share, seed=settings.seed)
+        alphabet = Alphabet.of(line.text for line in lines)
+        warnings = [*corpus.warnings, *_unknown(alphabet, corpus.shown)]
+        torch.manual_seed(settings.seed)
+        model = Reader(
+            alphabet.classes, decoder=settings.decoder, features=settings.features, width=settings.model_width
+        )
+        if settings.encoder is not None:
+            report = load_encoder(model.recognizer, settings.encoder)
+            report.check(settings.encoder, least=settings.least_loaded)
+            warnings.append(f"Encoder weights from {settings.encoder}: {report}.")
+        view = None if settings.freeze else SequenceView(name=settings.views)
+        train = LineDataset(lines, form=corpus.form, view=view, seed=settings.seed)
+        long = _too_long(model, alphabet, train)
+        if long:
+            names = ", ".join(line.name for line in long[:_NAMED]) + (" …" if len(long) > _NAMED else "")
+            warnings.append(
+                f"{len(long)} of {len(lines)} lines have more characters than frames and teach nothing: {names}. "
+                "A greater height, or line_width, gives more frames."
+            )
+        fabric = open_fabric(
+            device=settings.device,
+            devices=settings.devices,
+            num_nodes=settings.num_nodes,
+            precision=settings.precision,
+            memory_fraction=settings.memory_fraction,
+        )
+        seen = None
+        if settings.freeze:
+            freeze(model.recognizer)
+            fabric.to_device(model.recognizer)
+            if settings.frozen_norms == "measured":
+                every = LineDataset(corpus.split.train, form=corpus.form)  # all of them, as norms need no transcripts
+                measure_lines(model.recognizer, every, batch=settings.batch, seed=settings.seed, fabric=fabric)
+            seen = SeenFrames(model, fabric)
+        return cls(
+            settings=settings,
+            corpus=corpus,
+            alphabet=alphabet,
+            model=model,
+            fabric=fabric,
+            warnings=tuple(warnings),
+            train=train,
+            held_out=LineDataset(corpus.shown, form=corpus.form),
+            seen=seen,
+        )
+
+    @property
+    def identities(self) -> Sequence[Mapping[str, Any]]:
+        """What the data are."""
+        return self.corpus.identities
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """What was found out about the data."""
+        learned = {"learned_from": len(self.train), "alphabet": "".join(self.alphabet.characters)}
+        return {**self.corpus.found, **learned}
+
+    @property
+    def batches(self) -> Callable[[int, int], Iterator[dict[str, Tensor]]]:
+        """What is learned from in a round from a step on."""
+        return line_steps(self.train, self.settings, self.fabric, lambda batch, _: self.tensors(batch))
+
+    def tensors(self, batch: LineBatch) -> dict[str, Tensor]:
+        """Return images, or what a frozen recogniser sees of them, with their targets."""
+        tensors = batch.tensors(self.alphabet)
+        if self.seen is not None:
+            frames = self.seen(batch)
+            return {"frames": frames.values, "lengths": frames.lengths, **_targets(tensors)}
+        return tensors
+
+    def frames(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Frames:
+        """Return what the decoder reads of a batch."""
+        if "frames" in batch:
+            return Frames(batch["frames"], batch["lengths"])
+        frames: Frames = getattr(model.recognizer, self.settings.features)(batch["images"], batch["widths"])
+        return frames
+
+    def objective(self, model: nn.Module, batch: Mapping[str, Tensor]) -> LossTerms:
+        """Score a batch."""
+        with self.fabric.autocast():
+            frames = self.frames(model, batch)
+            decoder: Any = model.decoder
+            return Transcription()(decoder, frames, batch["targets"], batch["target_lengths"])
+
+    def judge(self, model: nn.Module) -> dict[str, float]:
+        """Return loss and scores of what the reader makes of the held-out lines."""
+        reader: Any = model
+        losses, weight = 0.0, 0
+
+        def recognise(batch: LineBatch) -> Any:
+            nonlocal losses, weight
+            tensors = self.fabric.to_device(self.tensors(batch))
+            with self.fabric.autocast():
+                frames = self.frames(reader, tensors)
+                terms = Transcription()(reader.decoder, frames, tensors["targets"], tensors["target_lengths"])
+                losses, weight = losses + float(terms.total) * len(batch.names), weight + len(batch.names)
+                return reader.decoder.read(frames)
+
+        read = read_texts(self.held_out, recognise, self.alphabet, batch=self.settings.batch)
+        scores = score_texts(read)
+        return {"loss": losses / max(weight, 1), **scores}
+
+    def save(self, path: Path, scores: Mapping[str, float]) -> None:
+        """Write the reader with all that reading needs, and where its scores come from."""
+        origin = read_origin(self.settings.encoder) if self.settings.encoder is not None else {}
+        header = {
+            "alphabet": self.alphabet.to_json(),
+            "form": {"height": self.corpus.form.height, "width": self.corpus.form.width},
+            "pretext": origin.get("pretext", ""),
+            "scores": {name: value for name, value in scores.items() if value == value},
+        }
+        save_reader(path, self.model, header)
+
+
+def _targets(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensors[name] for name in ("targets", "target_lengths")}
+
+
+def _unknown(alphabet: Alphabet, lines: Sequence[Line]) -> list[str]:
+    """Say which characters of the held-out lines are never learned."""
+    unknown = alphabet.unknown(line.text for line in lines)
+    if not unknown:
+        return []
+    characters = " ".join(list(unknown)[:10])
+    return [
+        f"{sum(unknown.values())} characters of the held-out lines are in none that is learned from ({characters}); "
+        "each counts as an error."
+    ]
+
+
+def _too_long(model: Reader, alphabet: Alphabet, dataset: LineDataset) -> list[Line]:
+    """Return the lines whose text is longer than their frames allow."""
+    targets, lengths = alphabet.targets([line.text for line in dataset.lines])
+    counts = torch.as_tensor(-(-dataset.widths // 4) + 1)
+    frames = Frames(torch.zeros(len(counts), int(counts.max()), 1), counts)
+    fits = model.decoder.fits(frames, targets, lengths)
+    return [line for line, fit in zip(dataset.lines, fits.tolist(), strict=True) if not fit]
+
+
+def _train(run: Run, apprentice: Apprentice) -> Iterator[Event]:
+    detail = {"lines": len(apprentice.train), "held_out_lines": len(apprentice.held_out)}
+    settings = apprentice.settings
+    outcome, seconds = yield from line_course(run, apprentice, work="train reader", detail=detail, score=settings.score)
+    if apprentice.fabric.is_global_zero:
+        reader, _ = load_reader(run.best_path)
+        fabric = apprentice.fabric
+        fabric.to_device(reader)
+        test = LineDataset(apprentice.corpus.test, form=apprentice.corpus.form)
+
+        def recognise(batch: LineBatch) -> Any:
+            with fabric.autocast():
+                return reader.read(fabric.to_device(batch.images), fabric.to_device(batch.widths))
+
+        read = read_texts(test, recognise, apprentice.alphabet, batch=settings.batch)
+        path = run.path / "readings.tsv"
+        write_readings(path, read)
+        yield from conclude(run, outcome, seconds, test=score_texts(read, intervals=True), readings=str(path))
