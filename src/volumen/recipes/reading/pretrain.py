@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +101,7 @@ class LinePupil:
     fabric: Fabric
     warnings: tuple[str, ...]
     train: LineDataset
-    held_out: LineDataset
+    unseen: list[dict[str, Tensor]]
 
     @classmethod
     def of(cls, settings: PretrainLines) -> LinePupil:
@@ -137,7 +136,7 @@ class LinePupil:
             fabric=fabric,
             warnings=tuple(warnings),
             train=train,
-            held_out=held_out,
+            unseen=_unseen(held_out, pretext, settings),
         )
 
     @property
@@ -174,25 +173,13 @@ class LinePupil:
         devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(self.settings.seed)
-            for batch in self._unseen:
+            for batch in self.unseen:
                 terms = self.objective(model, self.fabric.to_device(batch))
                 counted = float(terms.terms.get("counted", torch.ones(()))) * len(batch["images"])
                 for name, value in {"loss": terms.total, **terms.terms}.items():
                     weight = len(batch["images"]) if name == "counted" else counted
                     sums[name].append((float(value), weight))
         return {name: _mean(pairs) for name, pairs in sums.items()}
-
-    @cached_property
-    def _unseen(self) -> list[dict[str, Tensor]]:
-        """Return the held-out lines as they are scored."""
-        batches = []
-        for number, row in enumerate(by_width(self.held_out.widths, self.settings.batch)):
-            batch = self.held_out.batch(row.tolist(), epoch=0, twice=self.pretext.twice)
-            if batch is not None and len(batch.names) > 1:  # a single line has nothing to be told from
-                batches.append(self.pretext.tensors(batch, (self.settings.seed, number)))
-        if not batches:
-            raise SourceError("Expected at least two lines to hold out whose images can be read; there are fewer.")
-        return batches
 
     def save(self, path: Path, scores: Mapping[str, float]) -> None:
         """Write the recogniser without its head, and what it was made from."""
@@ -205,6 +192,21 @@ class LinePupil:
         save_encoder(path, self.model.recognizer, self.model.recognizer.architecture, header)
 
 
+def _unseen(held_out: LineDataset, pretext: Pretext, settings: PretrainLines) -> list[dict[str, Tensor]]:
+    """Return batches of the held-out lines as they are scored: always the same views and puzzles."""
+    found = []
+    for number, row in enumerate(by_width(held_out.widths, settings.batch)):
+        batch = held_out.batch(row.tolist(), epoch=0, twice=pretext.twice)
+        if batch is not None and not (pretext.twice and len(batch.names) == 1):  # one line has nothing beside it
+            found.append(pretext.tensors(batch, (settings.seed, number)))
+    if not found:
+        raise SourceError(
+            f"Expected lines to hold out whose images can be read, {1 + pretext.twice} or more; there are fewer. "
+            "Hold out more (held_out_share)."
+        )
+    return found
+
+
 def _mean(pairs: Sequence[tuple[float, float]]) -> float:
     """Return the weighted mean of the values that are numbers: a batch may hold nothing that counts."""
     known = [(value, weight) for value, weight in pairs if value == value and weight]
@@ -214,7 +216,7 @@ def _mean(pairs: Sequence[tuple[float, float]]) -> float:
 
 
 def _train(run: Run, pupil: LinePupil) -> Iterator[Event]:
-    detail = {"lines": len(pupil.train), "held_out_lines": len(pupil.held_out)}
+    detail = {"lines": len(pupil.train), "held_out_lines": len(pupil.corpus.shown)}
     work = f"pretrain {pupil.pretext.name}"
     outcome, seconds = yield from line_course(run, pupil, work=work, detail=detail, score="loss")
     if pupil.fabric.is_global_zero:
