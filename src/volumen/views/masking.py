@@ -53,6 +53,10 @@ def draw_visible(
             "Use larger crops."
         )
     keep = min(max(round(cells * (1 - masked)), 1), cells - 1)
-    order = torch.rand(count, cells, generator=generator).argsort(dim=1)
-    visible = torch.zeros(count, cells, dtype=torch.bool).scatter_(1, order[:, :keep], True)
+    visible = lowest(torch.rand(count, cells, generator=generator), keep)
     return visible.view(count, rows, columns)  # N gh·gw -> N gh gw
+
+
+def lowest(numbers: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
+    """Return bool (N, K), True for the lowest numbers of each row: as many as ``count``, (N, 1) or one for all."""
+    return numbers.argsort(dim=1).argsort(dim=1) < count
