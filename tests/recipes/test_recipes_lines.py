@@ -47,6 +47,7 @@ TASKS = {
     "flip": settings.PretrainFlip,
     "jigsaw": settings.PretrainJigsaw,
     "sorting": settings.PretrainSorting,
+    "reconstruction": settings.PretrainReconstruction,
 }
 
 

@@ -34,6 +34,7 @@ _RECIPES = {
     "pretrain flip": "volumen.recipes.reading.pretrain:pretrain_lines",
     "pretrain jigsaw": "volumen.recipes.reading.pretrain:pretrain_lines",
     "pretrain sorting": "volumen.recipes.reading.pretrain:pretrain_lines",
+    "pretrain reconstruction": "volumen.recipes.reading.pretrain:pretrain_lines",
     "finetune": "volumen.recipes.finetune:finetune",
     "train reader": "volumen.recipes.reading.train:train_reader",
     "compare ink": "volumen.recipes.compare:compare_ink",

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import volumen  # its front door loads a verb when it is used: a conversion should not wait for torch
 from volumen.errors import SettingsError
+from volumen.settings.base import Settings
 from volumen.settings.job_file import JobFile
+from volumen.settings.pretrain_lines import PretrainLines
+from volumen.settings.verbs import VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +49,7 @@ def _recipe(verb: str) -> Callable[[Any], Iterator[Event]]:
             return volumen.make_phantom
         case "pretrain spark":
             return volumen.pretrain_spark
-        case "pretrain seqclr" | "pretrain rotation" | "pretrain flip" | "pretrain jigsaw" | "pretrain sorting":
+        case verb if issubclass(VERBS.get(verb, Settings), PretrainLines):
             return volumen.pretrain_lines
         case "finetune":
             return volumen.finetune

@@ -37,7 +37,7 @@ def resume(settings: Resume) -> Iterator[Event]:
             yield from continue_pretrain_spark(run)
         case "train_reader":
             yield from continue_train_reader(run)
-        case "pretrain_seqclr" | "pretrain_rotation" | "pretrain_flip" | "pretrain_jigsaw" | "pretrain_sorting":
+        case verb if verb.startswith("pretrain_"):
             yield from continue_pretrain_lines(run)
         case _:
             raise SettingsError(

@@ -12,6 +12,7 @@ from volumen.settings.pretrain import PretrainSpark
 from volumen.settings.pretrain_lines import (
     PretrainFlip,
     PretrainJigsaw,
+    PretrainReconstruction,
     PretrainRotation,
     PretrainSeqclr,
     PretrainSorting,
@@ -32,6 +33,7 @@ __all__ = [
     "Predict",
     "PretrainFlip",
     "PretrainJigsaw",
+    "PretrainReconstruction",
     "PretrainRotation",
     "PretrainSeqclr",
     "PretrainSorting",

@@ -69,4 +69,4 @@ class PretrainReconstruction(PretrainLines):
         "light", description="Augmentations of each line: SeqCLR's list, the first four of it, or none"
     )
     masked: Share = Field(0.6, gt=0, lt=1, description="Share of the cells that are masked")
-    cell: Count = Field(8, description="Side of a masked cell in pixels, a multiple of 4")
+    cell: Count = Field(8, description="Side of a masked cell in pixels, less than the height")

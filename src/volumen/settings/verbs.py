@@ -15,6 +15,7 @@ from volumen.settings.pretrain import PretrainSpark
 from volumen.settings.pretrain_lines import (
     PretrainFlip,
     PretrainJigsaw,
+    PretrainReconstruction,
     PretrainRotation,
     PretrainSeqclr,
     PretrainSorting,
@@ -35,6 +36,7 @@ VERBS: dict[str, type[Settings]] = {
     "pretrain flip": PretrainFlip,
     "pretrain jigsaw": PretrainJigsaw,
     "pretrain sorting": PretrainSorting,
+    "pretrain reconstruction": PretrainReconstruction,
     "finetune": Finetune,
     "train reader": TrainReader,
     "compare ink": CompareInk,

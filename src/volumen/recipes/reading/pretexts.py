@@ -12,13 +12,16 @@ from torch import Tensor, nn
 
 from volumen.errors import SettingsError
 from volumen.models.heads import build_head
+from volumen.models.line_painter import LinePainter
 from volumen.models.spatial_heads import ClassHead, StripHead
+from volumen.objectives.painting import Painting
 from volumen.objectives.seqclr import SeqClr
 from volumen.objectives.spatial import Spatial
 from volumen.settings.pretrain_lines import (
     PretrainFlip,
     PretrainJigsaw,
     PretrainLines,
+    PretrainReconstruction,
     PretrainRotation,
     PretrainSeqclr,
     PretrainSorting,
@@ -120,6 +123,13 @@ def build_pretext(settings: PretrainLines, features: int) -> Pretext:
                 least=max(4, settings.height // 8),
             )
             return _puzzling("sorting", sorting, StripHead(features, settings.strips))
+        case PretrainReconstruction():
+            painting = Painting(cell=settings.cell, masked=settings.masked)
+            return Pretext(
+                name="reconstruction",
+                head=LinePainter(features, settings.height),
+                score=lambda encoder, head, batch: painting(encoder, head, batch["images"], batch["widths"]),
+            )
     raise SettingsError(f"Expected the settings of a pretext task over lines; got {type(settings).__name__}.")
 
 
