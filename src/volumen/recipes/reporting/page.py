@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from volumen.recipes.reporting.line_runs import ReadingView
     from volumen.recipes.reporting.panels import Panel
     from volumen.recipes.reporting.pretraining import PretrainingView
     from volumen.recipes.reporting.run_record import RunRecord
@@ -103,6 +104,7 @@ class Page:
     headlines: Sequence[Headline]
     tables: Sequence[ScopeTable]
     pretraining: Sequence[PretrainingView]
+    readings: Sequence[ReadingView]
     segments: Sequence[SegmentView]
     curves: Sequence[Plot]
     training: Sequence[tuple[str, ...]]

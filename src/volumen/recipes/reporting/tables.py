@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from volumen import settings as choose
 from volumen.evaluation.masks import LOWER_IS_BETTER
 from volumen.recipes.evaluate import SCOPES, SCORES
+from volumen.settings.verbs import VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ SCORE_NAMES = {
     "loss": "Loss",
     "learning_rate": "Learning rate",
 }
-_SETTINGS: dict[str, type[Settings]] = {"finetune": choose.Finetune, "pretrain_spark": choose.PretrainSpark}
+_SETTINGS: dict[str, type[Settings]] = {verb.replace(" ", "_"): kind for verb, kind in VERBS.items()}
 SCOPE_NAMES = {"held_out": "Held-out pixels", "whole_mask": "Whole mask", "ink_tiles": "Ink tiles"}
 SCOPE_MEANINGS = {
     "held_out": "Pixels that the model never learned from: the score to quote.",
