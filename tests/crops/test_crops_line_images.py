@@ -153,3 +153,14 @@ def test_no_batch_is_made_of_unlike_samples() -> None:
     for others in ([sample(9)], [sample(9), sample(8)], [sample(9), sample(9, height=8)]):
         with pytest.raises(SettingsError, match="of one size"):
             collate([sample(9), sample(9)], others)
+
+
+def test_stretched_greys_go_from_ink_to_paper_whatever_they_were():
+    pale = np.full((64, 200), 180, np.uint8)
+    pale[20:40, 30:150] = 120
+    for greys in (pale, (pale.astype(np.float64) / 2 + 60).astype(np.uint8)):
+        stretched = LineForm(stretched=True).resize(greys)
+        assert set(np.unique(stretched)) == {0, 255}
+        assert np.array_equal(stretched == 0, pale == 120)
+    even = np.full((64, 200), 90, np.uint8)
+    assert np.array_equal(LineForm(stretched=True).resize(even), even)

@@ -26,7 +26,7 @@ FRAME = 4
 
 @dataclass(frozen=True, kw_only=True)
 class LineForm:
-    """The size that images of lines are brought to; their greys stay, ink as dark as it is in the file.
+    """The size, and the range of greys, that images of lines are brought to.
 
     Parameters
     ----------
@@ -36,6 +36,9 @@ class LineForm:
         In px, for every line alike, as the papers stretch them; None keeps each line's aspect.
     widest
         Most px along a line; what is longer, once it has the height, is no line.
+    stretched
+        Stretch the greys of each line, so that its darkest and lightest hundredth are 0 and 1: pale ink on grey paper
+        then looks like black ink on white. Otherwise they stay as they are in the file.
 
     Raises
     ------
@@ -53,6 +56,7 @@ class LineForm:
     height: int = 64
     width: int | None = None
     widest: int = 8192
+    stretched: bool = False
 
     def __post_init__(self) -> None:
         if self.height < 1 or (self.width is not None and self.width < FRAME) or self.widest < FRAME:
@@ -93,9 +97,9 @@ class LineForm:
         if reason:
             raise SourceError(f"An image of {height} x {width} px (H x W) is {reason}; leave it out or cut it again.")
         size = (self.width_of((height, width)), self.height)
-        if size == (width, height):
-            return pixels
-        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+        if size != (width, height):
+            pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+        return _stretch(pixels) if self.stretched else pixels
 
     def __call__(self, pixels: NDArray[Any]) -> Tensor:
         """Bring an image of any size and mode to this form.
@@ -227,6 +231,15 @@ def _side_by_side(samples: Sequence[LineSample]) -> Tensor:
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """Return an image, YX, as float32 (1, H, W) in [0, 1]."""
     return torch.from_numpy(pixels.astype(np.float32) / np.float32(255))[None]
+
+
+def _stretch(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Bring the first and the last hundredth of the greys to 0 and 255; an even image stays as it is."""
+    dark, light = np.percentile(pixels, (1, 99))
+    if light - dark < 1:
+        return pixels
+    stretched: NDArray[np.uint8] = np.rint((pixels - dark) * (255 / (light - dark))).clip(0, 255).astype(np.uint8)
+    return stretched
 
 
 def _grey(pixels: NDArray[Any]) -> NDArray[np.uint8]:

@@ -27,6 +27,9 @@ class LineSource(Settings):
     line_width: int | None = Field(
         None, ge=4, description="Width in pixels that every line is stretched to; its aspect is kept if not given"
     )
+    greys: Literal["file", "stretched"] = Field(
+        "stretched", description="Greys as they are in the file, or stretched so that every line goes from 0 to 1"
+    )
 
 
 class LineTraining(LineSource, Computing):

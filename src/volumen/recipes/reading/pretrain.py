@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,7 +185,7 @@ class LinePupil:
         """Write the recogniser without its head, and what it was made from."""
         header = {
             "pretext": self.pretext.name,
-            "form": {"height": self.corpus.form.height, "width": self.corpus.form.width},
+            "form": asdict(self.corpus.form),
             "features": self.settings.features,
             "scores": {name: value for name, value in scores.items() if value == value},
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,7 +209,7 @@ class Apprentice:
         origin = read_origin(self.settings.encoder) if self.settings.encoder is not None else {}
         header = {
             "alphabet": self.alphabet.to_json(),
-            "form": {"height": self.corpus.form.height, "width": self.corpus.form.width},
+            "form": asdict(self.corpus.form),
             "pretext": origin.get("pretext", ""),
             "scores": {name: value for name, value in scores.items() if value == value},
         }
