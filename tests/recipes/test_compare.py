@@ -27,14 +27,15 @@ from volumen.events import Finished, Saved, Started, Stepped, result, to_json
 from volumen.models.checkpoint import load_checkpoint, save_encoder
 from volumen.models.unet import build_unet
 from volumen.recipes.compare import compare_ink
-from volumen.recipes.comparing.cells import Cell, cells_of, seeds_of
+from volumen.recipes.comparing.ink.cells import Cell, cells_of
+from volumen.recipes.comparing.ink.inputs import look
+from volumen.recipes.comparing.ink.results import claims
+from volumen.recipes.comparing.ink.scoring import RunScores
+from volumen.recipes.comparing.ink.story import remarks
 from volumen.recipes.comparing.record import Record
-from volumen.recipes.comparing.results import claims
-from volumen.recipes.comparing.scoring import RunScores
-from volumen.recipes.comparing.story import remarks
 from volumen.recipes.evaluate import evaluate
 from volumen.recipes.finetune import Trainee, finetune
-from volumen.settings.compare import RANDOM
+from volumen.settings.comparing import RANDOM
 from volumen.sources.open import open_segment
 from volumen.sources.phantom import make_phantom
 from volumen.sources.write import open_map
@@ -86,7 +87,7 @@ def compared(data):
 
 def runs_of(asked):
     return {
-        (cell, seed): Run.open(cell.folder(asked.out, seed)) for cell in cells_of(asked) for seed in seeds_of(asked)
+        (cell, seed): Run.open(cell.folder(asked.out, seed)) for cell in cells_of(asked) for seed in asked.all_seeds
     }
 
 
@@ -123,7 +124,7 @@ def test_every_share_takes_the_same_number_of_steps(compared):
 
 def test_runs_of_a_seed_differ_in_nothing_but_their_cell(compared):
     asked, _ = compared
-    for seed in seeds_of(asked):
+    for seed in asked.all_seeds:
         runs = [run for (cell, of), run in runs_of(asked).items() if of == seed and cell.augmented]
         told = [
             {
@@ -418,7 +419,7 @@ def test_what_an_encoder_saw_in_its_pretraining_is_said(compared, data, tmp_path
     encoder = build_unet(ENCODER, 8).encoder
     save_encoder(tmp_path / "pupil.safetensors", encoder, {"encoder_name": ENCODER, "in_channels": 8}, header)
     asked = chosen(data, tmp_path / "out", encoder=(str(tmp_path / "pupil.safetensors"),))
-    record = Record.begin(asked)
+    record = Record.begin("compare ink", asked, lambda: look(asked))
     runs = {cell: (RunScores.read(next(iter(runs_of(compared[0]).values())).path),) for cell in cells_of(asked)}
     told = [text for text in remarks(asked, record, runs) if "pupil" in text]
     assert len(told) == len(words)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volumen.events import Finished, Saved, Started, relay
-from volumen.recipes.comparing import story
-from volumen.recipes.comparing.cells import Cell, cells_of, seeds_of
-from volumen.recipes.comparing.page import write_page
+from volumen.recipes.comparing.ink import story
+from volumen.recipes.comparing.ink.cells import Cell, cells_of
+from volumen.recipes.comparing.ink.inputs import look
+from volumen.recipes.comparing.ink.page import write_page
+from volumen.recipes.comparing.ink.results import difference_rows, score_rows
+from volumen.recipes.comparing.ink.scoring import RunScores, score_run
+from volumen.recipes.comparing.ink.tables import rows_json, table_csv, table_markdown
 from volumen.recipes.comparing.record import FILE, Record
-from volumen.recipes.comparing.results import difference_rows, score_rows
-from volumen.recipes.comparing.scoring import RunScores, score_run
-from volumen.recipes.comparing.tables import rows_json, table_csv, table_markdown
 from volumen.recipes.finetune import finetune
 from volumen.recipes.reporting.page import write_all
 from volumen.settings.command import absolute
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from volumen.events import Event
-    from volumen.recipes.comparing.results import Outcome, Row
-    from volumen.settings.compare import CompareInk
+    from volumen.recipes.comparing.ink.results import Outcome
+    from volumen.recipes.comparing.rows import Row
+    from volumen.settings.compare_ink import CompareInk
 
 
 def compare_ink(settings: CompareInk) -> Iterator[Event]:
@@ -67,8 +69,8 @@ def compare_ink(settings: CompareInk) -> Iterator[Event]:
     """
     begun = time.monotonic()
     chosen = absolute(settings)
-    record = Record.begin(chosen)
-    cells, seeds = cells_of(chosen), seeds_of(chosen)
+    record = Record.begin("compare ink", chosen, lambda: look(chosen))
+    cells, seeds = cells_of(chosen), chosen.all_seeds
     runs = [(seed, cell) for seed in seeds for cell in cells]  # seed by seed: whole sets of pairs come first
     detail = {"cells": len(cells), "seeds": len(seeds), "shares": list(chosen.share)}
     yield Started(work="compare ink", total=len(runs), unit="runs", detail=detail)
@@ -120,7 +122,7 @@ def _conclude(chosen: CompareInk, record: Record, outcome: Outcome, begun: float
     )
 
 
-def _order(differences: Sequence[Row]) -> dict[str, str]:
+def _order(differences: Sequence[Row[Cell]]) -> dict[str, str]:
     """Say of each claim whether it holds, by the validation loss of the best epoch."""
     return {
         f"{row.cell.share:g}: {row.cell.name} better than {row.than.name}": row.verdict

@@ -1,7 +1,7 @@
 """What every verb can be told: one frozen model a verb, the one home of names, defaults, bounds and help."""
 
 from volumen.settings.check import Check
-from volumen.settings.compare import CompareInk
+from volumen.settings.compare_ink import CompareInk
 from volumen.settings.convert import Convert
 from volumen.settings.demo import Demo
 from volumen.settings.evaluate import Evaluate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from volumen.settings.base import Settings
 from volumen.settings.check import Check
-from volumen.settings.compare import CompareInk
+from volumen.settings.compare_ink import CompareInk
 from volumen.settings.convert import Convert
 from volumen.settings.demo import Demo
 from volumen.settings.evaluate import Evaluate

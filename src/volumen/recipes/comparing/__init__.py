@@ -1,1 +1,1 @@
-"""The parts of a comparison: its cells, its record, the scoring of a run, tables, pictures and the page."""
+"""What comparisons share: their record and the rows of their tables; a folder for each kind of comparison."""

@@ -8,27 +8,40 @@ import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from volumen.crops.label_share import keep_share
 from volumen.errors import OutputExistsError, SettingsError, SourceError
 from volumen.events import Finished, to_json
-from volumen.models.checkpoint import load_encoder, read_origin
-from volumen.models.unet import build_unet
-from volumen.recipes.bookkeeping import recipe_of
-from volumen.recipes.comparing.cells import Cell, seeds_of
-from volumen.recipes.lessons import Lessons
 from volumen.recipes.reporting.page import write_all
-from volumen.settings.compare import RANDOM
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from volumen.settings.compare import CompareInk
+    from collections.abc import Callable, Mapping
 
 FILE = "comparison.json"
-_FREE = ("out", "overwrite", "resume", "save_seconds", "places")  # what may differ when it is gone on with
-_ORIGIN = ("pretext", "layers", "normalization", "held_out")  # what is kept of an encoder file's header
+_FREE = ("out", "overwrite", "resume", "save_seconds", "places", "examples")  # what may differ when it is gone on with
+
+
+class ComparisonSettings(Protocol):
+    """Settings of a comparison that can be overwritten, or gone on with."""
+
+    @property
+    def out(self) -> str:
+        """Folder of the comparison."""
+        ...
+
+    @property
+    def overwrite(self) -> bool:
+        """Whether what is there is replaced."""
+        ...
+
+    @property
+    def resume(self) -> bool:
+        """Whether what is there is gone on with."""
+        ...
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """Return all settings by name."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,16 +53,26 @@ class Record:
     path
         The folder.
     content
-        ``settings``, ``versions``, ``segments`` (their identities), ``held_out`` (boxes by segment), ``encoders``
-        (file, digest, what was loaded and what its header says, by name), and, once it is finished, ``results``.
+        ``settings``, ``versions``, ``segments`` (identities of the data), ``encoders`` (file, digest, what was loaded
+        and what its header says, by name), what else was found out about the data, and, once it is finished,
+        ``results``.
     """
 
     path: Path
     content: Mapping[str, Any]
 
     @classmethod
-    def begin(cls, chosen: CompareInk) -> Record:
+    def begin(cls, verb: str, chosen: ComparisonSettings, look: Callable[[], Mapping[str, Any]]) -> Record:
         """Begin a comparison, or go on with the one at its output path; what does not fit is found before any training.
+
+        Parameters
+        ----------
+        verb
+            Words of the command, such as ``compare ink``.
+        chosen
+            Settings of the comparison.
+        look
+            Opens everything that the runs will open, and says what is there: `content`, but for the results.
 
         Raises
         ------
@@ -63,14 +86,14 @@ class Record:
             An encoder file does not fit.
         """
         path = Path(chosen.out)
-        before = _read(path)
+        before = _read(path, verb)
         if before is None and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise OutputExistsError(f"{path} is already there and is no comparison. Choose another folder.")
         if before is not None and not chosen.overwrite:
             if not chosen.resume:
                 raise OutputExistsError(f"{path} holds a comparison already. Resume it, or choose another folder.")
             _check_settings(path, before, chosen)
-        now = _look(chosen)
+        now = look()
         if before is not None and not chosen.overwrite:
             _check_data(path, before, now)
             return cls(path, before)
@@ -89,44 +112,24 @@ class Record:
         write_all(self.path, {FILE: json.dumps(plain, indent=1, ensure_ascii=False) + "\n"})
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def digest(file: str) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def _read(path: Path, verb: str) -> dict[str, Any] | None:
     try:
         content = json.loads((path / FILE).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as error:
         raise SourceError(f"{path / FILE} is damaged: {error}. Restore it, or begin another comparison.") from error
-    if not isinstance(content, dict) or content.get("verb") != "compare ink":
-        raise SourceError(f"{path / FILE} was not written by `volumen compare ink`. Choose another folder.")
+    if not isinstance(content, dict) or content.get("verb") != verb:
+        raise SourceError(f"{path / FILE} was not written by `volumen {verb}`. Choose another folder.")
     return content
 
 
-def _look(chosen: CompareInk) -> dict[str, Any]:
-    """Open everything that the runs will open: the data, every share of the labels, and every encoder file."""
-    lessons = Lessons.of(Cell(share=1.0, encoder=RANDOM, frozen=False).settings(chosen, chosen.seed))
-    for share in chosen.share:
-        for seed in seeds_of(chosen):
-            keep_share(lessons.segments, lessons.splits, share=share, seed=seed)
-    encoders = {}
-    for name, file in zip(chosen.encoder_names, chosen.encoder, strict=True):
-        model = build_unet(chosen.encoder_name, lessons.layer_count)
-        report = load_encoder(model, file, adapt_channels=chosen.adapt_channels)
-        report.check(file, least=chosen.least_loaded)
-        origin = read_origin(file)
-        encoders[name] = {
-            "file": file,
-            "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest(),
-            "loaded": str(report),
-            "adapted": bool(report.adapted),
-            "origin": {key: origin[key] for key in _ORIGIN if key in origin},
-        }
-    by = [split.by for split in lessons.splits]
-    return recipe_of(
-        "compare ink", chosen, lessons.identities, held_out=lessons.held_out_boxes, by=by, encoders=encoders
-    )
-
-
-def _check_settings(path: Path, before: Mapping[str, Any], chosen: CompareInk) -> None:
+def _check_settings(path: Path, before: Mapping[str, Any], chosen: ComparisonSettings) -> None:
     recorded = before["settings"]
     changed = [
         f"{name} was {recorded.get(name)!r}, now {value!r}"

@@ -12,7 +12,7 @@ from volumen.recipes.evaluate import SCOPES, SCORES
 from volumen.settings.verbs import VERBS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from volumen.recipes.reporting.exhibit import Exhibit
     from volumen.recipes.reporting.run_record import RunRecord
@@ -109,6 +109,15 @@ def setting_rows(runs: Sequence[RunRecord]) -> list[SettingRow]:
     return sorted(rows, key=lambda row: not row.differs)
 
 
+def option_rows(kind: type[Settings], settings: Mapping[str, Any]) -> list[SettingRow]:
+    """Lay out the settings of one kind, each with its meaning."""
+    return [
+        SettingRow(name=name, meaning=field.description or "", values=(in_words(settings[name]),), differs=False)
+        for name, field in kind.model_fields.items()
+        if name in settings
+    ]
+
+
 def scores_csv(exhibits: Sequence[Exhibit]) -> str:
     """Write a line for each map, scope and score: value and interval."""
     lines = [
@@ -162,6 +171,18 @@ def in_words(value: Any) -> str:
             return f"{value:g}"
         case _:
             return str(value)
+
+
+def and_list(words: Iterable[str]) -> str:
+    """Write words as a sentence lists them.
+
+    Examples
+    --------
+    >>> and_list(["5 %", "10 %", "all"])
+    '5 %, 10 % and all'
+    """
+    *others, last = list(words)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def csv_text(header: Iterable[str], lines: Iterable[Iterable[Any]]) -> str:

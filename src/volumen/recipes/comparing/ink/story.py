@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from volumen.recipes.reporting.tables import SettingRow, in_words
-from volumen.settings.compare import CompareInk
+from volumen.recipes.reporting.tables import and_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from volumen.recipes.comparing.ink.results import Outcome
     from volumen.recipes.comparing.record import Record
-    from volumen.recipes.comparing.results import Outcome
+    from volumen.settings.compare_ink import CompareInk
 
 _FEW_BLOCKS = 20
 _FEW_SEEDS = 5
@@ -26,11 +26,11 @@ def title(chosen: CompareInk) -> str:
 def lead(chosen: CompareInk, record: Record) -> str:
     """Say in a few sentences what was compared."""
     segments = ", ".join(segment["name"] for segment in record.content["segments"])
-    shares = f" on {_listed(f'{100 * share:g} %' for share in chosen.share)} of the labels"
+    shares = f" on {and_list(f'{100 * share:g} %' for share in chosen.share)} of the labels"
     count = f"{chosen.seeds} seed{'s' * (chosen.seeds != 1)}"
     how = "the October report's way" if chosen.mode == "paper" else "behind a guard band"
     if record.content["by"] != ["ordered"] * len(record.content["by"]) and chosen.mode == "paper":
-        how = f"in paper mode, but with what is held out chosen by {_listed(dict.fromkeys(record.content['by']))}"
+        how = f"in paper mode, but with what is held out chosen by {and_list(dict.fromkeys(record.content['by']))}"
     return (
         f"A U-Net with a {chosen.encoder_name} encoder learned ink on {segments}{shares}, from random weights and from "
         f"each encoder file, with the encoder frozen and with all of it trained; {count} each, {chosen.epochs} epochs, "
@@ -140,20 +140,6 @@ def encoders(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
     return told
 
 
-def setting_rows(settings: Mapping[str, Any]) -> list[SettingRow]:
-    """Lay out every setting with its meaning."""
-    return [
-        SettingRow(
-            name=name,
-            meaning=CompareInk.model_fields[name].description or "",
-            values=(in_words(settings[name]),),
-            differs=False,
-        )
-        for name in CompareInk.model_fields
-        if name in settings
-    ]
-
-
 def run_rows(outcome: Outcome, seeds: tuple[int, ...]) -> list[tuple[str, ...]]:
     """Lay out how each run went: header first."""
     rows: list[tuple[str, ...]] = [("cell", "share", "seed", "epochs", "best epoch", "device", "minutes")]
@@ -178,8 +164,3 @@ def run_rows(outcome: Outcome, seeds: tuple[int, ...]) -> list[tuple[str, ...]]:
 def _boxes(boxes: list[list[int]]) -> str:
     shown = ", ".join(str(tuple(box)) for box in boxes[:4])
     return shown if len(boxes) <= 4 else f"{shown} and {len(boxes) - 4} more"
-
-
-def _listed(words: Any) -> str:
-    *others, last = list(words)
-    return f"{', '.join(others)} and {last}" if others else last

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from volumen.evaluation.paired import Estimate, Verdict, drawn_interval, mean_interval, paired_difference
-from volumen.recipes.comparing.cells import Cell
-from volumen.recipes.comparing.scoring import FINAL, LOWER_IS_BETTER, SCORES
-from volumen.settings.compare import RANDOM
+from volumen.evaluation.paired import drawn_interval, mean_interval, paired_difference
+from volumen.recipes.comparing.ink.cells import Cell
+from volumen.recipes.comparing.ink.scoring import FINAL, SCORES
+from volumen.recipes.comparing.rows import Row
+from volumen.settings.comparing import RANDOM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,50 +16,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from volumen.recipes.comparing.scoring import RunScores
+    from volumen.recipes.comparing.ink.scoring import RunScores
 
 Outcome = dict[Cell, "tuple[RunScores, ...]"]
 """The runs of every cell, in the order of their seeds."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A score of a cell, or the difference of two cells' scores.
-
-    Parameters
-    ----------
-    cell
-        The cell, or the one that is claimed to be better.
-    than
-        The one that it is claimed to be better than; None where the row is no difference.
-    score
-        Its name.
-    epoch
-        ``best`` or ``final``: of which epoch's weights.
-    estimate
-        Mean over the seeds, and the interval of it: what another seed may change.
-    blocks
-        The 95 % interval over blocks of held-out pixels: what another place may change, these runs given. NaN where
-        the score is not made of blocks.
-    values
-        By seed.
-    """
-
-    cell: Cell
-    than: Cell | None
-    score: str
-    epoch: str
-    estimate: Estimate
-    blocks: tuple[float, float]
-    values: tuple[float, ...]
-
-    @property
-    def verdict(self) -> Verdict:
-        """Whether the claim holds."""
-        return self.estimate.verdict(lower_is_better=self.score in LOWER_IS_BETTER)
-
-
-def score_rows(outcome: Outcome) -> tuple[Row, ...]:
+def score_rows(outcome: Outcome) -> tuple[Row[Cell], ...]:
     """Return every score of every cell, of the best epoch and then of the last."""
     return tuple(
         Row(
@@ -68,7 +31,7 @@ def score_rows(outcome: Outcome) -> tuple[Row, ...]:
             score=score,
             epoch=epoch,
             estimate=mean_interval(values),
-            blocks=_drawn(runs, score, epoch),
+            drawn=_drawn(runs, score, epoch),
             values=values,
         )
         for epoch, scores in (("best", SCORES), ("final", FINAL))
@@ -78,7 +41,7 @@ def score_rows(outcome: Outcome) -> tuple[Row, ...]:
     )
 
 
-def difference_rows(outcome: Outcome) -> tuple[Row, ...]:
+def difference_rows(outcome: Outcome) -> tuple[Row[Cell], ...]:
     """Return, share by share, the differences that the report claims, of the best epoch and then of the last."""
     return tuple(
         Row(
@@ -87,7 +50,7 @@ def difference_rows(outcome: Outcome) -> tuple[Row, ...]:
             score=score,
             epoch=epoch,
             estimate=paired_difference(first, second),
-            blocks=_drawn(outcome[better], score, epoch, outcome[worse]),
+            drawn=_drawn(outcome[better], score, epoch, outcome[worse]),
             values=tuple(one - other for one, other in zip(first, second, strict=True)),
         )
         for epoch, scores in (("best", SCORES), ("final", FINAL))

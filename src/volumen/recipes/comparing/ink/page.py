@@ -9,40 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volumen.errors import VolumenError
-from volumen.recipes.comparing import story
-from volumen.recipes.comparing.cells import seeds_of
-from volumen.recipes.comparing.drawings import loss_plots, share_plots, show_segments, view_plots
-from volumen.recipes.comparing.tables import (
+from volumen.recipes.comparing.ink import story
+from volumen.recipes.comparing.ink.drawings import loss_plots, share_plots, show_segments, view_plots
+from volumen.recipes.comparing.ink.tables import (
     EPOCHS,
     NAMES,
-    best_of,
-    blocks_of,
-    cell_of,
     curves_csv,
     lines_of,
     scores_at,
-    share_name,
-    shares_of,
 )
+from volumen.recipes.comparing.rows import Mark, best_of, mark_of, share_name, shares_of
 from volumen.recipes.reporting.page import fill, slug, write_all
+from volumen.recipes.reporting.tables import option_rows
+from volumen.settings.compare_ink import CompareInk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from volumen.recipes.comparing.ink.cells import Cell
+    from volumen.recipes.comparing.ink.results import Outcome
     from volumen.recipes.comparing.record import Record
-    from volumen.recipes.comparing.results import Outcome, Row
+    from volumen.recipes.comparing.rows import Row
     from volumen.recipes.reporting.page import Plot, SegmentView
-    from volumen.recipes.reporting.tables import Cell
-    from volumen.settings.compare import CompareInk
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """A cell of a table: the mean with its interval over seeds, the one over blocks, and the verdict of a claim."""
-
-    cell: Cell
-    blocks: str
-    verdict: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +53,7 @@ class ShareView:
 
 
 def write_page(
-    chosen: CompareInk, record: Record, outcome: Outcome, scores: Sequence[Row], differences: Sequence[Row]
+    chosen: CompareInk, record: Record, outcome: Outcome, scores: Sequence[Row[Cell]], differences: Sequence[Row[Cell]]
 ) -> None:
     """Write ``report.html``, ``curves.csv`` and the figures.
 
@@ -82,28 +70,28 @@ def write_page(
         notes.append(f"The pictures could not be drawn. {error}")
     plots = [*loss_plots(outcome), *share_plots(outcome, scores), *view_plots(outcome)]
     page = fill(
-        "volumen.recipes.comparing",
+        "volumen.recipes.comparing.ink",
         "comparison.html.j2",
         title=story.title(chosen),
         lead=story.lead(chosen, record),
         order=[row for row in differences if (row.score, row.epoch) == ("loss", "best")],
-        mark=_mark,
+        mark=mark_of,
         share_name=share_name,
         notes=notes,
         shares=[_share_view(share, scores, differences) for share in shares_of(scores)],
         plots=plots,
         segments=segments,
-        runs=story.run_rows(outcome, seeds_of(chosen)),
-        settings=story.setting_rows(record.content["settings"]),
+        runs=story.run_rows(outcome, chosen.all_seeds),
+        settings=option_rows(CompareInk, record.content["settings"]),
         provenance=story.encoders(record),
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by volumen {version('volumen')}",
     )
     figures = {f"figures/{name}": png for name, png in _figures(plots, segments)}
-    curves = {"curves.csv": curves_csv(_curve_lines(outcome, seeds_of(chosen)))}
+    curves = {"curves.csv": curves_csv(_curve_lines(outcome, chosen.all_seeds))}
     write_all(Path(chosen.out), {**curves, **figures, "report.html": page})
 
 
-def _share_view(share: float, scores: Sequence[Row], differences: Sequence[Row]) -> ShareView:
+def _share_view(share: float, scores: Sequence[Row[Cell]], differences: Sequence[Row[Cell]]) -> ShareView:
     tables = []
     for epoch, words in EPOCHS.items():
         for rows, claims in ((scores, False), (differences, True)):
@@ -114,17 +102,13 @@ def _share_view(share: float, scores: Sequence[Row], differences: Sequence[Row])
                     name=f"{'Differences' if claims else 'Scores'}, {words}",
                     header=[NAMES[score] for score in scores_at(epoch)],
                     lines=[
-                        (name, [_mark(row, best=best.get(row.score) == name) for row in line]) for name, line in lines
+                        (name, [mark_of(row, best=best.get(row.score) == name) for row in line]) for name, line in lines
                     ],
                     claims=claims,
                     final=epoch == "final",
                 )
             )
     return ShareView(name=share_name(share), tables=tables)
-
-
-def _mark(row: Row, *, best: bool = False) -> Mark:
-    return Mark(cell=cell_of(row, best=best), blocks=blocks_of(row), verdict=row.verdict if row.than else "")
 
 
 def _figures(plots: Sequence[Plot], segments: Sequence[SegmentView]) -> Iterator[tuple[str, bytes]]:

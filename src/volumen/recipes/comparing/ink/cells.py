@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volumen.settings import Finetune
-from volumen.settings.compare import RANDOM
+from volumen.settings.comparing import RANDOM
 from volumen.settings.finetune import InkTraining
 
 if TYPE_CHECKING:
-    from volumen.settings.compare import CompareInk
+    from volumen.settings.compare_ink import CompareInk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +76,3 @@ def cells_of(chosen: CompareInk) -> tuple[Cell, ...]:
     if chosen.ablate_views:
         cells.append(Cell(share=max(chosen.share), encoder=RANDOM, frozen=False, augmented=False))
     return tuple(cells)
-
-
-def seeds_of(chosen: CompareInk) -> tuple[int, ...]:
-    """Return the seeds of every cell's runs."""
-    return tuple(range(chosen.seed, chosen.seed + chosen.seeds))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volumen.events import Event
-    from volumen.settings.compare import CompareInk
+    from volumen.settings.compare_ink import CompareInk
 
 SCORES = ("loss", "iou", "dice", "f05", "auc", "average_precision")
 """What is compared: the validation loss as it was in training, and scores of the predicted map."""
@@ -37,7 +37,6 @@ SCORES = ("loss", "iou", "dice", "f05", "auc", "average_precision")
 FINAL = ("loss", "auc", "average_precision")
 """What is given of the last epoch too: the scores that need no threshold."""
 
-LOWER_IS_BETTER = ("loss",)
 _FILE = "held_out.json"
 _UNDEFINED = float("nan")
 

@@ -6,8 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from volumen.evaluation.figures import Band, plot_bands
-from volumen.recipes.comparing.scoring import map_path
-from volumen.recipes.comparing.tables import NAMES, share_name
+from volumen.recipes.comparing.ink.scoring import map_path
+from volumen.recipes.comparing.ink.tables import NAMES
+from volumen.recipes.comparing.rows import share_name
 from volumen.recipes.ink_map import InkMap
 from volumen.recipes.opening import open_all
 from volumen.recipes.reporting.exhibit import Exhibit
@@ -15,16 +16,17 @@ from volumen.recipes.reporting.page import PlaceView, Plot, SegmentView
 from volumen.recipes.reporting.panels import draw_place
 from volumen.recipes.reporting.places import choose_places
 from volumen.recipes.scopes import held_out_pixels
-from volumen.settings.compare import RANDOM
+from volumen.settings.comparing import RANDOM
 from volumen.settings.source import LabelPaths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from volumen.recipes.comparing.cells import Cell
-    from volumen.recipes.comparing.results import Outcome, Row
-    from volumen.recipes.comparing.scoring import RunScores
-    from volumen.settings.compare import CompareInk
+    from volumen.recipes.comparing.ink.cells import Cell
+    from volumen.recipes.comparing.ink.results import Outcome
+    from volumen.recipes.comparing.ink.scoring import RunScores
+    from volumen.recipes.comparing.rows import Row
+    from volumen.settings.compare_ink import CompareInk
 
 _BY_SHARE = ("loss", "average_precision", "auc", "f05")
 
@@ -43,13 +45,13 @@ def loss_plots(outcome: Outcome) -> list[Plot]:
     ]
 
 
-def share_plots(outcome: Outcome, rows: Sequence[Row]) -> list[Plot]:
+def share_plots(outcome: Outcome, rows: Sequence[Row[Cell]]) -> list[Plot]:
     """Draw the scores by share of the labels, a line for each cell; nothing where there is one share."""
     if len({cell.share for cell in outcome}) < 2:
         return []
     plots = []
     for score in _BY_SHARE:
-        lines: dict[str, list[Row]] = {}
+        lines: dict[str, list[Row[Cell]]] = {}
         for row in rows:
             if row.score == score and row.epoch == "best" and row.cell.augmented:
                 lines.setdefault(row.cell.name, []).append(row)

@@ -1,0 +1,1 @@
+"""The comparison of encoders for ink: its cells, scores, tables, drawings and page."""
