@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from volumen import settings
     from volumen.events import result
     from volumen.recipes.check import check
-    from volumen.recipes.compare import compare_ink
+    from volumen.recipes.compare import compare
     from volumen.recipes.demo import demo
     from volumen.recipes.evaluate import evaluate
     from volumen.recipes.finetune import finetune
@@ -40,7 +40,7 @@ _HOMES = {
     "Segment": "volumen.sources.segment",
     "Window": "volumen.windows",
     "check": "volumen.recipes.check",
-    "compare_ink": "volumen.recipes.compare",
+    "compare": "volumen.recipes.compare",
     "convert": "volumen.sources.convert",
     "demo": "volumen.recipes.demo",
     "evaluate": "volumen.recipes.evaluate",
@@ -62,7 +62,7 @@ __all__ = [
     "Segment",
     "Window",
     "check",
-    "compare_ink",
+    "compare",
     "convert",
     "demo",
     "evaluate",

@@ -26,7 +26,7 @@ from volumen.evaluation.paired import mean_interval, paired_difference
 from volumen.events import Finished, Saved, Started, Stepped, result, to_json
 from volumen.models.checkpoint import load_checkpoint, save_encoder
 from volumen.models.unet import build_unet
-from volumen.recipes.compare import compare_ink
+from volumen.recipes.compare_ink import compare_ink
 from volumen.recipes.comparing.ink.cells import Cell, cells_of
 from volumen.recipes.comparing.ink.inputs import look
 from volumen.recipes.comparing.ink.results import claims
@@ -489,7 +489,7 @@ def test_shares_out_of_bounds_are_refused(wrong):
 def test_a_comparison_killed_at_random_ends_with_the_same_table(data, unbroken, tmp_path):
     asked = small(data, tmp_path / "compared")
     code = (
-        "import sys\nfrom volumen import settings\nfrom volumen.recipes.compare import compare_ink\n"
+        "import sys\nfrom volumen import settings\nfrom volumen.recipes.compare_ink import compare_ink\n"
         "for event in compare_ink(settings.CompareInk.model_validate_json(sys.stdin.read())): print('.', flush=True)"
     )
     generator, kills = random.Random(0), 0

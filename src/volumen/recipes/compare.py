@@ -1,63 +1,41 @@
-"""Compare: encoder files and labelled segments in, one table of what each is worth out."""
+"""Compare: the same task trained in several ways, in one table; which task the settings say."""
 
 from __future__ import annotations
 
-import shutil
-import time
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from volumen.events import Finished, Saved, Started, relay
-from volumen.recipes.comparing.ink import story
-from volumen.recipes.comparing.ink.cells import Cell, cells_of
-from volumen.recipes.comparing.ink.inputs import look
-from volumen.recipes.comparing.ink.page import write_page
-from volumen.recipes.comparing.ink.results import difference_rows, score_rows
-from volumen.recipes.comparing.ink.scoring import RunScores, score_run
-from volumen.recipes.comparing.ink.tables import rows_json, table_csv, table_markdown
-from volumen.recipes.comparing.record import FILE, Record
-from volumen.recipes.finetune import finetune
-from volumen.recipes.reporting.page import write_all
-from volumen.settings.command import absolute
-from volumen.training.run import Run
+from volumen.recipes.compare_handwriting import compare_handwriting
+from volumen.recipes.compare_ink import compare_ink
+from volumen.settings.compare_handwriting import CompareHandwriting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from volumen.events import Event
-    from volumen.recipes.comparing.ink.results import Outcome
-    from volumen.recipes.comparing.rows import Row
     from volumen.settings.compare_ink import CompareInk
 
 
-def compare_ink(settings: CompareInk) -> Iterator[Event]:
-    """Train {random weights, each encoder file} × {frozen, full}, seed by seed, and put all into one table.
+def compare(settings: CompareInk | CompareHandwriting) -> Iterator[Event]:
+    """Train the same task from random and from pretrained weights, over several seeds, and put all into one table.
 
-    All runs learn from the same segments and are scored on the same held-out pixels. Those of one seed share the
-    random weights that they begin with, the order of the crops, every augmentation, and at a share of the labels the
-    place that is learned from: what is compared is compared in pairs. Each run is a folder of its own under
-    ``runs/SHARE/CELL/seedN``, as `volumen finetune` makes it. A comparison that was stopped or killed goes on when
-    the same settings are given again: finished runs are kept, without the state that they could be resumed from, and a
-    half-done one is resumed.
-
-    ``comparison.json``, ``table.csv``, ``table.md``, ``curves.csv`` and ``report.html`` are written once every run is
-    finished.
+    `CompareInk` finds ink, see `volumen.recipes.compare_ink.compare_ink`; `CompareHandwriting` reads lines of text,
+    see `volumen.recipes.compare_handwriting.compare_handwriting`. A comparison that was stopped or killed goes on when
+    the same settings are given again.
 
     Yields
     ------
     Event
-        `Started` with the number of runs, then the events of every run and of its scoring, a `Saved` after each; the
-        last is `Finished` with ``report``, ``table``, ``comparison`` (paths), ``runs``, ``scores`` and
-        ``differences`` (a dictionary for each row), ``order`` (the verdicts on the validation loss) and ``seconds``.
+        `Started` with the number of runs, then the events of every run, a `Saved` after each; the last is `Finished`
+        with ``report``, ``table``, ``comparison`` (paths), ``runs``, ``scores``, ``differences`` (a dictionary for
+        each row) and ``seconds``.
 
     Raises
     ------
     SettingsError
         The comparison at the output path was begun with other settings; the message lists them.
     SourceError, LabelError, CheckpointError
-        The data cannot be read, there is nothing to learn from, an encoder file does not fit, or one of these is no
-        longer what the comparison was begun with.
+        The data cannot be read, there is nothing to learn from, weights do not fit, or one of these is no longer what
+        the comparison was begun with.
     OutputExistsError
         Something else is at the output path.
 
@@ -65,67 +43,10 @@ def compare_ink(settings: CompareInk) -> Iterator[Event]:
     --------
     >>> from volumen import settings
     >>> chosen = settings.CompareInk(segments=("20230827161847.zarr",), encoder=("spark.safetensors",), out="compared")
-    >>> table = result(compare_ink(chosen))["table"]  # doctest: +SKIP
+    >>> table = result(compare(chosen))["table"]  # doctest: +SKIP
     """
-    begun = time.monotonic()
-    chosen = absolute(settings)
-    record = Record.begin("compare ink", chosen, lambda: look(chosen))
-    cells, seeds = cells_of(chosen), chosen.all_seeds
-    runs = [(seed, cell) for seed in seeds for cell in cells]  # seed by seed: whole sets of pairs come first
-    detail = {"cells": len(cells), "seeds": len(seeds), "shares": list(chosen.share)}
-    yield Started(work="compare ink", total=len(runs), unit="runs", detail=detail)
-    for number, (seed, cell) in enumerate(runs, start=1):
-        what = f"run {number} of {len(runs)}: {cell.name}, {cell.share:g} of the labels, seed {seed}"
-        yield from _run(cell, seed, chosen, what)
-        yield Saved(path=str(cell.folder(chosen.out, seed)), what=what)
-    outcome = {cell: tuple(RunScores.read(cell.folder(chosen.out, seed)) for seed in seeds) for cell in cells}
-    yield from _conclude(chosen, record, outcome, begun)
-
-
-def _run(cell: Cell, seed: int, chosen: CompareInk, what: str) -> Iterator[Event]:
-    """Train and score one run, or do what is left of it."""
-    training = finetune(cell.settings(chosen, seed))
-    yield from relay(replace(event, work=what) if isinstance(event, Started) else event for event in training)
-    folder = cell.folder(chosen.out, seed)
-    yield from relay(score_run(folder, chosen))
-    # a finished run needs no state to go on from, and that is the larger part of its bytes
-    shutil.rmtree(Run.open(folder).state_path.parent, ignore_errors=True)
-
-
-def _conclude(chosen: CompareInk, record: Record, outcome: Outcome, begun: float) -> Iterator[Event]:
-    """Write the tables and the page, and finish."""
-    scores, differences = score_rows(outcome), difference_rows(outcome)
-    folder = Path(chosen.out)
-    write_page(chosen, record, outcome, scores, differences)
-    words = (story.title(chosen), story.lead(chosen, record), story.remarks(chosen, record, outcome))
-    write_all(
-        folder,
-        {
-            "table.md": table_markdown(scores, differences, *words),
-            "table.csv": table_csv((*scores, *differences)),
-        },
-    )
-    results = {"scores": rows_json(scores), "differences": rows_json(differences)}
-    record.write(results)
-    for name, what in (("table.md", "table"), (FILE, "results"), ("report.html", "report")):
-        yield Saved(path=str(folder / name), what=what)
-    yield Finished(
-        result={
-            "report": str(folder / "report.html"),
-            "table": str(folder / "table.csv"),
-            "comparison": str(folder / FILE),
-            "runs": sum(map(len, outcome.values())),
-            **results,
-            "order": _order(differences),
-            "seconds": time.monotonic() - begun,
-        }
-    )
-
-
-def _order(differences: Sequence[Row[Cell]]) -> dict[str, str]:
-    """Say of each claim whether it holds, by the validation loss of the best epoch."""
-    return {
-        f"{row.cell.share:g}: {row.cell.name} better than {row.than.name}": row.verdict
-        for row in differences
-        if row.than is not None and row.score == "loss" and row.epoch == "best"
-    }
+    match settings:
+        case CompareHandwriting():
+            yield from compare_handwriting(settings)
+        case _:
+            yield from compare_ink(settings)

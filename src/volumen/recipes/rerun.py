@@ -55,8 +55,8 @@ def _recipe(verb: str) -> Callable[[Any], Iterator[Event]]:
             return volumen.finetune
         case "train reader":
             return volumen.train_reader
-        case "compare ink":
-            return volumen.compare_ink
+        case "compare ink" | "compare handwriting":
+            return volumen.compare
         case "resume":
             return volumen.resume
         case "predict":

@@ -1,6 +1,7 @@
 """What every verb can be told: one frozen model a verb, the one home of names, defaults, bounds and help."""
 
 from volumen.settings.check import Check
+from volumen.settings.compare_handwriting import CompareHandwriting
 from volumen.settings.compare_ink import CompareInk
 from volumen.settings.convert import Convert
 from volumen.settings.demo import Demo
@@ -24,6 +25,7 @@ from volumen.settings.train_reader import TrainReader
 
 __all__ = [
     "Check",
+    "CompareHandwriting",
     "CompareInk",
     "Convert",
     "Demo",

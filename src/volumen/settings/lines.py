@@ -60,7 +60,6 @@ class LineTraining(LineSource, Computing):
     features: Literal["contextual", "visual"] = Field(
         "contextual", description="Frames to learn on: after the BiLSTM, or before it"
     )
-    encoder: Path | None = Field(None, description="Weights to start the recogniser from; none means random")
     least_loaded: Share = Field(0.5, description="Least share of the recogniser that its weight file must hold")
 
     batch: Count = Field(64, description="Lines in a step, over all devices")
@@ -71,3 +70,9 @@ class LineTraining(LineSource, Computing):
     weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW")
     clip_norm: float = Field(5.0, gt=0, description="Largest gradient norm")
     patience: int = Field(0, ge=0, description="Stop after so many scorings without a better one; 0 never stops")
+
+
+class OneEncoder(Settings):
+    """The weights that one training of a model of text lines starts from."""
+
+    encoder: Path | None = Field(None, description="Weights to start the recogniser from; none means random")

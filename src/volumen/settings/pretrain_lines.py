@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from volumen.settings.base import Count, Share
-from volumen.settings.lines import LineTraining
+from volumen.settings.lines import LineTraining, OneEncoder
 
 
-class PretrainLines(LineTraining):
+class PretrainLines(OneEncoder, LineTraining):
     """What all pretext tasks over lines share; transcripts are not looked at."""
 
     views: Literal["none", "light", "seqclr"] = Field(

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from volumen.settings.lines import LineTraining
+from volumen.settings.lines import LineTraining, OneEncoder
 
 
 class ReaderTraining(LineTraining):
@@ -22,7 +22,7 @@ class ReaderTraining(LineTraining):
     score: Literal["cer", "loss"] = Field("cer", description="Held-out score that says which weights are best")
 
 
-class TrainReader(ReaderTraining):
+class TrainReader(OneEncoder, ReaderTraining):
     """Train a reader on transcribed lines, from random or pretrained weights; the run folder can be resumed."""
 
     positional: ClassVar[tuple[str, ...]] = ("lines",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from volumen.settings.base import Settings
 from volumen.settings.check import Check
+from volumen.settings.compare_handwriting import CompareHandwriting
 from volumen.settings.compare_ink import CompareInk
 from volumen.settings.convert import Convert
 from volumen.settings.demo import Demo
@@ -40,6 +41,7 @@ VERBS: dict[str, type[Settings]] = {
     "finetune": Finetune,
     "train reader": TrainReader,
     "compare ink": CompareInk,
+    "compare handwriting": CompareHandwriting,
     "resume": Resume,
     "predict": Predict,
     "evaluate": Evaluate,

@@ -7,14 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from volumen.evaluation import text
+from volumen.evaluation.paired import drawn_interval, mean_interval, paired_difference
 from volumen.recipes.reporting.tables import Cell as Number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from volumen.evaluation.paired import Estimate, Verdict
 
+    Draws = list[NDArray[np.float64]]  # of each seed, (draws,); draw k is of the same parts of the data throughout
+
 LOWER_IS_BETTER = ("loss", *text.LOWER_IS_BETTER)
+_NOWHERE = (float("nan"), float("nan"))
 
 
 class AnyCell(Protocol):
@@ -28,6 +36,15 @@ class AnyCell(Protocol):
     @property
     def name(self) -> str:
         """What to call it beside others of its share."""
+        ...
+
+    @property
+    def words(self) -> str:
+        """What to call it while it is trained."""
+        ...
+
+    def folder(self, out: str, seed: int) -> Path:
+        """Where its run with a seed is, in a comparison's folder."""
         ...
 
 
@@ -74,6 +91,39 @@ class Row(Generic[C]):
     def line(self) -> str:
         """Name of the cell, or of the difference of two."""
         return self.cell.name if self.than is None else f"{self.cell.name} − {self.than.name}"
+
+
+def mean_row(cell: C, score: str, values: Sequence[float], drawn: Draws | None, *, epoch: str = "best") -> Row[C]:
+    """Return a cell's score over its seeds: ``values`` by seed, and in every draw of each seed's bootstrap."""
+    return Row(
+        cell=cell,
+        than=None,
+        score=score,
+        epoch=epoch,
+        estimate=mean_interval(values),
+        drawn=_NOWHERE if drawn is None else drawn_interval(drawn),
+        values=tuple(values),
+    )
+
+
+def difference_row(
+    cells: tuple[C, C],
+    score: str,
+    values: tuple[Sequence[float], Sequence[float]],
+    drawn: tuple[Draws, Draws] | None,
+    *,
+    epoch: str = "best",
+) -> Row[C]:
+    """Return the difference of two cells' scores, seed by seed and draw by draw: the claimed better one first."""
+    return Row(
+        cell=cells[0],
+        than=cells[1],
+        score=score,
+        epoch=epoch,
+        estimate=paired_difference(*values),
+        drawn=_NOWHERE if drawn is None else drawn_interval(*drawn),
+        values=tuple(one - other for one, other in zip(*values, strict=True)),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

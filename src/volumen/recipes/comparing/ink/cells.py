@@ -40,6 +40,11 @@ class Cell:
         """What to call it beside others of its share, such as ``random-frozen``."""
         return f"{self.encoder}-{'frozen' if self.frozen else 'full'}{'' if self.augmented else '-plain'}"
 
+    @property
+    def words(self) -> str:
+        """What to call it while it is trained."""
+        return f"{self.name}, {self.share:g} of the labels"
+
     def folder(self, out: str, seed: int) -> Path:
         """Where its run with a seed is."""
         return Path(out) / "runs" / f"{self.share:g}" / self.name / f"seed{seed}"

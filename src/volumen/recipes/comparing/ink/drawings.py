@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from volumen.evaluation.figures import Band, plot_bands
+from volumen.evaluation.figures import plot_bands
+from volumen.recipes.comparing.curves import by_epoch, by_share, colour_of
 from volumen.recipes.comparing.ink.scoring import map_path
 from volumen.recipes.comparing.ink.tables import NAMES
 from volumen.recipes.comparing.rows import share_name
@@ -16,12 +17,13 @@ from volumen.recipes.reporting.page import PlaceView, Plot, SegmentView
 from volumen.recipes.reporting.panels import draw_place
 from volumen.recipes.reporting.places import choose_places
 from volumen.recipes.scopes import held_out_pixels
-from volumen.settings.comparing import RANDOM
 from volumen.settings.source import LabelPaths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from volumen.evaluation.figures import Band
+    from volumen.recipes.comparing.curves import Curves
     from volumen.recipes.comparing.ink.cells import Cell
     from volumen.recipes.comparing.ink.results import Outcome
     from volumen.recipes.comparing.ink.scoring import RunScores
@@ -37,7 +39,7 @@ def loss_plots(outcome: Outcome) -> list[Plot]:
         _plot(
             f"Validation loss, {share_name(share).lower()}",
             [
-                _by_epoch(cell.name, outcome[cell], "loss", series=_colour(cell, outcome), dashed=cell.frozen)
+                by_epoch(cell.name, _curves(outcome[cell]), "loss", series=_colour(cell, outcome), dashed=cell.frozen)
                 for cell in _of_share(outcome, share)
             ],
         )
@@ -56,15 +58,7 @@ def share_plots(outcome: Outcome, rows: Sequence[Row[Cell]]) -> list[Plot]:
             if row.score == score and row.epoch == "best" and row.cell.augmented:
                 lines.setdefault(row.cell.name, []).append(row)
         bands = [
-            Band(
-                name=name,
-                x=[row.cell.share for row in line],
-                y=[row.estimate.mean for row in line],
-                low=[min(row.values) for row in line],
-                high=[max(row.values) for row in line],
-                series=_colour(line[0].cell, outcome),
-                dashed=line[0].cell.frozen,
-            )
+            by_share(name, line, series=_colour(line[0].cell, outcome), dashed=line[0].cell.frozen)
             for name, line in lines.items()
         ]
         draw = partial(plot_bands, bands, title=NAMES[score], x_label="share of the labels", shares=True)
@@ -83,7 +77,7 @@ def view_plots(outcome: Outcome) -> list[Plot]:
         if cell.augmented and (cell.share, cell.encoder, cell.frozen) == (plain.share, plain.encoder, plain.frozen)
     )
     bands = [
-        _by_epoch(f"{words}, {name}", outcome[cell], quantity, series=series, dashed=quantity == "train_loss")
+        by_epoch(f"{words}, {name}", _curves(outcome[cell]), quantity, series=series, dashed=quantity == "train_loss")
         for series, (cell, words) in enumerate(((with_views, "augmented"), (plain, "not augmented")))
         for quantity, name in (("loss", "held out"), ("train_loss", "training"))
     ]
@@ -143,24 +137,6 @@ def _exhibit(name: str, run: RunScores, index: int) -> Exhibit:
     )
 
 
-def _by_epoch(name: str, runs: Sequence[RunScores], quantity: str, *, series: int, dashed: bool) -> Band:
-    """Gather a quantity of runs: at each epoch its mean over the seeds that came so far, and their range."""
-    by_epoch: dict[int, list[float]] = {}
-    for run in runs:
-        for epoch, value in run.record.curves.get(quantity, ()):
-            by_epoch.setdefault(epoch, []).append(value)
-    epochs = sorted(by_epoch)
-    return Band(
-        name=name,
-        x=epochs,
-        y=[sum(by_epoch[epoch]) / len(by_epoch[epoch]) for epoch in epochs],
-        low=[min(by_epoch[epoch]) for epoch in epochs],
-        high=[max(by_epoch[epoch]) for epoch in epochs],
-        series=series,
-        dashed=dashed,
-    )
-
-
 def _plot(title: str, bands: Sequence[Band]) -> Plot:
     return Plot.draw(title, partial(plot_bands, bands, title=title))
 
@@ -170,5 +146,8 @@ def _of_share(outcome: Iterable[Cell], share: float) -> list[Cell]:
 
 
 def _colour(cell: Cell, outcome: Iterable[Cell]) -> int:
-    """Give each encoder a colour: random weights the first."""
-    return [RANDOM, *dict.fromkeys(other.encoder for other in outcome if other.encoder != RANDOM)].index(cell.encoder)
+    return colour_of(cell.encoder, (other.encoder for other in outcome))
+
+
+def _curves(runs: Iterable[RunScores]) -> list[Curves]:
+    return [run.record.curves for run in runs]

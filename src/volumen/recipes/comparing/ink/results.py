@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from volumen.evaluation.paired import drawn_interval, mean_interval, paired_difference
 from volumen.recipes.comparing.ink.cells import Cell
 from volumen.recipes.comparing.ink.scoring import FINAL, SCORES
-from volumen.recipes.comparing.rows import Row
+from volumen.recipes.comparing.rows import Row, difference_row, mean_row
 from volumen.settings.comparing import RANDOM
 
 if TYPE_CHECKING:
@@ -25,39 +24,24 @@ Outcome = dict[Cell, "tuple[RunScores, ...]"]
 def score_rows(outcome: Outcome) -> tuple[Row[Cell], ...]:
     """Return every score of every cell, of the best epoch and then of the last."""
     return tuple(
-        Row(
-            cell=cell,
-            than=None,
-            score=score,
-            epoch=epoch,
-            estimate=mean_interval(values),
-            drawn=_drawn(runs, score, epoch),
-            values=values,
-        )
+        mean_row(cell, score, _values(runs, score, epoch), _draws(runs, score, epoch), epoch=epoch)
         for epoch, scores in (("best", SCORES), ("final", FINAL))
         for cell, runs in outcome.items()
         for score in scores
-        for values in [_values(runs, score, epoch)]
     )
 
 
 def difference_rows(outcome: Outcome) -> tuple[Row[Cell], ...]:
     """Return, share by share, the differences that the report claims, of the best epoch and then of the last."""
-    return tuple(
-        Row(
-            cell=better,
-            than=worse,
-            score=score,
-            epoch=epoch,
-            estimate=paired_difference(first, second),
-            drawn=_drawn(outcome[better], score, epoch, outcome[worse]),
-            values=tuple(one - other for one, other in zip(first, second, strict=True)),
-        )
-        for epoch, scores in (("best", SCORES), ("final", FINAL))
-        for better, worse in claims(tuple(outcome))
-        for score in scores
-        for first, second in [(_values(outcome[cell], score, epoch) for cell in (better, worse))]
-    )
+    rows = []
+    for epoch, scores in (("best", SCORES), ("final", FINAL)):
+        for pair in claims(tuple(outcome)):
+            for score in scores:
+                first, second = (_values(outcome[cell], score, epoch) for cell in pair)
+                one, other = (_draws(outcome[cell], score, epoch) for cell in pair)
+                drawn = None if one is None or other is None else (one, other)
+                rows.append(difference_row(pair, score, (first, second), drawn, epoch=epoch))
+    return tuple(rows)
 
 
 def claims(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Cell]]:
@@ -84,14 +68,8 @@ def _values(runs: Sequence[RunScores], score: str, epoch: str) -> tuple[float, .
     return tuple((run.best if epoch == "best" else run.final)[score] for run in runs)
 
 
-def _drawn(
-    runs: Sequence[RunScores], score: str, epoch: str, less: Sequence[RunScores] | None = None
-) -> tuple[float, float]:
-    """Return the interval over blocks; only the map of the best epoch is drawn from."""
+def _draws(runs: Sequence[RunScores], score: str, epoch: str) -> list[NDArray[np.float64]] | None:
+    """Return a score in every draw of blocks; only the map of the best epoch is drawn from."""
     if epoch != "best" or any(score not in run.draws for run in runs):
-        return (float("nan"), float("nan"))
-    return drawn_interval(_draws(runs, score), None if less is None else _draws(less, score))
-
-
-def _draws(runs: Sequence[RunScores], score: str) -> list[NDArray[np.float64]]:
+        return None
     return [run.draws[score] for run in runs]

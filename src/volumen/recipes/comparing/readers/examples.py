@@ -1,0 +1,106 @@
+"""Examples of a comparison: lines that all readers read right, that they read differently, and that none reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from volumen.crops.line_dataset import LineDataset
+from volumen.errors import VolumenError
+from volumen.evaluation import pictures
+from volumen.evaluation.text import line_edits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from volumen.recipes.comparing.readers.cells import ReaderCell
+    from volumen.recipes.comparing.readers.scoring import Outcome
+    from volumen.recipes.reading.line_corpus import LineCorpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A test line: its picture as PNG, what is written there, and what each cell's reader made of it."""
+
+    name: str
+    text: str
+    image: bytes
+    readings: tuple[tuple[str, str, int], ...]
+    """Name of the cell, what it read, and by how many edits that is wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleView:
+    """Examples of one kind, read by the cells of one decoder at the largest share, with the first seed."""
+
+    decoder: str
+    kind: str
+    examples: tuple[Example, ...]
+
+
+def example_views(outcome: Outcome, corpus: LineCorpus, *, count: int) -> list[ExampleView]:
+    """Choose examples of each kind for every decoder; images that cannot be read are passed over."""
+    share = max(cell.share for cell in outcome)
+    views = []
+    for decoder in dict.fromkeys(cell.decoder for cell in outcome):
+        cells = [cell for cell in outcome if (cell.decoder, cell.share) == (decoder, share)]
+        edits = np.array(
+            [
+                line_edits([line.text for line in lines], [line.read for line in lines])
+                for cell in cells
+                for lines in [outcome[cell][0].lines]
+            ]
+        )
+        for kind, order in choose(edits, count=count).items():
+            made = tuple(_examples(order, cells, edits, outcome, corpus))
+            if made:
+                views.append(ExampleView(decoder=decoder, kind=kind, examples=made))
+    return views
+
+
+def choose(edits: np.ndarray[tuple[int, int], np.dtype[np.int64]], *, count: int) -> dict[str, list[int]]:
+    """Choose lines of each kind by the edits of their readings, (cells, lines); each line at most once.
+
+    Returns
+    -------
+    dict
+        Indices of lines, at most ``count`` a kind: ``right``, which all cells read; ``disputed``, which some read and
+        others do not, those most evenly parted first; ``wrong``, which none reads, those with the most edits first.
+
+    Examples
+    --------
+    >>> choose(np.array([[0, 0, 5, 1], [0, 2, 3, 1]]), count=1)
+    {'right': [0], 'disputed': [1], 'wrong': [2]}
+    """
+    right = (edits == 0).mean(axis=0)
+    disputed = [int(line) for line in np.argsort(abs(right - 0.5), kind="stable") if 0 < right[line] < 1]
+    wrong = [int(line) for line in np.argsort(-edits.min(axis=0), kind="stable") if right[line] == 0]
+    read = [int(line) for line in np.flatnonzero(right == 1)]
+    return {"right": read[:count], "disputed": disputed[:count], "wrong": wrong[:count]}
+
+
+def _examples(
+    order: Sequence[int],
+    cells: Sequence[ReaderCell],
+    edits: np.ndarray[tuple[int, int], np.dtype[np.int64]],
+    outcome: Outcome,
+    corpus: LineCorpus,
+) -> Iterator[Example]:
+    known = {line.name: line for line in corpus.test}
+    for index in order:
+        read = outcome[cells[0]][0].lines[index]
+        try:
+            image = LineDataset([known[read.name]], form=corpus.form).sample(0, epoch=0).image
+        except (KeyError, VolumenError):  # it was there when it was read; a page does without it
+            continue
+        yield Example(
+            name=read.name,
+            text=read.text,
+            image=pictures.png((image[0] * 255).round().byte().numpy()),
+            readings=tuple(
+                (cell.name, outcome[cell][0].lines[index].read, int(edits[number, index]))
+                for number, cell in enumerate(cells)
+            ),
+        )

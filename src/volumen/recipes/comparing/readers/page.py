@@ -1,0 +1,89 @@
+"""Page of a comparison of readers: tables, curves and examples in one self-contained HTML file, figures beside it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from volumen.recipes.comparing.readers import story
+from volumen.recipes.comparing.readers.drawings import course_plots, share_plots
+from volumen.recipes.comparing.readers.examples import example_views
+from volumen.recipes.comparing.readers.tables import HEADER, cost_rows, decoder_tables, table_markdown, verdict_table
+from volumen.recipes.comparing.rows import share_name
+from volumen.recipes.reporting.page import fill, slug, write_all
+from volumen.recipes.reporting.tables import csv_text, option_rows
+from volumen.settings.compare_handwriting import CompareHandwriting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from volumen.recipes.comparing.readers.cells import ReaderCell
+    from volumen.recipes.comparing.readers.costs import ReadingCost
+    from volumen.recipes.comparing.readers.scoring import Outcome
+    from volumen.recipes.comparing.record import Record
+    from volumen.recipes.comparing.rows import Row
+    from volumen.recipes.reading.line_corpus import LineCorpus
+
+_CURVES = ("decoder", "share", "cell", "seed", "quantity", "epoch", "value")
+
+
+def write_page(
+    chosen: CompareHandwriting,
+    record: Record,
+    corpus: LineCorpus,
+    outcome: Outcome,
+    rows: tuple[Sequence[Row[ReaderCell]], Sequence[Row[ReaderCell]]],
+    costs: Mapping[str, ReadingCost],
+) -> None:
+    """Write ``report.html``, ``table.md``, ``curves.csv`` and the figures.
+
+    Parameters
+    ----------
+    rows
+        Scores, and differences.
+
+    Raises
+    ------
+    OutOfSpaceError
+        The disk is full.
+    """
+    title, lead = story.title(chosen), story.lead(chosen, record)
+    notes = story.remarks(chosen, record, outcome)
+    tables = decoder_tables(*rows)
+    plots = {"shares": share_plots(rows[0]), "courses": course_plots(outcome)}
+    verdicts = verdict_table(rows[1])
+    page = fill(
+        "volumen.recipes.comparing.readers",
+        "handwriting.html.j2",
+        title=title,
+        lead=lead,
+        notes=notes,
+        verdicts=verdicts,
+        header=HEADER,
+        tables=tables,
+        costs=cost_rows(costs),
+        plots=plots,
+        examples=example_views(outcome, corpus, count=chosen.examples),
+        share=share_name(max(chosen.share)).lower(),
+        seed=chosen.seed,
+        runs=story.run_rows(outcome, chosen.all_seeds),
+        settings=option_rows(CompareHandwriting, record.content["settings"]),
+        provenance=story.provenance(record),
+        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by volumen {version('volumen')}",
+    )
+    figures = {f"figures/{slug(plot.name)}.png": plot.light for kind in plots.values() for plot in kind}
+    texts = {
+        "table.md": table_markdown(tables, costs, title, lead, notes),
+        "curves.csv": csv_text(_CURVES, _curve_lines(outcome, chosen.all_seeds)),
+    }
+    write_all(Path(chosen.out), {**texts, **figures, "report.html": page})
+
+
+def _curve_lines(outcome: Outcome, seeds: tuple[int, ...]) -> Iterator[tuple[str, float, str, int, str, int, float]]:
+    for cell, runs in outcome.items():
+        for seed, run in zip(seeds, runs, strict=True):
+            for quantity, points in run.record.curves.items():
+                for epoch, value in points:
+                    yield (cell.decoder, cell.share, cell.name, seed, quantity, epoch, value)

@@ -1,0 +1,133 @@
+"""Story: what a comparison of readers says in words: what was done, and what its numbers do not show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from volumen.recipes.reporting.tables import and_list
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from volumen.recipes.comparing.readers.scoring import Outcome
+    from volumen.recipes.comparing.record import Record
+    from volumen.settings.compare_handwriting import CompareHandwriting
+
+_FEW_GROUPS = 20
+_FEW_SEEDS = 5
+
+
+def title(chosen: CompareHandwriting) -> str:
+    """Name the page."""
+    names = ", ".join(chosen.pretext_names)
+    return f"Reading after {names}, against random weights" if names else "Reading from random weights"
+
+
+def lead(chosen: CompareHandwriting, record: Record) -> str:
+    """Say in a few sentences what was compared."""
+    lines, content = record.content["lines"], record.content
+    sources = and_list(segment["name"] for segment in content["segments"])
+    shares = and_list(f"{100 * share:g} %" for share in chosen.share)
+    modes = {"frozen": "with the recogniser frozen", "full": "with all of it trained"}
+    return (
+        f"Readers of {chosen.model_width:g} times the published width learned from {shares} of {lines['train']} lines "
+        f"of {sources}, from random weights and after each pretraining, {and_list(modes[m] for m in chosen.training)}, "
+        f"by {and_list(chosen.decoder)}; {chosen.seeds} seed{'s' * (chosen.seeds != 1)} each, {chosen.steps} steps. "
+        f"They were tested on {lines['test']} lines of {content['groups']} groups (writers, pages or single lines), "
+        f"parted {content['split_by']}."
+    )
+
+
+def remarks(chosen: CompareHandwriting, record: Record, outcome: Outcome) -> list[str]:
+    """Say what a reader of the numbers should know, the gravest first."""
+    return list(dict.fromkeys(_remarks(chosen, record, outcome)))
+
+
+def _remarks(chosen: CompareHandwriting, record: Record, outcome: Outcome) -> Iterator[str]:
+    content = record.content
+    if content["test_is_held_out"]:
+        yield (
+            "The list names no test lines: scores are of the held-out lines, by which the best weights were chosen, "
+            "and are too good."
+        )
+    if "by line" in content["split_by"]:
+        yield "Lines were parted one by one, so hands are on both sides: scores are too good for other hands."
+    if chosen.seeds < _FEW_SEEDS:
+        yield (
+            f"{chosen.seeds} seed{'s say' if chosen.seeds > 1 else ' says'} little: intervals over so few are wide, "
+            "and a difference that is undecided is not one that is not there. Five or more are worth their time."
+        )
+    if content["groups"] < _FEW_GROUPS:
+        yield f"Only {content['groups']} groups of lines were tested: intervals over groups are too narrow."
+    stopped = [run for runs in outcome.values() for run in runs if (run.record.result or {}).get("stopped_early")]
+    if stopped:
+        yield f"{len(stopped)} runs stopped early for want of a better score: they were trained for less time."
+    if len({*content["characters"].values()}) > 1:
+        known = and_list(f"{count} at {100 * float(share):g} %" for share, count in content["characters"].items())
+        yield (
+            f"A reader writes only the characters of the lines it learned from, {known} (last seed); others count as "
+            "errors."
+        )
+    yield (
+        "A share of the labels is lines drawn by each seed, one by one; cells of a seed share them, and larger shares "
+        "contain smaller ones. Every share takes the same number of steps."
+    )
+    yield (
+        "Intervals over seeds say what other random weights, shares and orders may change; intervals over groups what "
+        "other hands or pages may change, these runs given. They are for each number by itself, not corrected for how "
+        "many there are."
+    )
+    if "frozen" in chosen.training:
+        norms = "measured once, without transcripts," if chosen.frozen_norms == "measured" else "kept as they came"
+        yield (
+            f"A frozen recogniser has its norm statistics {norms} and sees each line as it is, without augmentation; "
+            "its BiLSTM, where frames are contextual, is frozen too."
+        )
+    seeded = {name.partition(", seed ")[0] for name in content["encoders"] if ", seed " in name}
+    once = [name for name in chosen.pretext_names if name not in seeded]
+    if once:
+        yield (
+            f"Of {and_list(once)} there is one pretraining for all seeds: intervals over seeds leave out what another "
+            "pretraining would change."
+        )
+    for name, encoder in content["encoders"].items():
+        form = encoder["origin"].get("form")
+        if form is not None and form != content["form"]:
+            yield f"{name} was pretrained on images of the form {form}, here it is {content['form']}."
+    yield from content["left_out"]
+
+
+def provenance(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Tell where the pretrained weights come from, and what else the runs stand on."""
+    told = []
+    for name, known in record.content["encoders"].items():
+        told.append((f"Weights {name}", [*_facts(known, "file", "sha256", "loaded"), *_facts(known["origin"])]))
+    told.append(("Versions", _facts(record.content["versions"])))
+    for segment in record.content["segments"]:
+        told.append((f"Lines {segment['name']}", _facts(segment)))
+    return told
+
+
+def run_rows(outcome: Outcome, seeds: tuple[int, ...]) -> list[tuple[str, ...]]:
+    """Lay out how each run went: header first."""
+    rows: list[tuple[str, ...]] = [("decoder", "cell", "share", "seed", "rounds", "best", "device", "minutes")]
+    for cell, runs in outcome.items():
+        for seed, run in zip(seeds, runs, strict=True):
+            result = run.record.result or {}
+            rows.append(
+                (
+                    cell.decoder,
+                    cell.name,
+                    f"{cell.share:g}",
+                    str(seed),
+                    str(result.get("epochs", "–")),
+                    str(run.record.best_epoch or "–"),
+                    run.record.device or "–",
+                    f"{float(result.get('seconds', 0.0)) / 60:.1f}",
+                )
+            )
+    return rows
+
+
+def _facts(known: dict[str, Any], *names: str) -> list[tuple[str, str]]:
+    return [(name, str(known[name])) for name in names or known]

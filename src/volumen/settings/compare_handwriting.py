@@ -1,0 +1,76 @@
+"""Settings of comparing pretext tasks by the handwriting that is read after them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+
+from volumen.settings.base import Count
+from volumen.settings.comparing import (
+    Comparison,
+    LabelShares,
+    check_one_device,
+    check_told_apart,
+    listed,
+    weight_names,
+)
+from volumen.settings.source import Path
+from volumen.settings.train_reader import ReaderTraining
+
+W = TypeVar("W", bound=str)
+
+
+def _distinct(words: tuple[W, ...]) -> tuple[W, ...]:
+    if len({*words}) < len(words):
+        raise ValueError(f"each may be given once; got {','.join(words)}")
+    return words
+
+
+def _words(metavar: str) -> tuple[Any, ...]:
+    """Return how words separated by commas are read, checked and written."""
+    return (
+        BeforeValidator(listed),
+        AfterValidator(_distinct),
+        PlainSerializer(",".join),
+        Field(min_length=1, json_schema_extra={"metavar": metavar}),
+    )
+
+
+Decoders = Annotated[tuple[Literal["ctc", "attention", "transformer"], ...], *_words("NAME,NAME")]
+"""Decoders, separated by commas."""
+
+Trainings = Annotated[tuple[Literal["frozen", "full"], ...], *_words("MODE,MODE")]
+"""Ways to train, separated by commas."""
+
+
+class CompareHandwriting(Comparison, ReaderTraining):
+    """Train readers from random and from pretrained weights, by decoder and share of the labels: one table, one report.
+
+    A path of pretrained weights may hold ``{seed}``, which is the seed of the run, so that pretraining has seeds too.
+    """
+
+    positional: ClassVar[tuple[str, ...]] = ("lines",)
+
+    pretext: tuple[Path, ...] = Field(
+        (),
+        description="Pretrained weights to compare with random ones: runs of pretraining, or files; {seed} in a path "
+        "is the run's seed. Named in the table by the file or its run",
+    )
+    decoder: Decoders = Field(("ctc", "transformer"), description="Decoders to train: ctc, attention, transformer")
+    training: Trainings = Field(
+        ("frozen", "full"), description="Teach the decoder alone above a frozen recogniser, or all of the reader"
+    )
+    share: LabelShares = Field((0.05, 0.1, 1.0), min_length=1, description="Shares of the lines to learn from")
+    examples: Count = Field(4, description="How many lines of each kind to show in pictures: right, disputed, wrong")
+
+    @model_validator(mode="after")
+    def _check_comparison(self) -> Self:
+        check_one_device(self)
+        check_told_apart(self.pretext_names)
+        return self
+
+    @property
+    def pretext_names(self) -> tuple[str, ...]:
+        """Name of each of the pretrained weights in the table."""
+        return weight_names(self.pretext)
