@@ -74,10 +74,10 @@ def choose(edits: np.ndarray[tuple[int, int], np.dtype[np.int64]], *, count: int
     >>> choose(np.array([[0, 0, 5, 1], [0, 2, 3, 1]]), count=1)
     {'right': [0], 'disputed': [1], 'wrong': [2]}
     """
-    right = (edits == 0).mean(axis=0)
-    disputed = [int(line) for line in np.argsort(abs(right - 0.5), kind="stable") if 0 < right[line] < 1]
+    cells, right = len(edits), (edits == 0).sum(axis=0)
+    read = [int(line) for line in np.flatnonzero(right == cells)]
+    disputed = [int(line) for line in np.argsort(abs(2 * right - cells), kind="stable") if 0 < right[line] < cells]
     wrong = [int(line) for line in np.argsort(-edits.min(axis=0), kind="stable") if right[line] == 0]
-    read = [int(line) for line in np.flatnonzero(right == 1)]
     return {"right": read[:count], "disputed": disputed[:count], "wrong": wrong[:count]}
 
 
