@@ -112,6 +112,7 @@ class Apprentice:
             report = load_encoder(model.recognizer, settings.encoder)
             report.check(settings.encoder, least=settings.least_loaded)
             warnings.append(f"Encoder weights from {settings.encoder}: {report}.")
+            warnings += _other_form(settings.encoder, corpus)
         view = None if settings.freeze else SequenceView(name=settings.views)
         train = LineDataset(lines, form=corpus.form, view=view, seed=settings.seed)
         long = _too_long(model, alphabet, train)
@@ -214,6 +215,15 @@ class Apprentice:
             "scores": {name: value for name, value in scores.items() if value == value},
         }
         save_reader(path, self.model, header)
+
+
+def _other_form(encoder: str, corpus: LineCorpus) -> list[str]:
+    """Say where weights were pretrained on images of another form than those that are to be read."""
+    then, now = read_origin(encoder).get("form") or {}, asdict(corpus.form)
+    differing = [f"{name} {then[name]}, now {value}" for name, value in now.items() if then.get(name, value) != value]
+    if not differing:
+        return []
+    return [f"These weights were pretrained on lines of another form: {'; '.join(differing)}. They may be worth less."]
 
 
 def _targets(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from volumen.crops.alphabet import Alphabet
@@ -44,7 +45,7 @@ def look(chosen: CompareHandwriting) -> dict[str, Any]:
         corpus.identities,
         **corpus.found,
         groups=len({group_of(line) for line in corpus.test}),
-        form={"height": corpus.form.height, "width": corpus.form.width},
+        form=asdict(corpus.form),
         characters=characters,
         left_out=list(corpus.warnings),
         encoders=encoders,
