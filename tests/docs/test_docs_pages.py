@@ -59,7 +59,7 @@ def test_the_three_lines_put_an_encoder_into_a_plain_unet_and_a_plain_resnet(tmp
         assert torch.equal(names["resnet"].eval().forward_features(image), ours)
 
 
-@pytest.mark.parametrize("page", ["../README.md", "pretraining.md", "comparison.md"])
+@pytest.mark.parametrize("page", ["../README.md", "pretraining.md", "comparison.md", "reading.md"])
 def test_every_command_that_is_shown_can_be_given(page):
     parser = build_parser({name: kind for name, (kind, _) in cli.VERBS.items()}, cli.FAMILIES)
     lines = [line for language, block in pages(page) if language == "console" for line in block.splitlines()]

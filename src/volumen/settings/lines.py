@@ -62,7 +62,7 @@ class LineTraining(LineSource, Computing):
     )
     least_loaded: Share = Field(0.5, description="Least share of the recogniser that its weight file must hold")
 
-    batch: Count = Field(64, description="Lines in a step, over all devices")
+    batch: Count = Field(32, description="Lines in a step, over all devices")
     steps: Count = Field(10_000, description="Steps in all, whatever the number of lines")
     score_steps: Count = Field(500, description="Score the held-out lines every so many steps")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW")
