@@ -149,7 +149,7 @@ def by_line(rows: Iterable[Row[C]]) -> list[tuple[str, list[Row[C]]]]:
 
 
 def best_of(lines: Iterable[tuple[str, list[Row[C]]]]) -> dict[str, str]:
-    """Return for each score which line has the best mean, where several have one."""
+    """Return for each score which line has the best mean, where several have one and they differ."""
     by_score: dict[str, dict[str, float]] = {}
     for name, rows in lines:
         for row in rows:
@@ -158,7 +158,7 @@ def best_of(lines: Iterable[tuple[str, list[Row[C]]]]) -> dict[str, str]:
     return {
         score: (min if score in LOWER_IS_BETTER else max)(means, key=lambda name: means[name])
         for score, means in by_score.items()
-        if len(means) > 1
+        if len({*means.values()}) > 1
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from volumen.recipes.reporting.tables import and_list
@@ -26,7 +27,7 @@ def title(chosen: CompareHandwriting) -> str:
 def lead(chosen: CompareHandwriting, record: Record) -> str:
     """Say in a few sentences what was compared."""
     lines, content = record.content["lines"], record.content
-    sources = and_list(segment["name"] for segment in content["segments"])
+    sources = and_list(PurePath(segment["name"]).name for segment in content["segments"])
     shares = and_list(f"{100 * share:g} %" for share in chosen.share)
     modes = {"frozen": "with the recogniser frozen", "full": "with all of it trained"}
     return (
