@@ -1,5 +1,6 @@
 """The documentation is true: the tutorial runs from top to bottom, and the reference is what the code says."""
 
+import importlib
 import re
 import runpy
 import shlex
@@ -10,9 +11,11 @@ import safetensors.torch
 import segmentation_models_pytorch as smp
 import timm
 import torch
+from PIL import Image, ImageDraw, ImageFont
 
 from volumen import cli
 from volumen.cli.arguments import build_parser
+from volumen.events import Finished, result
 from volumen.models.checkpoint import save_encoder
 from volumen.models.unet import build_encoder
 
@@ -69,6 +72,58 @@ def test_every_command_that_is_shown_can_be_given(page):
         options = vars(parser.parse_args(shlex.split(line, comments=True)[1:]))
         verb = " ".join(options.pop(part) for part in ("verb", "task") if part in options)
         cli.VERBS[verb][0](**options)
+
+
+def test_the_page_on_reading_runs_on_printed_words(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_words(tmp_path / "handwriting")
+    small = {"height": 32, "model_width": 1 / 16, "batch": 6, "steps": 4, "score_steps": 2, "seeds": 1, "device": "cpu"}
+    small |= {"decoder": ("ctc",), "training": ("full",)}
+    parser = build_parser({name: kind for name, (kind, _) in cli.VERBS.items()}, cli.FAMILIES)
+    names = {}
+    for language, block in pages("reading.md"):
+        if language == "python":
+            exec(compile(block, "reading.md", "exec"), names)
+            continue
+        for line in block.splitlines():
+            options = vars(parser.parse_args(shlex.split(line)[1:]))
+            verb = " ".join(options.pop(part) for part in ("verb", "task") if part in options)
+            kind, recipe = cli.VERBS[verb]
+            fewer = {name: value for name, value in small.items() if name in kind.model_fields}
+            if verb == "train reader":
+                del fewer["decoder"]
+            module, function = recipe.split(":")
+            chosen = kind(**{**options, **fewer})
+            assert result(getattr(importlib.import_module(module), function)(chosen)), line
+    assert (tmp_path / "transcripts.tsv").read_text("utf-8").startswith("name\ttext\tconfidence\n")
+    assert isinstance(names["line"], Finished)
+
+
+def write_words(folder):
+    """Write printed words of a few writers, and a page of them in PAGE XML, as the real ones lie."""
+    words = [f"{first}{last}" for first in ("ink", "sea", "fern", "rot", "dew") for last in ("", "s", "ed", "y", "er")]
+    rows = ["file\ttext\twriter\tsplit"]
+    (folder / "pages_pagexml").mkdir(parents=True)
+    page, lines = Image.new("L", (300, 40 * len(words)), 215), []
+    for number, text in enumerate(words):
+        image = Image.new("L", (20 + 20 * len(text), 40), 215)
+        ImageDraw.Draw(image).text((8, 2), text, fill=40, font=ImageFont.load_default(30))
+        image.save(folder / f"{number}.png")
+        split = ("train", "train", "train", "val", "test")[number % 5]
+        rows.append(f"{number}.png\t{text}\thand{number % 5}\t{split}")
+        page.paste(image, (0, 40 * number))
+        top, right = 40 * number, image.width
+        box = f"0,{top} {right},{top} {right},{top + 39} 0,{top + 39}"
+        lines.append(f'<TextLine id="l{number}"><Coords points="{box}"/></TextLine>')
+    (folder / "words.tsv").write_text("\n".join(rows) + "\n", "utf-8")
+    page.save(folder / "pages_pagexml" / "page.png")
+    (folder / "pages_pagexml" / "page.xml").write_text(
+        '<PcGts xmlns="http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15">'
+        f'<Page imageFilename="page.png" imageWidth="300" imageHeight="{page.height}">'
+        f'<TextRegion id="r"><Coords points="0,0 299,0 299,{page.height - 1} 0,{page.height - 1}"/>{"".join(lines)}'
+        "</TextRegion></Page></PcGts>",
+        "utf-8",
+    )
 
 
 def pages(name):
