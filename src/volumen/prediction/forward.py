@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from volumen.errors import SettingsError
+from volumen.prediction.memory import memory_errors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 Precision = Literal["32", "bf16", "16"]
 
-_REDUCED = {"bf16": torch.bfloat16, "16": torch.float16}
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")  # how CPU and MPS allocators say it
+REDUCED = {"bf16": torch.bfloat16, "16": torch.float16}
+"""Number formats that are narrower than the weights."""
 
 
 class Forward:
@@ -59,7 +60,7 @@ class Forward:
         self._network = network.to(device=self._device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self._normalization = normalization
         self._outside = torch.tensor(normalization.outside, device=self._device)[None, :, None, None]  # Z -> 1Z11
-        self._reduced = _REDUCED.get(precision)
+        self._reduced = REDUCED.get(precision)
 
     def __call__(self, voxels: NDArray[Any], /) -> NDArray[np.float32]:
         """Predict one batch: (N, layers, H, W) in the source's type to (N, H, W) in [0, 1].
@@ -69,16 +70,8 @@ class Forward:
         MemoryError
             When the batch does not fit into the device's memory.
         """
-        try:
-            with torch.inference_mode():
-                return self._probabilities(voxels)
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise MemoryError(str(error)) from error
-        except RuntimeError as error:
-            if not any(words in str(error) for words in _NO_MEMORY):
-                raise
-            raise MemoryError(str(error)) from error
+        with memory_errors(), torch.inference_mode():
+            return self._probabilities(voxels)
 
     def _probabilities(self, voxels: NDArray[Any]) -> NDArray[np.float32]:
         normalized = self._normalized(voxels)
