@@ -1,6 +1,7 @@
 """The command line is derived from the settings, and says errors in words."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 
 from volumen import cli, settings
 from volumen.cli.arguments import build_parser
-from volumen.events import Finished, Started, Stepped
+from volumen.events import Finished, Started, Stepped, Transcribed
 
 
 def parse(*arguments):
@@ -112,6 +113,58 @@ def test_people_see_words_and_the_result(monkeypatch, capsys):
     streams = capsys.readouterr()
     assert "scores.auc: 0.9877" in streams.out
     assert "2/2 windows" in streams.err
+
+
+TEXTS = """
+import sys
+from volumen import cli
+from volumen.events import Finished, Started, Transcribed
+
+def recipe(_):
+    yield Started(work="read", total=5000, unit="lines")
+    for number in range(5000):
+        yield Transcribed(done=number + 1, total=5000, name=f"l{number}", text=" nu ν", confidence=0.123456)
+    yield Finished(result={"lines": 5000})
+
+cli._load = lambda _: recipe
+sys.exit(cli.main(["check", "seg"]))
+"""
+
+
+def test_texts_alone_are_put_out(monkeypatch, capsys):
+    def recipe(_):
+        yield Started(work="read", total=2, unit="lines")
+        yield Transcribed(done=1, total=2, name="a", text="two [words]", confidence=0.98765)
+        yield Transcribed(done=2, total=2, name="b", text="", confidence=1.0)
+        yield Finished(result={"lines": 2})
+
+    monkeypatch.setattr("volumen.cli._load", lambda _: recipe)
+    assert cli.main(["check", "seg"]) == 0
+    streams = capsys.readouterr()
+    assert streams.out == "a\ttwo [words]\t0.9877\nb\t\t1\n"
+    assert "2/2 lines" in streams.err
+    assert "lines: 2" in streams.err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_texts_go_into_files_of_any_encoding(encoding):
+    told = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}
+    done = subprocess.run([sys.executable, "-c", TEXTS], capture_output=True, env=told, check=True)
+    lines = done.stdout.decode(encoding).splitlines()
+    assert len(lines) == 5000
+    assert lines[-1] == f"l4999\t nu {'ν' if encoding == 'utf-8' else chr(92) + 'u03bd'}\t0.1235"
+
+
+def test_nobody_needs_to_read_to_the_end():
+    work = subprocess.Popen([sys.executable, "-c", TEXTS], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert work.stdout.readline() == "l0\t nu ν\t0.1235\n".encode()
+    work.stdout.close()
+    said = work.stderr.read().decode()
+    work.stderr.close()
+    assert work.wait() == 141
+    assert "Traceback" not in said
+    assert "Error" not in said
+    assert "Exception" not in said
 
 
 def test_module_and_command_are_the_same():

@@ -53,6 +53,20 @@ class TileWritten:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Transcribed:
+    """A line was read: ``text``, to which the reader gives the probability ``confidence``, in [0, 1].
+
+    ``done`` of ``total`` lines are behind; those between this one and the one before could not be read.
+    """
+
+    done: int
+    total: int
+    name: str
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Saved:
     """A file or folder that people or later work can use is complete."""
 
@@ -74,13 +88,14 @@ class Finished:
     result: Mapping[str, Any] = field(default_factory=dict)
 
 
-Event = Started | Stepped | Scored | TileWritten | Saved | Warned | Finished
+Event = Started | Stepped | Scored | TileWritten | Transcribed | Saved | Warned | Finished
 
 _KINDS: dict[str, type[Any]] = {
     "started": Started,
     "stepped": Stepped,
     "scored": Scored,
     "tile_written": TileWritten,
+    "transcribed": Transcribed,
     "saved": Saved,
     "warned": Warned,
     "finished": Finished,

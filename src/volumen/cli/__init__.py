@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,8 @@ _RECIPES = {
 VERBS: dict[str, tuple[type[Settings], str]] = {verb: (kind, _RECIPES[verb]) for verb, kind in SETTINGS.items()}
 """Each verb's settings, and the recipe it calls: imported only then, so that ``--help`` is instant."""
 
+_UNREAD = 141
+"""Exit code of programs that a closed pipe ends: 128 + SIGPIPE."""
 
 FAMILIES = {
     "pretrain": "Learn an encoder from unlabelled data.",
@@ -59,7 +62,10 @@ FAMILIES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit code: 0 done, 1 findings of ``check``, 2 an error, 130 stopped by hand."""
+    """Run one verb and return the exit code.
+
+    0 done, 1 findings of ``check``, 2 an error, 130 stopped by hand, 141 nobody reads what is printed any more.
+    """
     parser = build_parser({name: kind for name, (kind, _) in VERBS.items()}, FAMILIES)
     options = vars(parser.parse_args(arguments))
     as_json, debug = options.pop("json", False), options.pop("debug", False)
@@ -70,6 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("Stopped. What was finished is kept; the same command with --resume, or `volumen resume`, goes on.")
         return 130
+    except BrokenPipeError:  # such as `head`, which has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains of it at the end
+        return _UNREAD
     except (VolumenError, ValidationError) as error:
         if debug:
             traceback.print_exc()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from volumen.events import Finished, Saved, Scored, Started, Stepped, Warned
+from volumen.events import Finished, Saved, Scored, Started, Stepped, Transcribed, Warned
 from volumen.pace import Pace, in_words
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ _LONG = 8  # items of a list that are still read at a glance
 def show(events: Iterable[Event]) -> dict[str, Any]:
     """Show every event on the terminal and return the result of the last.
 
-    Bars and words go to standard error, the result to standard output.
+    Bars and words go to standard error, the result to standard output. Where lines are read, their texts are what is
+    put out, a line each, ``name<TAB>text<TAB>confidence``, and the numbers go with the words.
     """
     console = Console(stderr=True, highlight=False)
     result: dict[str, Any] = {}
@@ -39,14 +41,17 @@ def show(events: Iterable[Event]) -> dict[str, Any]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[values]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    # a bar moves aside for what is printed; what goes into a file or another program must not pass through it
+    aside = sys.stdout.isatty()
+    with Progress(*columns, console=console, disable=not console.is_terminal, redirect_stdout=aside) as bars:
         board = _Board(bars, console)
         for event in events:
             board.show(event)
             if isinstance(event, Finished):
                 result = dict(event.result)
+    numbers = console if board.texts else Console(highlight=False)
     for name, value in _flat(result):
-        Console(highlight=False, soft_wrap=True).print(f"{name}: {value}", markup=False)
+        numbers.print(f"{name}: {value}", markup=False, soft_wrap=True)
     return result
 
 
@@ -60,6 +65,7 @@ class _Board:
         self.part = Started(work="", total=0, unit="")
         self.spoken = time.monotonic()
         self.pace = Pace.begin(self.spoken)
+        self.texts = 0
 
     def show(self, event: Event) -> None:
         match event:
@@ -71,6 +77,10 @@ class _Board:
                 star = " (best so far)" if event.best else ""
                 when = f"after {event.step}: " if event.step else ""
                 self._say(f"  {when}{_numbers(event.scores)}{star}")
+            case Transcribed():
+                self.texts += 1
+                _put_out(f"{event.name}\t{event.text}\t{event.confidence:.4g}")
+                self._advance(event.done, event.total, {})
             case Saved():
                 self._say(f"  {event.what}: {event.path}")
             case Warned():
@@ -102,6 +112,13 @@ class _Board:
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
+
+
+def _put_out(text: str) -> None:
+    """Print a line for other programs, at once; what the output's encoding lacks is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stdout.flush()
 
 
 def _numbers(values: Mapping[str, float]) -> str:
