@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from volumen.recipes.infer import load_model, predict
     from volumen.recipes.pretrain import pretrain_spark
     from volumen.recipes.reading.pretrain import pretrain_lines
+    from volumen.recipes.reading.read import read
     from volumen.recipes.reading.train import train_reader
     from volumen.recipes.report import report
     from volumen.recipes.resume import resume
@@ -51,6 +52,7 @@ _HOMES = {
     "predict": "volumen.recipes.infer",
     "pretrain_lines": "volumen.recipes.reading.pretrain",
     "pretrain_spark": "volumen.recipes.pretrain",
+    "read": "volumen.recipes.reading.read",
     "report": "volumen.recipes.report",
     "result": "volumen.events",
     "resume": "volumen.recipes.resume",
@@ -73,6 +75,7 @@ __all__ = [
     "predict",
     "pretrain_lines",
     "pretrain_spark",
+    "read",
     "report",
     "result",
     "resume",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 RECIPE = "recipe.json"
 EVENTS = "events.jsonl"
+BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class RunFolder:
     @property
     def best_path(self) -> Path:
         """Where the best weights are, or will be."""
-        return self.path / "best.safetensors"
+        return self.path / BEST
 
     @property
     def state_path(self) -> Path:
@@ -88,3 +89,19 @@ class RunFolder:
             for line in file:
                 if line.endswith(b"\n"):
                     yield from_json(line.decode())
+
+
+def weights_file(path: str | Path) -> Path:
+    """Return a file of weights as it is, and of a run folder its best ones.
+
+    Raises
+    ------
+    SourceNotFoundError
+        The folder holds none.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    if not (path / BEST).exists():
+        raise SourceNotFoundError(f"{path} holds no {BEST}: expected a run that has finished an epoch.")
+    return path / BEST

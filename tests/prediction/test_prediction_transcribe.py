@@ -20,7 +20,7 @@ from volumen.sources.read_lines import read_lines
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor
+    from volumen.crops.line_images import LineBatch
 
 DIGITS = Alphabet(tuple("0123456789"))
 
@@ -38,7 +38,9 @@ class WidthReader:
         self.shapes: list[tuple[int, ...]] = []
         self.most = most
 
-    def __call__(self, images: Tensor, widths: Tensor) -> list[Spelling]:
+    def __call__(self, lines: LineBatch) -> list[Spelling]:
+        images, widths = lines.images, lines.widths
+        assert len(lines.names) == len(lines.texts) == len(widths) == len(images)
         if len(images) > self.most:
             raise MemoryError
         self.shapes.append(tuple(images.shape))
@@ -112,7 +114,7 @@ def test_what_cannot_be_told_apart_or_counted_is_refused(tmp_path: Path) -> None
     with pytest.raises(SettingsError, match="batch of 0"):
         list(transcribe(WidthReader(), dataset, DIGITS, batch=0))
     with pytest.raises(SettingsError, match="text for each line; got 1 for 2"):
-        list(transcribe(lambda images, widths: [Spelling((), 1.0)], dataset, DIGITS))
+        list(transcribe(lambda lines: [Spelling((), 1.0)], dataset, DIGITS))
     twice = LineDataset([*dataset.lines, *dataset.lines], form=LineForm(height=16))
     with pytest.raises(SettingsError, match="2 names for 4 lines"):
         list(transcribe(WidthReader(), twice, DIGITS))

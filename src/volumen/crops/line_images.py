@@ -184,6 +184,17 @@ class LineBatch:
             found["targets"], found["target_lengths"] = alphabet.targets(self.texts)
         return found
 
+    def rows(self, part: slice) -> LineBatch:
+        """Return some of the lines, as wide as all are."""
+        again = None if self.again is None else self.again[part]
+        return LineBatch(
+            images=self.images[part],
+            widths=self.widths[part],
+            texts=self.texts[part],
+            names=self.names[part],
+            again=again,
+        )
+
     def pin(self) -> LineBatch:
         """Return the batch in page-locked memory, from which a CUDA device copies while it computes."""
         again = None if self.again is None else self.again.pin_memory()

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from volumen.crops.alphabet import normalized
 from volumen.crops.line_batches import line_batches
 from volumen.crops.width_buckets import by_width
 from volumen.errors import OutOfMemoryError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from torch import Tensor
+    from collections.abc import Callable, Iterator, Sequence
 
     from volumen.crops.alphabet import Alphabet
     from volumen.crops.line_dataset import LineDataset
+    from volumen.crops.line_images import LineBatch
 
 _SPAN = 16
 """Batches that are ranked by width together; so many lines wait, at most, for those before them."""
@@ -35,14 +35,6 @@ class Spelled(Protocol):
         ...
 
 
-class LineReader(Protocol):
-    """Any callable from images of lines to texts."""
-
-    def __call__(self, images: Tensor, widths: Tensor, /) -> Sequence[Spelled]:
-        """Read images (N, 1, H, W) in [0, 1], left-aligned, of widths int64 (N,) in px: a text for each, in order."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class TextReading:
     """What was read of a line.
@@ -54,7 +46,7 @@ class TextReading:
     name
         The line's.
     text
-        Empty where nothing was read.
+        White space as in transcripts, single spaces inside; empty where nothing was read.
     confidence
         Probability that the reader gives to this text as a whole, in [0, 1].
     """
@@ -66,14 +58,20 @@ class TextReading:
 
 
 def transcribe(
-    reader: LineReader, dataset: LineDataset, alphabet: Alphabet, *, batch: int = 16, threads: int = 1
+    reader: Callable[[LineBatch], Sequence[Spelled]],
+    dataset: LineDataset,
+    alphabet: Alphabet,
+    *,
+    batch: int = 16,
+    threads: int = 1,
 ) -> Iterator[TextReading]:
     """Read every line once. Lines of like width are read together; where memory does not do for a batch, fewer are.
 
     Parameters
     ----------
     reader
-        Called in this thread, while others make the next batches.
+        From lines side by side to a text for each, in their order. It is called in this thread, while others make
+        the next batches.
     dataset
         Its lines have names of their own. Broken images are passed over, and named in its ``skipped``.
     alphabet
@@ -117,30 +115,34 @@ def transcribe(
         if indices[0] // span != now:
             yield from (waiting[index] for index in sorted(waiting))
             waiting, now = {}, indices[0] // span
-        texts, limit = _read(reader, made.images, made.widths, limit)
+        texts, limit = _read(reader, made, limit)
         for index, name, text in zip(indices, made.names, texts, strict=True):
             waiting[index] = TextReading(
-                index=index, name=name, text=alphabet.decode(text.indices), confidence=float(text.confidence)
+                index=index,
+                name=name,
+                text=normalized(alphabet.decode(text.indices)),
+                confidence=float(text.confidence),
             )
     yield from (waiting[index] for index in sorted(waiting))
 
 
-def _read(reader: LineReader, images: Tensor, widths: Tensor, limit: int) -> tuple[list[Spelled], int]:
+def _read(reader: Callable[[LineBatch], Sequence[Spelled]], lines: LineBatch, limit: int) -> tuple[list[Spelled], int]:
     """Return a text for each line, and how many lines fit into memory."""
     texts: list[Spelled] = []
-    while len(texts) < len(images):
-        part = slice(len(texts), len(texts) + limit)
+    while len(texts) < len(lines.names):
+        part = lines.rows(slice(len(texts), len(texts) + limit))
+        count = len(part.names)
         try:
-            read = reader(images[part], widths[part])
+            read = reader(part)
         except MemoryError as error:
-            if len(images[part]) == 1:
+            if count == 1:
                 raise OutOfMemoryError(
-                    f"A single line of {images.shape[2]} x {int(widths[part])} px (H x W) does not fit into memory; "
-                    "take another device, or a smaller reader."
+                    f"A single line of {part.images.shape[2]} x {int(part.widths)} px (H x W) does not fit into "
+                    "memory; take another device, or a smaller reader."
                 ) from error
-            limit = len(images[part]) // 2
+            limit = count // 2
         else:
-            if len(read) != len(images[part]):
-                raise SettingsError(f"A reader gives a text for each line; got {len(read)} for {len(images[part])}.")
+            if len(read) != count:
+                raise SettingsError(f"A reader gives a text for each line; got {len(read)} for {count}.")
             texts += read
     return texts, limit

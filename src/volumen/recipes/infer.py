@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from volumen.crops.normalize import Normalization
 from volumen.crops.select import centre_layers
-from volumen.errors import CheckpointError, SourceNotFoundError
+from volumen.errors import CheckpointError
 from volumen.events import Finished, Saved, Started, Warned, relay
 from volumen.models.checkpoint import load_checkpoint
 from volumen.models.fuse import fuse_norms
@@ -21,6 +21,7 @@ from volumen.prediction.forward import Forward
 from volumen.prediction.plan import TilePlan
 from volumen.prediction.tiles import predict_tiles
 from volumen.recipes.opening import open_all
+from volumen.run_folder import weights_file
 from volumen.sources.export import export_png, export_tiff
 from volumen.sources.write import create_map
 from volumen.training.devices import limit_memory, pick_device
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from volumen.settings import Predict
     from volumen.sources.segment import Segment
     from volumen.training.devices import Device, Precision
-
-_BEST = "best.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +101,7 @@ def load_model(path: str | Path, *, device: Device = "auto", precision: Precisio
     CheckpointError
         It is damaged, no checkpoint of volumen, or a pickle, which is never opened.
     """
-    file = Path(path)
-    if file.is_dir():
-        file = file / _BEST
-        if not file.exists():
-            raise SourceNotFoundError(f"{path} holds no {_BEST}: expected a run that has finished an epoch.")
+    file = weights_file(path)
     network, header = load_checkpoint(file)
     if "layer_count" not in header or "normalization" not in header:
         raise CheckpointError(f"{file} does not say which layers and normalisation its model needs.")

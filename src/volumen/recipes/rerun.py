@@ -63,6 +63,8 @@ def _recipe(verb: str) -> Callable[[Any], Iterator[Event]]:
             return volumen.predict
         case "evaluate":
             return volumen.evaluate
+        case "read":
+            return volumen.read
         case "report":
             return volumen.report
         case _:

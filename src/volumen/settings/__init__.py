@@ -18,6 +18,7 @@ from volumen.settings.pretrain_lines import (
     PretrainSeqclr,
     PretrainSorting,
 )
+from volumen.settings.read import Read
 from volumen.settings.report import Report
 from volumen.settings.rerun import Rerun
 from volumen.settings.resume import Resume
@@ -40,6 +41,7 @@ __all__ = [
     "PretrainSeqclr",
     "PretrainSorting",
     "PretrainSpark",
+    "Read",
     "Report",
     "Rerun",
     "Resume",

@@ -21,6 +21,7 @@ from volumen.settings.pretrain_lines import (
     PretrainSeqclr,
     PretrainSorting,
 )
+from volumen.settings.read import Read
 from volumen.settings.report import Report
 from volumen.settings.rerun import Rerun
 from volumen.settings.resume import Resume
@@ -45,6 +46,7 @@ VERBS: dict[str, type[Settings]] = {
     "resume": Resume,
     "predict": Predict,
     "evaluate": Evaluate,
+    "read": Read,
     "report": Report,
     "run": Rerun,
 }

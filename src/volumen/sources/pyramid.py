@@ -226,7 +226,7 @@ def out_of_space(path: str | os.PathLike[str]) -> Iterator[None]:
             raise
         raise OutOfSpaceError(
             f"The disk is full while writing {os.fspath(path)}; what was finished is kept. "
-            "Free some space and run the same command with --resume."
+            "Free some space and run the same command again, with --resume where it has that."
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -13,7 +14,10 @@ from volumen.crops.line_images import LineForm
 from volumen.crops.line_splits import Group, LineSplit, given_split, split_by
 from volumen.crops.select import spread
 from volumen.errors import LabelError, SettingsError
+from volumen.sources.layer_stack import Recent
 from volumen.sources.line_list import told
+from volumen.sources.lines import DECODED_BYTES
+from volumen.sources.location import Location
 from volumen.sources.read_lines import read_lines
 
 if TYPE_CHECKING:
@@ -77,7 +81,7 @@ class LineCorpus:
                 f"Learning to read needs transcripts; none of the lines in {', '.join(settings.lines)} has one. "
                 "Pretraining needs none: volumen pretrain seqclr."
             )
-        lines = _joined(lists)
+        lines = joined_lines(lists)
         split, by = _part(lines, settings)
         if not split.train or not split.val:
             raise SettingsError(
@@ -110,15 +114,35 @@ def group_of(line: Line) -> str:
     return line.writer or line.page or line.name
 
 
-def _joined(lists: Sequence[LineList]) -> list[Line]:
-    """Return the lines of all lists; of several lists, with the list's name before each line's."""
-    if len(lists) == 1:
-        return list(lists[0].lines)
+def joined_lines(lists: Sequence[LineList]) -> list[Line]:
+    """Return the lines of all lists; of several lists, with the list's name before each line's.
+
+    They share what they keep decoded, so that many lists take no more memory than one.
+
+    Raises
+    ------
+    SettingsError
+        A line is given twice.
+    """
+    recent = Recent(DECODED_BYTES)
     stems = [PurePosixPath(found.source).stem for found in lists]
     if len({*stems}) < len(stems):
         stems = [found.source for found in lists]
-    parts = zip(stems, lists, strict=True)
-    return [replace(line, name=f"{stem}/{line.name}") for stem, found in parts for line in found.lines]
+    joined = [
+        replace(line, name=_name(line, found, stem) if len(lists) > 1 else line.name, recent=recent)
+        for stem, found in zip(stems, lists, strict=True)
+        for line in found.lines
+    ]
+    name, count = Counter(line.name for line in joined).most_common(1)[0]
+    if count > 1:
+        raise SettingsError(f"Expected every line once; {name} is there {count} times. Leave out what is given twice.")
+    return joined
+
+
+def _name(line: Line, found: LineList, stem: str) -> str:
+    """Name a line after its list and itself; after its list alone where that is its image."""
+    source = Location.of(found.source)
+    return stem if line.location in (source, source.parent / source.name) else f"{stem}/{line.name}"
 
 
 def _part(lines: Sequence[Line], settings: LineTraining) -> tuple[LineSplit, str]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from volumen.crops.alphabet import normalized
-from volumen.crops.width_buckets import by_width
 from volumen.evaluation.text import TextCounts
+from volumen.prediction.transcribe import transcribe
 from volumen.recipes.reading.line_corpus import group_of
 from volumen.recipes.reporting.page import write_all
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from volumen.crops.alphabet import Alphabet
     from volumen.crops.line_dataset import LineDataset
     from volumen.crops.line_images import LineBatch
+    from volumen.prediction.transcribe import TextReading
+    from volumen.sources.lines import Line
 
 _COLUMNS = ("name", "group", "text", "read", "confidence")
 
@@ -57,23 +59,19 @@ def read_texts(
     recognise
         From a batch to a `volumen.models.recognizer.decoder.Reading` of each line.
     """
-    found: dict[str, tuple[str, float]] = {}
-    for row in by_width(dataset.widths, batch):
-        lines = dataset.batch(row.tolist(), epoch=0)
-        if lines is not None:
-            for name, reading in zip(lines.names, recognise(lines), strict=True):
-                found[name] = (alphabet.decode(reading.indices), reading.confidence)
-    nothing = ("", 0.0)
-    return [
-        ReadLine(
-            name=line.name,
-            group=group_of(line),
-            text=line.text,
-            read=found.get(line.name, nothing)[0],
-            confidence=found.get(line.name, nothing)[1],
-        )
-        for line in dataset.lines
-    ]
+    found = {read.index: read for read in transcribe(recognise, dataset, alphabet, batch=batch)}
+    return [read_line(line, found.get(index)) for index, line in enumerate(dataset.lines)]
+
+
+def read_line(line: Line, reading: TextReading | None) -> ReadLine:
+    """Put what was read of a line beside what is written there; without a reading, nothing was."""
+    return ReadLine(
+        name=line.name,
+        group=group_of(line),
+        text=line.text,
+        read=reading.text if reading else "",
+        confidence=reading.confidence if reading else 0.0,
+    )
 
 
 def count_texts(lines: Sequence[ReadLine]) -> TextCounts:
