@@ -95,7 +95,7 @@ def test_the_page_on_reading_runs_on_printed_words(tmp_path, monkeypatch):
             module, function = recipe.split(":")
             chosen = kind(**{**options, **fewer})
             assert result(getattr(importlib.import_module(module), function)(chosen)), line
-    assert (tmp_path / "transcripts.tsv").read_text("utf-8").startswith("name\ttext\tconfidence\n")
+    assert (tmp_path / "transcripts.tsv").read_text("utf-8").startswith("name\tgroup\ttext\tread\tconfidence\n")
     assert isinstance(names["line"], Finished)
 
 

@@ -157,7 +157,7 @@ def test_other_files_are_no_readers(tmp_path: Path, words: Path) -> None:
         (encoder, CheckpointError, "holds an encoder.*train reader"),
         (ink, CheckpointError, "holds an ink model"),
         (tmp_path / "damaged.safetensors", CheckpointError, "damaged"),
-        (odd, CheckpointError, "height and width"),
+        (odd, CheckpointError, "the form of its lines"),
     ):
         with pytest.raises(kind, match=words_said):
             list(read(settings.Read(checkpoint=str(file), images=(str(words),), device="cpu")))

@@ -102,8 +102,6 @@ def load_line_model(
 
 def _form(said: Mapping[str, Any], file: Path) -> LineForm:
     try:
-        return LineForm(height=said["height"], width=said["width"])
-    except (KeyError, TypeError, SettingsError) as error:
-        raise CheckpointError(
-            f"{file} should say height and width of lines, but says {said}; it is damaged."
-        ) from error
+        return LineForm(**said)
+    except (TypeError, SettingsError) as error:
+        raise CheckpointError(f"{file} should say the form of its lines, but says {said}; it is damaged.") from error
