@@ -171,13 +171,13 @@ def test_the_page_stands_alone_and_shows_all(compared):
     assert page.open == []
     assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
     for words in (
-        *("What pretraining changes", "50 %, pupil-full", "transformer, 50 % of the labels", "CER, mean over lines"),
+        *("What pretraining changes", "50 %, pupil-full", "transformer, 50 % of the labels", "CER, mean of lines"),
         *("GMAC an image", "Within one edit", "2 seeds say little", "Only 2 groups of lines"),
-        *("pupil, seed 1 was pretrained on images of the form", "read right by none"),
+        *("pupil, seed 1 was pretrained on images 48 px high", "read right by none"),
     ):
         assert words in page.text, words
     figures = {path.name for path in (Path(asked.out) / "figures").iterdir()}
-    expected = {"cer-ctc.png", "word-accuracy-transformer.png", "held-out-cer-ctc-all-labels.png"}
+    expected = {"cer-ctc.png", "read-exactly-transformer.png", "held-out-cer-ctc-all-labels.png"}
     assert expected <= figures
 
 

@@ -150,12 +150,20 @@ def _examples(run: RunRecord, lines: Sequence[ReadLine]) -> Iterator[Example]:
     known = _lines(run)
     form = LineForm(height=int(run.settings.get("height", 64)), width=run.settings.get("line_width"))
     for line in lines:
-        try:
-            sample = LineDataset([known[line.name]], form=form).sample(0, epoch=0)
-        except (KeyError, VolumenError):  # the page does without what is gone
-            continue
-        image = pictures.png((sample.image[0] * 255).round().byte().numpy())
-        yield Example(image=image, text=line.text, read=line.read, right=line.text == line.read)
+        image = picture(known.get(line.name), form)
+        if image is not None:
+            yield Example(image=image, text=line.text, read=line.read, right=line.text == line.read)
+
+
+def picture(line: Line | None, form: LineForm) -> bytes | None:
+    """Return a line as a reader sees it, as PNG; None where its image is gone: a page does without it."""
+    if line is None:
+        return None
+    try:
+        sample = LineDataset([line], form=form).sample(0, epoch=0)
+    except VolumenError:
+        return None
+    return pictures.png((sample.image[0] * 255).round().byte().numpy())
 
 
 def _lines(run: RunRecord) -> dict[str, Line]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from volumen.evaluation.figures import Band, plot_bands
 from volumen.recipes.comparing.curves import by_epoch, by_share, colour_of
-from volumen.recipes.comparing.readers.scoring import NAMES
 from volumen.recipes.comparing.rows import by_line, share_name
+from volumen.recipes.reporting.line_runs import NAMES
 from volumen.recipes.reporting.page import Plot
 
 if TYPE_CHECKING:

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volumen.crops.line_dataset import LineDataset
-from volumen.errors import VolumenError
-from volumen.evaluation import pictures
 from volumen.evaluation.text import line_edits
+from volumen.recipes.reporting.line_runs import picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,14 +89,13 @@ def _examples(
     known = {line.name: line for line in corpus.test}
     for index in order:
         read = outcome[cells[0]][0].lines[index]
-        try:
-            image = LineDataset([known[read.name]], form=corpus.form).sample(0, epoch=0).image
-        except (KeyError, VolumenError):  # it was there when it was read; a page does without it
+        image = picture(known.get(read.name), corpus.form)
+        if image is None:
             continue
         yield Example(
             name=read.name,
             text=read.text,
-            image=pictures.png((image[0] * 255).round().byte().numpy()),
+            image=image,
             readings=tuple(
                 (cell.name, outcome[cell][0].lines[index].read, int(edits[number, index]))
                 for number, cell in enumerate(cells)

@@ -22,15 +22,6 @@ if TYPE_CHECKING:
 SCORES = ("cer", "cer_mean", "wer", "word_accuracy", "within_one")
 """What is compared, in this order."""
 
-NAMES = {
-    "cer": "CER",
-    "cer_mean": "CER, mean over lines",
-    "wer": "WER",
-    "word_accuracy": "Word accuracy",
-    "within_one": "Within one edit",
-    "loss": "Loss",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderScores:

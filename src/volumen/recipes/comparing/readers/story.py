@@ -94,7 +94,7 @@ def _remarks(chosen: CompareHandwriting, record: Record, outcome: Outcome) -> It
     for name, encoder in content["encoders"].items():
         form = encoder["origin"].get("form")
         if form is not None and form != content["form"]:
-            yield f"{name} was pretrained on images of the form {form}, here it is {content['form']}."
+            yield f"{name} was pretrained on images {_form(form)}; here they are {_form(content['form'])}."
     yield from content["left_out"]
 
 
@@ -128,6 +128,11 @@ def run_rows(outcome: Outcome, seeds: tuple[int, ...]) -> list[tuple[str, ...]]:
                 )
             )
     return rows
+
+
+def _form(form: dict[str, Any]) -> str:
+    width = form.get("width")
+    return f"{form.get('height')} px high, " + ("of any width" if width is None else f"{width} px wide")
 
 
 def _facts(known: dict[str, Any], *names: str) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from volumen.recipes.comparing.readers.scoring import NAMES, SCORES
+from volumen.recipes.comparing.readers.scoring import SCORES
 from volumen.recipes.comparing.rows import (
     Mark,
     best_of,
@@ -19,6 +19,7 @@ from volumen.recipes.comparing.rows import (
     share_name,
     shares_of,
 )
+from volumen.recipes.reporting.line_runs import NAMES
 from volumen.recipes.reporting.tables import csv_text
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _READING = (
     "Means over the seeds with 95 % intervals over seeds; the best at each share is bold. For error rates (CER, WER) "
-    "lower is better. CER is the edits of all test lines over all their characters; its mean over lines weighs short "
+    "lower is better. CER is the edits of all test lines over all their characters; its mean of lines weighs short "
     "lines as much as long ones. Differences are taken seed by seed, pretrained minus random."
 )
 _COST_HEADER = (
