@@ -104,4 +104,6 @@ def _form(said: Mapping[str, Any], file: Path) -> LineForm:
     try:
         return LineForm(**said)
     except (TypeError, SettingsError) as error:
-        raise CheckpointError(f"{file} should say the form of its lines, but says {said}; it is damaged.") from error
+        raise CheckpointError(
+            f"{file} should say which form lines are brought to, but says {said}; it is damaged, or of another version."
+        ) from error
