@@ -298,7 +298,7 @@ def test_examples_are_right_disputed_or_wrong_and_none_twice():
 def test_settings_say_what_is_compared_and_survive_the_way_through_json():
     asked = settings.CompareHandwriting(lines=("w",), out="o", decoder="ctc", share="1,0.1", mode="paper")
     assert (asked.decoder, asked.training, asked.share) == (("ctc",), ("frozen", "full"), (0.1, 1.0))
-    assert (asked.height, asked.line_width, asked.batch) == (32, 100, 64)
+    assert (asked.height, asked.line_width, asked.batch) == (32, 100, 32)
     assert settings.CompareHandwriting.model_validate(asked.model_dump(mode="json")) == asked
     for wrong in ({"decoder": "ctc,ctc"}, {"decoder": "crf"}, {"training": ""}, {"pretext": ("a/random.pth",)}):
         with pytest.raises(ValidationError):
