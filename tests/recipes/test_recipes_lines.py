@@ -211,11 +211,19 @@ def test_a_broken_image_among_others_is_passed_over(words, tmp_path):
     for number, text in enumerate(WORDS[:12]):
         width, height = write_word(folder / f"{number:02}.png", text)
         rows.append(f"{number:02}.png\t{text}\t{width}\t{height}")
+    rows += ["gone.png\tgone\t90\t64", "empty.png\t\t90\t64", "thin.png\tthin\t2\t64"]
+    Image.new("L", (90, 64), 215).save(folder / "empty.png")
+    Image.new("L", (2, 64), 215).save(folder / "thin.png")
     for number in range(3):
         (folder / f"{number:02}.png").write_bytes(b"\x89PNG\r\n\x1a\n cut short")
     (folder / "lines.tsv").write_text("\n".join(rows) + "\n")
-    told = result(train_reader(reader(folder / "lines.tsv", tmp_path / "run", batch=4)))
-    assert np.isfinite(told["scores"]["loss"])
+    *events, finished = train_reader(reader(folder / "lines.tsv", tmp_path / "run", batch=4))
+    assert np.isfinite(finished.result["scores"]["loss"])
+    warned = [event.message for event in events if isinstance(event, Warned)]
+    assert sum("Left out of what is learned from: unreadable image: " in message for message in warned) == 1
+    for reason in ("missing image: 1", "empty transcript: 1", "narrower than a frame of 4 px, at height 32: 1 (thin)"):
+        assert any(reason in message for message in warned), reason
+    assert [event.message for event in Run.open(tmp_path / "run").events() if isinstance(event, Warned)] == warned
     assert np.isfinite(
         result(pretrain_lines(pretext("sorting", folder / "lines.tsv", tmp_path / "sort")))["scores"]["loss"]
     )

@@ -64,8 +64,8 @@ def load_reader(path: str | os.PathLike[str]) -> tuple[Reader, dict[str, Any]]:
     if not isinstance(header.get("reader"), dict) or not isinstance(characters, list) or not isinstance(form, dict):
         held = "an encoder" if "encoder" in header else "an ink model" if "architecture" in header else "other weights"
         raise CheckpointError(
-            f"{os.fspath(path)} holds {held}, not a reader of lines. A reader is made by `volumen train reader`"
-            + (f" --encoder {os.fspath(path)}." if "encoder" in header else ".")
+            f"{os.fspath(path)} holds {held}, not a reader of lines. A reader is made by `volumen train reader LINES "
+            + (f"--encoder {os.fspath(path)} --out RUN`." if "encoder" in header else "--out RUN`.")
         )
     try:
         reader = Reader(**header["reader"])

@@ -16,7 +16,7 @@ from volumen.training.loop import fit
 from volumen.training.optimizers import Rates, adamw, warm_up_cosine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from volumen.settings.lines import LineTraining
     from volumen.training.loop import Outcome
     from volumen.training.run import Run
+
+LEARNED = "what is learned from"
 
 
 class LineLearner(Protocol):
@@ -124,6 +126,20 @@ def line_steps(
         yield from made_ahead(make, todo, threads=batch_threads(fabric), ahead=2)
 
     return round_from
+
+
+def left_out(dataset: LineDataset, what: str) -> list[str]:
+    """Say which lines of a dataset cannot be used, as far as is known: damage inside an image shows when it is read."""
+    return [f"Left out of {what}: {reason}: {lines}." for reason, lines in dataset.skipped.items()]
+
+
+def warn_broken(run: Run, dataset: LineDataset, said: Sequence[str]) -> Iterator[Event]:
+    """Record and yield what was found broken of the lines learned from since the training began."""
+    for text in left_out(dataset, LEARNED):
+        if text not in said:
+            warned = Warned(message=text)
+            run.record(warned)
+            yield warned
 
 
 def line_course(

@@ -17,7 +17,7 @@ from volumen.models.checkpoint import load_encoder, save_encoder
 from volumen.models.recognizer.recognizer import Recognizer
 from volumen.recipes.bookkeeping import begun, carry_out, conclude
 from volumen.recipes.reading.line_corpus import LineCorpus
-from volumen.recipes.reading.line_course import line_course, line_steps
+from volumen.recipes.reading.line_course import LEARNED, left_out, line_course, line_steps, warn_broken
 from volumen.recipes.reading.pretexts import build_pretext
 from volumen.settings.command import absolute
 from volumen.settings.verbs import VERBS
@@ -121,6 +121,7 @@ class LinePupil:
             LineDataset(lines, form=corpus.form, view=view, seed=settings.seed)
             for lines in (corpus.split.train, corpus.shown)
         )
+        warnings += left_out(train, LEARNED)
         fabric = open_fabric(
             device=settings.device,
             devices=settings.devices,
@@ -220,4 +221,5 @@ def _train(run: Run, pupil: LinePupil) -> Iterator[Event]:
     work = f"pretrain {pupil.pretext.name}"
     outcome, seconds = yield from line_course(run, pupil, work=work, detail=detail, score="loss")
     if pupil.fabric.is_global_zero:
+        yield from warn_broken(run, pupil.train, pupil.warnings)
         yield from conclude(run, outcome, seconds)

@@ -19,7 +19,7 @@ from volumen.models.recognizer.reader import Reader
 from volumen.objectives.transcription import Transcription
 from volumen.recipes.bookkeeping import begun, carry_out, conclude
 from volumen.recipes.reading.line_corpus import LineCorpus
-from volumen.recipes.reading.line_course import line_course, line_steps
+from volumen.recipes.reading.line_course import LEARNED, left_out, line_course, line_steps, warn_broken
 from volumen.recipes.reading.readings import read_texts, score_texts, write_readings
 from volumen.recipes.reading.seen_frames import SeenFrames, measure_lines
 from volumen.settings import TrainReader
@@ -115,6 +115,7 @@ class Apprentice:
             warnings += _other_form(settings.encoder, corpus)
         view = None if settings.freeze else SequenceView(name=settings.views)
         train = LineDataset(lines, form=corpus.form, view=view, seed=settings.seed)
+        warnings += left_out(train, LEARNED)
         long = _too_long(model, alphabet, train)
         if long:
             names = ", ".join(line.name for line in long[:_NAMED]) + (" …" if len(long) > _NAMED else "")
@@ -256,6 +257,7 @@ def _train(run: Run, apprentice: Apprentice) -> Iterator[Event]:
     settings = apprentice.settings
     outcome, seconds = yield from line_course(run, apprentice, work="train reader", detail=detail, score=settings.score)
     if apprentice.fabric.is_global_zero:
+        yield from warn_broken(run, apprentice.train, apprentice.warnings)
         reader, _ = load_reader(run.best_path)
         fabric = apprentice.fabric
         fabric.to_device(reader)
