@@ -13,7 +13,7 @@ import torch
 from volumen.crops.batches import batches
 from volumen.errors import SettingsError, SourceError
 from volumen.events import Finished, Scored
-from volumen.training.devices import first_process
+from volumen.training.devices import first_process, open_fabric
 from volumen.training.run import Run, check_free
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from volumen.crops.datasets import CropDataset
     from volumen.events import Event
     from volumen.settings.base import Settings
+    from volumen.settings.computing import Computing
     from volumen.training.loop import Outcome
 
     L = TypeVar("L", bound="Learner")
@@ -90,6 +91,17 @@ def check_identities(run: Run, now: Sequence[Mapping[str, Any]]) -> None:
                 f"{after['source']} is not what the run was begun with: {changed} changed. "
                 f"Bring the former data back, or begin another run."
             )
+
+
+def fabric_of(settings: Computing) -> Fabric:
+    """Start the devices' processes that settings ask for, as `volumen.training.devices.open_fabric` does."""
+    return open_fabric(
+        device=settings.device,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        precision=settings.precision,
+        memory_fraction=settings.memory_fraction,
+    )
 
 
 class Learner(Protocol):

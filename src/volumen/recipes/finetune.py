@@ -20,12 +20,11 @@ from volumen.models.checkpoint import load_checkpoint, load_encoder, save_checkp
 from volumen.models.encoders import freeze, measure_norms
 from volumen.models.unet import LEAST_CROP, Unet, build_unet
 from volumen.objectives.segmentation import BceDice
-from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of
+from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of, fabric_of
 from volumen.recipes.held_out import HeldOut
 from volumen.recipes.lessons import Lessons
 from volumen.settings import Finetune
 from volumen.settings.command import absolute
-from volumen.training.devices import open_fabric
 from volumen.training.loop import fit
 from volumen.training.optimizers import Rates, adamw, cosine
 from volumen.training.run import Run
@@ -112,13 +111,7 @@ class Trainee:
             _start_from(model, settings.start)
         if settings.freeze:
             freeze(model.encoder)
-        fabric = open_fabric(
-            device=settings.device,
-            devices=settings.devices,
-            num_nodes=settings.num_nodes,
-            precision=settings.precision,
-            memory_fraction=settings.memory_fraction,
-        )
+        fabric = fabric_of(settings)
         return cls(settings=settings, lessons=lessons, model=model, fabric=fabric, warnings=tuple(warnings))
 
     def crops(self, windows: Sequence[Item], *, labelled: bool = True) -> CropDataset:

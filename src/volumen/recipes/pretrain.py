@@ -15,12 +15,11 @@ from volumen.events import Started, Warned
 from volumen.models.checkpoint import load_encoder, save_encoder
 from volumen.models.spark import Spark, build_spark
 from volumen.objectives.reconstruction import Reconstruction
-from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of
+from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of, fabric_of
 from volumen.recipes.corpus import Corpus
 from volumen.recipes.unseen import Unseen
 from volumen.settings import PretrainSpark
 from volumen.settings.command import absolute
-from volumen.training.devices import open_fabric
 from volumen.training.loop import fit
 from volumen.training.optimizers import Rates, adamw, decay_cosine, lamb, warm_up_cosine
 from volumen.views.masking import draw_visible
@@ -99,13 +98,7 @@ class Pupil:
         )
         if settings.encoder is not None:
             warnings.append(f"Encoder weights from {settings.encoder}: {load_encoder(model, settings.encoder)}.")
-        fabric = open_fabric(
-            device=settings.device,
-            devices=settings.devices,
-            num_nodes=settings.num_nodes,
-            precision=settings.precision,
-            memory_fraction=settings.memory_fraction,
-        )
+        fabric = fabric_of(settings)
         return cls(settings=settings, corpus=corpus, model=model, fabric=fabric, warnings=tuple(warnings))
 
     @property

@@ -15,13 +15,12 @@ from volumen.crops.width_buckets import by_width
 from volumen.errors import SourceError
 from volumen.models.checkpoint import load_encoder, save_encoder
 from volumen.models.recognizer.recognizer import Recognizer
-from volumen.recipes.bookkeeping import begun, carry_out, conclude
+from volumen.recipes.bookkeeping import begun, carry_out, conclude, fabric_of
 from volumen.recipes.reading.line_corpus import LineCorpus
 from volumen.recipes.reading.line_course import LEARNED, left_out, line_course, line_steps, warn_broken
 from volumen.recipes.reading.pretexts import build_pretext
 from volumen.settings.command import absolute
 from volumen.settings.verbs import VERBS
-from volumen.training.devices import open_fabric
 from volumen.views.sequence import SequenceView
 
 if TYPE_CHECKING:
@@ -122,13 +121,7 @@ class LinePupil:
             for lines in (corpus.split.train, corpus.shown)
         )
         warnings += left_out(train, LEARNED)
-        fabric = open_fabric(
-            device=settings.device,
-            devices=settings.devices,
-            num_nodes=settings.num_nodes,
-            precision=settings.precision,
-            memory_fraction=settings.memory_fraction,
-        )
+        fabric = fabric_of(settings)
         return cls(
             settings=settings,
             corpus=corpus,

@@ -17,14 +17,13 @@ from volumen.models.reader_checkpoint import load_reader, save_reader
 from volumen.models.recognizer.frames import Frames
 from volumen.models.recognizer.reader import Reader
 from volumen.objectives.transcription import Transcription
-from volumen.recipes.bookkeeping import begun, carry_out, conclude
+from volumen.recipes.bookkeeping import begun, carry_out, conclude, fabric_of
 from volumen.recipes.reading.line_corpus import LineCorpus
 from volumen.recipes.reading.line_course import LEARNED, left_out, line_course, line_steps, warn_broken
 from volumen.recipes.reading.readings import read_texts, score_texts, write_readings
 from volumen.recipes.reading.seen_frames import SeenFrames, measure_lines
 from volumen.settings import TrainReader
 from volumen.settings.command import absolute
-from volumen.training.devices import open_fabric
 from volumen.views.sequence import SequenceView
 
 if TYPE_CHECKING:
@@ -123,13 +122,7 @@ class Apprentice:
                 f"{len(long)} of {len(lines)} lines have more characters than frames and teach nothing: {names}. "
                 "A greater height, or line_width, gives more frames."
             )
-        fabric = open_fabric(
-            device=settings.device,
-            devices=settings.devices,
-            num_nodes=settings.num_nodes,
-            precision=settings.precision,
-            memory_fraction=settings.memory_fraction,
-        )
+        fabric = fabric_of(settings)
         seen = None
         if settings.freeze:
             freeze(model.recognizer)
