@@ -170,3 +170,17 @@ def test_nobody_needs_to_read_to_the_end():
 def test_module_and_command_are_the_same():
     done = subprocess.run([sys.executable, "-m", "volumen", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0.1.0"
+
+
+def test_words_may_be_written_together_or_given_again(capsys):
+    parser = build_parser({name: kind for name, (kind, _) in cli.VERBS.items()}, cli.FAMILIES)
+    for given in (["ctc,transformer"], ["ctc", "transformer"]):
+        options = vars(parser.parse_args(["compare", "handwriting", "w", "--out", "o", *flags("--decoder", given)]))
+        del options["verb"], options["task"]
+        assert cli.VERBS["compare handwriting"][0](**options).decoder == ("ctc", "transformer")
+    assert cli.main(["compare", "handwriting", "w", "--out", "o", "--decoder", "ctc,crf"]) == 2
+    assert "--decoder" in capsys.readouterr().err
+
+
+def flags(flag, values):
+    return [word for value in values for word in (flag, value)]

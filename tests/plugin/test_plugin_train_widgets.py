@@ -16,6 +16,7 @@ pytest.importorskip("pytestqt", reason="needs pytest-qt")
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QFileDialog
 
+from volumen.cli import FAMILIES
 from volumen.cli.arguments import build_parser
 from volumen.events import Finished, Started, Stepped, Warned, result, to_json
 from volumen.plugin import finetune_widget, predict_widget, pretrain_widget, task_widget
@@ -105,7 +106,7 @@ def begin(widget, qtbot):
 
 def parsed(command):
     """Read a command line as the shell and the command would."""
-    options = vars(build_parser(VERBS, {"pretrain": "", "compare": ""}).parse_args(shlex.split(command)[1:]))
+    options = vars(build_parser(VERBS, FAMILIES).parse_args(shlex.split(command)[1:]))
     verb = " ".join(options.pop(part) for part in ("verb", "task") if part in options)
     return VERBS[verb](**options)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from volumen.settings.fields import bare, choices, describe, is_list, metavar, option
+from volumen.settings.fields import bare, choices, describe, is_list, item_choices, metavar, option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +87,7 @@ def _add_option(parser: argparse.ArgumentParser, flag: str, name: str, field: Fi
     if kind is bool:
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
     elif is_list(field):
-        words = choices(get_args(kind)[0])
+        words = item_choices(field)
         # repeated rather than open-ended: `--mask a.png RUN SEGMENT` must not swallow what follows
         parser.add_argument(flag, action="append", choices=words, metavar=None if words else _metavar(field), **common)
     elif words := choices(kind):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from volumen.plugin.editors import Editor, Line, Lines, PathLine, Real, Tick, Ticks, Whole, Words
-from volumen.settings.fields import bare, choices, is_list, limits, metavar
+from volumen.settings.fields import bare, choices, is_list, item_choices, limits, metavar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ def make_editor(field: FieldInfo, *, pick: Callable[[], str | None] | None = Non
     if kind is bool:
         return Tick()
     if is_list(field):
-        if words := choices(get_args(kind)[0]):
+        if words := item_choices(field):
             return Ticks(words)
         return Lines(paths=form == "PATH") if form in (None, "PATH") else Line(hint(field))
     if words := choices(kind):

@@ -56,6 +56,11 @@ def choices(kind: Any) -> tuple[str, ...] | None:
     return get_args(kind) if get_origin(kind) is Literal else None
 
 
+def item_choices(field: FieldInfo) -> tuple[str, ...] | None:
+    """Return what each value of a list may be, where that is one of a few words and they are not written together."""
+    return None if metavar(field) else choices(get_args(bare(field))[0])
+
+
 def limits(field: FieldInfo) -> dict[str, float]:
     """Return a number's bounds, the tightest of each kind, as pydantic names them: ``ge``, ``gt``, ``le``, ``lt``."""
     found: dict[str, float] = {}
