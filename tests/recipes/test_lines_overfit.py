@@ -77,8 +77,8 @@ def test_fifty_lines_are_learned_by_heart(decoder, lines, tmp_path) -> None:
                 height=48,
                 model_width=0.125,
                 batch=10,
-                steps=1500,
-                score_steps=100,
+                steps=3000,
+                score_steps=200,
                 warm_up_steps=50,
                 learning_rate=3e-3,
             )
