@@ -23,11 +23,11 @@ from volumen.objectives.segmentation import BceDice
 from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of, fabric_of
 from volumen.recipes.held_out import HeldOut
 from volumen.recipes.lessons import Lessons
+from volumen.run_folder import weights_file
 from volumen.settings import Finetune
 from volumen.settings.command import absolute
 from volumen.training.loop import fit
 from volumen.training.optimizers import Rates, adamw, cosine
-from volumen.training.run import Run
 from volumen.views.pipelines import pipeline
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from volumen.events import Event
     from volumen.models.unet import Unet
     from volumen.objectives.terms import LossTerms
+    from volumen.training.run import Run
 
 _MEASURED_BATCHES = 16  # to measure norm statistics on
 
@@ -138,7 +139,7 @@ class Trainee:
 
 def _start_from(model: Unet, path: str) -> None:
     """Give a model the weights of a checkpoint or run, which must be one of the same kind."""
-    former, _ = load_checkpoint(Run.open(path).best_path if Path(path).is_dir() else path)
+    former, _ = load_checkpoint(weights_file(path))
     if former.architecture != model.architecture:
         raise CheckpointError(
             f"{path} holds {_kind(former)}; these settings ask for {_kind(model)}. Give the same --encoder-name and "

@@ -25,6 +25,11 @@ _BLOCKS = (1, 2, 5, 3)  # in each stage; 2 · 11 convolutions there, 7 between a
 _CHANNELS = (128, 256, 512, 512)
 
 
+def frame_counts(widths: Tensor) -> Tensor:
+    """Return how many frames see lines of some widths in px, int64 (N,) both."""
+    return -(-widths // STRIDE) + 1
+
+
 class ResNet29(nn.Module):
     """The residual encoder of handwriting and scene text: height averaged away, width kept as frames.
 
@@ -125,7 +130,7 @@ class ResNet29(nn.Module):
         first, last = self.conv4
         x = first(x, None if full else Columns.of(quarters + 2, x.shape[-1] + 1))
         x = last(x, None if full else Columns.of(quarters + 1, x.shape[-1] - 1))
-        return Frames(x.mean(dim=2).transpose(1, 2), quarters + 1)  # N F H T -> N F T -> N T F
+        return Frames(x.mean(dim=2).transpose(1, 2), frame_counts(widths))  # N F H T -> N F T -> N T F
 
 
 class _Conv(nn.Module):

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from volumen.training.loop import Outcome
     from volumen.training.run import Run
 
-LEARNED = "what is learned from"
-
 
 class LineLearner(Protocol):
     """A model of lines, ready to be taught."""
@@ -128,14 +126,14 @@ def line_steps(
     return round_from
 
 
-def left_out(dataset: LineDataset, what: str) -> list[str]:
-    """Say which lines of a dataset cannot be used, as far as is known: damage inside an image shows when it is read."""
-    return [f"Left out of {what}: {reason}: {lines}." for reason, lines in dataset.skipped.items()]
+def left_out(dataset: LineDataset) -> list[str]:
+    """Say which lines cannot be learned from, as far as is known: damage inside an image shows when it is read."""
+    return [f"Left out of what is learned from: {reason}: {lines}." for reason, lines in dataset.skipped.items()]
 
 
 def warn_broken(run: Run, dataset: LineDataset, said: Sequence[str]) -> Iterator[Event]:
     """Record and yield what was found broken of the lines learned from since the training began."""
-    for text in left_out(dataset, LEARNED):
+    for text in left_out(dataset):
         if text not in said:
             warned = Warned(message=text)
             run.record(warned)

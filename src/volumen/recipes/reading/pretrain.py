@@ -17,7 +17,7 @@ from volumen.models.checkpoint import load_encoder, save_encoder
 from volumen.models.recognizer.recognizer import Recognizer
 from volumen.recipes.bookkeeping import begun, carry_out, conclude, fabric_of
 from volumen.recipes.reading.line_corpus import LineCorpus
-from volumen.recipes.reading.line_course import LEARNED, left_out, line_course, line_steps, warn_broken
+from volumen.recipes.reading.line_course import left_out, line_course, line_steps, warn_broken
 from volumen.recipes.reading.pretexts import build_pretext
 from volumen.settings.command import absolute
 from volumen.settings.verbs import VERBS
@@ -120,7 +120,7 @@ class LinePupil:
             LineDataset(lines, form=corpus.form, view=view, seed=settings.seed)
             for lines in (corpus.split.train, corpus.shown)
         )
-        warnings += left_out(train, LEARNED)
+        warnings += left_out(train)
         fabric = fabric_of(settings)
         return cls(
             settings=settings,

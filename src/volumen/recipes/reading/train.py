@@ -16,10 +16,11 @@ from volumen.models.encoders import freeze
 from volumen.models.reader_checkpoint import load_reader, save_reader
 from volumen.models.recognizer.frames import Frames
 from volumen.models.recognizer.reader import Reader
+from volumen.models.recognizer.resnet29 import frame_counts
 from volumen.objectives.transcription import Transcription
 from volumen.recipes.bookkeeping import begun, carry_out, conclude, fabric_of
 from volumen.recipes.reading.line_corpus import LineCorpus
-from volumen.recipes.reading.line_course import LEARNED, left_out, line_course, line_steps, warn_broken
+from volumen.recipes.reading.line_course import left_out, line_course, line_steps, warn_broken
 from volumen.recipes.reading.readings import read_texts, score_texts, write_readings
 from volumen.recipes.reading.seen_frames import SeenFrames, measure_lines
 from volumen.settings import TrainReader
@@ -114,7 +115,7 @@ class Apprentice:
             warnings += _other_form(settings.encoder, corpus)
         view = None if settings.freeze else SequenceView(name=settings.views)
         train = LineDataset(lines, form=corpus.form, view=view, seed=settings.seed)
-        warnings += left_out(train, LEARNED)
+        warnings += left_out(train)
         long = _too_long(model, alphabet, train)
         if long:
             names = ", ".join(line.name for line in long[:_NAMED]) + (" …" if len(long) > _NAMED else "")
@@ -239,7 +240,7 @@ def _unknown(alphabet: Alphabet, lines: Sequence[Line]) -> list[str]:
 def _too_long(model: Reader, alphabet: Alphabet, dataset: LineDataset) -> list[Line]:
     """Return the lines whose text is longer than their frames allow."""
     targets, lengths = alphabet.targets([line.text for line in dataset.lines])
-    counts = torch.as_tensor(-(-dataset.widths // 4) + 1)
+    counts = frame_counts(torch.as_tensor(dataset.widths))
     frames = Frames(torch.zeros(len(counts), int(counts.max()), 1), counts)
     fits = model.decoder.fits(frames, targets, lengths)
     return [line for line, fit in zip(dataset.lines, fits.tolist(), strict=True) if not fit]

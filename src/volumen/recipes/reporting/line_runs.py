@@ -14,6 +14,7 @@ from volumen.errors import VolumenError
 from volumen.evaluation import pictures
 from volumen.evaluation.figures import plot_curves
 from volumen.evaluation.text import line_edits
+from volumen.recipes.reading.line_corpus import joined_lines
 from volumen.recipes.reading.readings import read_readings
 from volumen.recipes.reporting.courses import courses, loss_courses
 from volumen.recipes.reporting.page import Headline, Plot
@@ -148,7 +149,11 @@ def draw_curves(runs: Sequence[RunRecord]) -> list[Plot]:
 def _examples(run: RunRecord, lines: Sequence[ReadLine]) -> Iterator[Example]:
     """Yield lines with their pictures, as far as their images are still there."""
     known = _lines(run)
-    form = LineForm(height=int(run.settings.get("height", 64)), width=run.settings.get("line_width"))
+    form = LineForm(
+        height=int(run.settings.get("height", 64)),
+        width=run.settings.get("line_width"),
+        stretched=run.settings.get("greys") == "stretched",
+    )
     for line in lines:
         image = picture(known.get(line.name), form)
         if image is not None:
@@ -168,10 +173,10 @@ def picture(line: Line | None, form: LineForm) -> bytes | None:
 
 def _lines(run: RunRecord) -> dict[str, Line]:
     try:
-        lists = [read_lines(path) for path in run.settings.get("lines") or ()]
+        lines = joined_lines([read_lines(path) for path in run.settings.get("lines") or ()])
     except VolumenError:
         return {}
-    return {line.name: line for found in lists for line in found.lines}
+    return {line.name: line for line in lines}
 
 
 def _test(run: RunRecord) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from volumen.recipes.comparing.remarks import few_seeds
 from volumen.recipes.reporting.tables import and_list
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from volumen.settings.compare_ink import CompareInk
 
 _FEW_BLOCKS = 20
-_FEW_SEEDS = 5
 
 
 def title(chosen: CompareInk) -> str:
@@ -50,11 +50,7 @@ def _remarks(chosen: CompareInk, record: Record, outcome: Outcome) -> Iterator[s
             "What is held out was split off in order: windows at the cut share pixels with training windows, so the "
             "scores are too good for new papyrus. Only what lies in crops with ink is scored."
         )
-    if chosen.seeds < _FEW_SEEDS:
-        yield (
-            f"{chosen.seeds} seed{'s say' if chosen.seeds > 1 else ' says'} little: intervals over so few are wide, "
-            "and a difference that is undecided is not one that is not there. Five or more are worth their time."
-        )
+    yield from few_seeds(chosen.seeds)
     if min(run.blocks for run in runs) < _FEW_BLOCKS:
         yield (
             f"Only {min(run.blocks for run in runs)} blocks were scored: intervals over blocks are too narrow. "

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from volumen.run_folder import weights_file
 from volumen.settings import TrainReader
 from volumen.settings.comparing import RANDOM, SEED
 from volumen.settings.train_reader import ReaderTraining
-from volumen.training.run import Run
 
 if TYPE_CHECKING:
     from volumen.models.recognizer.decoders import DecoderName
@@ -67,7 +67,7 @@ class ReaderCell:
         Raises
         ------
         SourceNotFoundError
-            Its pretrained weights are given by a folder that is no run.
+            Its pretrained weights are given by a folder that holds none.
         """
         shared = {name: getattr(chosen, name) for name in ReaderTraining.model_fields}
         files = dict(zip(chosen.pretext_names, chosen.pretext, strict=True))
@@ -101,7 +101,6 @@ def weight_file(path: str, seed: int) -> str:
     Raises
     ------
     SourceNotFoundError
-        The folder is no run.
+        The folder holds no weights.
     """
-    path = path.replace(SEED, str(seed))
-    return str(Run.open(path).best_path) if Path(path).is_dir() else path
+    return str(weights_file(path.replace(SEED, str(seed))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from volumen.recipes.comparing.remarks import few_seeds
 from volumen.recipes.reporting.tables import and_list
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from volumen.settings.compare_handwriting import CompareHandwriting
 
 _FEW_GROUPS = 20
-_FEW_SEEDS = 5
 
 
 def title(chosen: CompareHandwriting) -> str:
@@ -53,11 +53,7 @@ def _remarks(chosen: CompareHandwriting, record: Record, outcome: Outcome) -> It
         )
     if "by line" in content["split_by"]:
         yield "Lines were parted one by one, so hands are on both sides: scores are too good for other hands."
-    if chosen.seeds < _FEW_SEEDS:
-        yield (
-            f"{chosen.seeds} seed{'s say' if chosen.seeds > 1 else ' says'} little: intervals over so few are wide, "
-            "and a difference that is undecided is not one that is not there. Five or more are worth their time."
-        )
+    yield from few_seeds(chosen.seeds)
     if content["groups"] < _FEW_GROUPS:
         yield f"Only {content['groups']} groups of lines were tested: intervals over groups are too narrow."
     stopped = [run for runs in outcome.values() for run in runs if (run.record.result or {}).get("stopped_early")]
