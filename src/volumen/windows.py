@@ -130,15 +130,16 @@ def starts(length: int, size: int, stride: int) -> list[int]:
     return [index * stride for index in range(count)]
 
 
-def grid(within: Window, size: int, stride: int) -> Iterator[Window]:
-    """Yield square windows of ``size`` px every ``stride`` px, row by row, over all layers of ``within``.
+def grid(within: Window, size: Size, stride: Size) -> Iterator[Window]:
+    """Yield windows of ``size`` px every ``stride`` px, row by row, over all layers of ``within``.
 
     Together they cover ``within``; those on its right and bottom edge may reach outside it.
     """
-    for y in starts(within.shape[1], size, stride):
-        for x in starts(within.shape[2], size, stride):
+    (height, width), (down, right) = height_width(size), height_width(stride)
+    for y in starts(within.shape[1], height, down):
+        for x in starts(within.shape[2], width, right):
             top, left = within.y[0] + y, within.x[0] + x
-            yield Window(within.z, (top, top + size), (left, left + size))
+            yield Window(within.z, (top, top + height), (left, left + width))
 
 
 def _common(a: Range, b: Range) -> Range:

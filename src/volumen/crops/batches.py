@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,10 +18,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from volumen.crops.datasets import CropDataset
-
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+
+
+class Samples(Protocol):
+    """What batches are made of, such as a `CropDataset` or a `PhotoDataset`."""
+
+    def __len__(self) -> int: ...
+
+    def sample(self, index: int, *, epoch: int) -> dict[str, Tensor]:
+        """Return one sample as it is seen in an epoch."""
+        ...
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return every index once, in the order of an epoch."""
+        ...
 
 
 def steps_per_epoch(samples: int, batch: int) -> int:
@@ -36,7 +48,7 @@ def steps_per_epoch(samples: int, batch: int) -> int:
 
 
 def batches(
-    dataset: CropDataset,
+    dataset: Samples,
     *,
     epoch: int,
     start_step: int = 0,
@@ -67,8 +79,8 @@ def batches(
     Yields
     ------
     dict
-        ``image`` float32 NCHW in [0, 1] and the sample's flat rasters, float32 N1HW: ``ink`` and ``supervision``,
-        or ``papyrus``; see `CropDataset.sample`.
+        The samples' tensors by name, stacked: of a `CropDataset` ``image`` float32 NCHW in [0, 1] and the flat
+        rasters, float32 N1HW.
     """
     if batch % world_size:
         raise SettingsError(f"Expected a batch that divides by {world_size} devices; got {batch}.")

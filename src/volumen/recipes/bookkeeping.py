@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor
 
-    from volumen.crops.datasets import CropDataset
+    from volumen.crops.batches import Samples
     from volumen.events import Event
     from volumen.settings.base import Settings
     from volumen.settings.computing import Computing
@@ -177,7 +177,7 @@ def _best_scores(run: Run, epoch: int) -> Mapping[str, float]:
     return next((e.scores for e in run.events() if isinstance(e, Scored) and e.step == epoch), {})
 
 
-def epochs_of(dataset: CropDataset, *, batch: int, fabric: Fabric) -> Callable[[int, int], Iterator[dict[str, Tensor]]]:
+def epochs_of(dataset: Samples, *, batch: int, fabric: Fabric) -> Callable[[int, int], Iterator[dict[str, Tensor]]]:
     """Return what `fit` asks for: this process's batches of an epoch (from 0) from a step on."""
     return lambda epoch, first: batches(
         dataset,

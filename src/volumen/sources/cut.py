@@ -26,7 +26,8 @@ OUTSIDE = "outside the page"
 
 _WHITE = np.uint8(255)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-_FARTHEST = 1e7  # px; a corner beyond is damage, and no drawing library is asked to go there
+FARTHEST = 1e7
+"""Px; a corner beyond is damage, and nothing is drawn that far."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,7 +58,7 @@ class CutImage:
     @cached_property
     def box(self) -> tuple[int, int, int, int]:
         """(y0, y1, x0, x1) on the page, the ends excluded."""
-        return _box(self.outline, self.page.shape[1:])
+        return box_of(self.outline, self.page.shape[1:])
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -108,17 +109,28 @@ def outline(text: str, *, scale: tuple[float, float] = (1.0, 1.0)) -> Outline:
 
 def fault(corners: Outline, shape: tuple[int, ...]) -> str:
     """Say why nothing can be cut along an outline from a page of (H, W) px; empty where something can."""
-    following = (*corners[1:], *corners[:1])
-    area = abs(sum(x * v - u * y for (x, y), (u, v) in zip(corners, following, strict=True))) / 2
-    if len(corners) < 3 or area < 1:
+    if len(corners) < 3 or area_of(corners) < 1:
         return NO_POLYGON
-    if max(abs(side) for corner in corners for side in corner) > _FARTHEST:
+    if max(abs(side) for corner in corners for side in corner) > FARTHEST:
         return OUTSIDE
-    y0, y1, x0, x1 = _box(corners, shape)
+    y0, y1, x0, x1 = box_of(corners, shape)
     return "" if y0 < y1 and x0 < x1 else OUTSIDE
 
 
-def _box(corners: Outline, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+def area_of(corners: Outline) -> float:
+    """Return the area that a polygon encloses, in px², by the shoelace formula.
+
+    Examples
+    --------
+    >>> area_of(((0, 0), (4, 0), (4, 3)))
+    6.0
+    """
+    following = (*corners[1:], *corners[:1])
+    return abs(sum(x * v - u * y for (x, y), (u, v) in zip(corners, following, strict=True))) / 2
+
+
+def box_of(corners: Outline, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Return the part of a page of (H, W) px that holds a polygon, (y0, y1, x0, x1), the ends excluded."""
     xs, ys = zip(*corners, strict=True)
     height, width = shape
     return (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
+from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
@@ -181,6 +182,9 @@ def _tiff_pixels(file: IO[bytes]) -> NDArray[Any]:
             return np.moveaxis(page.colormap[:, pixels], 0, -1)  # CYX -> YXC, 16-bit colours
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)  # CYX -> YXC
+        if page.photometric == tifffile.PHOTOMETRIC.SEPARATED and pixels.shape[2:] == (4,) and pixels.dtype == np.uint8:
+            inks = Image.frombytes("CMYK", (page.imagewidth, page.imagelength), pixels.tobytes())
+            return np.asarray(inks.convert("RGB"))
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
             white = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
             return np.asarray(~pixels if pixels.dtype.kind == "b" else white - pixels)
