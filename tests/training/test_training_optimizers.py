@@ -8,7 +8,7 @@ from torch import nn
 
 from volumen.errors import SettingsError
 from volumen.models.spark import build_spark
-from volumen.training.optimizers import Rates, adamw, cosine, decay_cosine, lamb, warm_up_cosine
+from volumen.training.optimizers import Rates, adamw, cosine, decay_cosine, lamb, plateau, warm_up_cosine
 
 
 @pytest.mark.parametrize("make", [adamw, lamb])
@@ -116,3 +116,15 @@ def test_schedules_of_one_step_are_defined() -> None:
     assert warm_up_cosine(0, steps=1, warm_up=0, peak=1.0) == pytest.approx(1.0)
     assert warm_up_cosine(0, steps=1, warm_up=1, peak=1.0) == pytest.approx(0.005)
     assert decay_cosine(0, steps=1) == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("patience", [0, 1, 3])
+def test_a_plateau_cuts_the_rate_when_torch_does(patience) -> None:
+    losses = [1.0, 0.8, 0.9, 0.79999, 0.81, 0.7, float("nan"), 0.71, 0.72, 0.9, 0.69, 0.69, 0.69, 0.69, 0.69, 0.6]
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=patience, eps=0)
+    for epoch, loss in enumerate(losses, start=1):
+        theirs.step(loss)
+        ours = plateau(losses[:epoch], peak=0.5, patience=patience)
+        assert ours == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
+    assert ours < 0.5

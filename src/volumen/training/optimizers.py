@@ -12,6 +12,8 @@ from timm.optim.lamb import Lamb
 from volumen.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import nn
 
 _DECAYS = "decays"  # marks the parameter groups whose weight decay a schedule may set
@@ -112,6 +114,43 @@ def warm_up_cosine(
     if step < warm_up:
         return peak * (first + (1 - first) * step / warm_up)
     return peak * (last + (1 - last) * _fall((step - warm_up) / max(1, steps - 1 - warm_up)))
+
+
+def plateau(
+    losses: Sequence[float], *, peak: float, patience: int, factor: float = 0.1, tolerance: float = 1e-4
+) -> float:
+    """Return the learning rate after epochs with these held-out losses: cut each time that they have levelled off.
+
+    It is that of torch's ``ReduceLROnPlateau``, as a function of the losses so far, so that a resumed run needs no
+    state of it but the scores that it recorded.
+
+    Parameters
+    ----------
+    losses
+        One an epoch, in order; one that is not a number is no improvement.
+    peak
+        Rate at first.
+    patience
+        After more than so many epochs in a row without a lower loss the rate is cut, and counting begins anew.
+    factor
+        What the rate is multiplied by each time, in (0, 1).
+    tolerance
+        Share of the lowest loss that a loss must be lower by to count as lower.
+
+    Examples
+    --------
+    >>> [plateau(losses, peak=1.0, patience=1) for losses in ([], [2.0, 1.0], [2.0, 1.0, 1.5, 1.2])]
+    [1.0, 1.0, 0.1]
+    """
+    rate, best, waited = peak, math.inf, 0
+    for loss in losses:
+        if loss < best * (1 - tolerance):
+            best, waited = loss, 0
+        else:
+            waited += 1
+        if waited > patience:
+            rate, waited = rate * factor, 0
+    return rate
 
 
 def decay_cosine(step: int, *, steps: int, first: float = 0.04, last: float = 0.2) -> float:
