@@ -125,8 +125,7 @@ class LevelCounts:
 
     def at(self, threshold: float) -> Confusion:
         """Call every pixel ink whose probability is ``threshold`` in [0, 1] or more, and compare with the truth."""
-        # the tolerance keeps k / (n - 1), computed elsewhere in floats, on its own level
-        cut = max(0, int(np.ceil(threshold * (self.levels - 1) - 1e-6)))
+        cut = level_of(threshold, self.levels)
         return Confusion(
             true_ink=self.ink[..., cut:].sum(axis=-1),
             false_ink=self.background[..., cut:].sum(axis=-1),
@@ -143,6 +142,18 @@ def quantise(probability: NDArray[np.generic]) -> tuple[NDArray[np.integer], int
     if not np.all((values >= 0) & (values <= 1)):
         raise LabelError("Probabilities must be uint8 or floats in [0, 1] without NaN; give logits a sigmoid first.")
     return np.rint(values * (_FLOAT_LEVELS - 1)).astype(np.int64), _FLOAT_LEVELS
+
+
+def level_of(threshold: float, levels: int) -> int:
+    """Return the first level that stands for ``threshold`` in [0, 1] or more.
+
+    Examples
+    --------
+    >>> level_of(0.5, 256), level_of(128 / 255, 256)
+    (128, 128)
+    """
+    # the tolerance keeps k / (n - 1), computed elsewhere in floats, on its own level
+    return max(0, int(np.ceil(threshold * (levels - 1) - 1e-6)))
 
 
 def _tabulate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -60,9 +60,9 @@ class PhotoOverlap:
     @classmethod
     def of(
         cls,
-        probability: NDArray[np.generic],
-        truth: NDArray[np.generic],
-        counted: NDArray[np.generic],
+        probability: NDArray[Any],
+        truth: NDArray[Any],
+        counted: NDArray[Any],
         *,
         threshold: float = 0.5,
     ) -> PhotoOverlap:
@@ -173,7 +173,7 @@ def _iou(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     return _quotient(common, np.where(true > 0, predicted + true - common, 0))
 
 
-def _quotient(top: NDArray[np.generic], bottom: NDArray[np.generic]) -> NDArray[np.float64]:
+def _quotient(top: NDArray[Any], bottom: NDArray[Any]) -> NDArray[np.float64]:
     """Return the quotient, NaN over nothing."""
     result = np.full(np.shape(top), np.nan)
     np.divide(top, bottom, out=result, where=bottom > 0)
