@@ -43,6 +43,7 @@ _RECIPES = {
     "resume": "volumen.recipes.resume:resume",
     "predict": "volumen.recipes.infer:predict",
     "evaluate": "volumen.recipes.evaluate:evaluate",
+    "boxes": "volumen.recipes.boxes:boxes",
     "read": "volumen.recipes.reading.read:read",
     "report": "volumen.recipes.report:report",
     "run": "volumen.recipes.rerun:rerun",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import volumen  # its front door loads a verb when it is used: a conversion should not wait for torch
 from volumen.errors import SettingsError
+from volumen.recipes.boxes import boxes
 from volumen.settings.base import Settings
 from volumen.settings.job_file import JobFile
 from volumen.settings.pretrain_lines import PretrainLines
@@ -63,6 +64,8 @@ def _recipe(verb: str) -> Callable[[Any], Iterator[Event]]:
             return volumen.predict
         case "evaluate":
             return volumen.evaluate
+        case "boxes":
+            return boxes
         case "read":
             return volumen.read
         case "report":

@@ -1,5 +1,6 @@
 """What every verb can be told: one frozen model a verb, the one home of names, defaults, bounds and help."""
 
+from volumen.settings.boxes import Boxes
 from volumen.settings.check import Check
 from volumen.settings.compare_handwriting import CompareHandwriting
 from volumen.settings.compare_ink import CompareInk
@@ -25,6 +26,7 @@ from volumen.settings.resume import Resume
 from volumen.settings.train_reader import TrainReader
 
 __all__ = [
+    "Boxes",
     "Check",
     "CompareHandwriting",
     "CompareInk",

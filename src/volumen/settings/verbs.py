@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from volumen.settings.base import Settings
+from volumen.settings.boxes import Boxes
 from volumen.settings.check import Check
 from volumen.settings.compare_handwriting import CompareHandwriting
 from volumen.settings.compare_ink import CompareInk
@@ -46,6 +47,7 @@ VERBS: dict[str, type[Settings]] = {
     "resume": Resume,
     "predict": Predict,
     "evaluate": Evaluate,
+    "boxes": Boxes,
     "read": Read,
     "report": Report,
     "run": Rerun,
