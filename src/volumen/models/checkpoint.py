@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import safetensors.torch
 
 from volumen.errors import CheckpointError, OutOfSpaceError, SettingsError
+from volumen.models.segmenters import Segmenter, build_segmenter
 from volumen.models.transplant import KeyReport, load_encoder
-from volumen.models.unet import Unet, build_unet
 from volumen.models.weights import read_safetensors
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Header(TypedDict, total=False):
     """What a checkpoint's header says; ``architecture`` and ``volumen`` are filled in on saving."""
 
     architecture: dict[str, Any]
-    """Arguments of `volumen.models.unet.build_unet`; not where the file holds an encoder alone."""
+    """Arguments of `volumen.models.segmenters.build_segmenter`; not where the file holds an encoder alone."""
     encoder: dict[str, Any]
     """Where the file holds an encoder alone: arguments that build it, of `volumen.models.unet.build_encoder` or of
     `volumen.models.recognizer.recognizer.Recognizer`."""
@@ -83,7 +83,7 @@ class Header(TypedDict, total=False):
     """Boxes (y0, y1, x0, x1) of each segment that no training crop touched."""
 
 
-def save_checkpoint(path: str | os.PathLike[str], model: Unet, header: Mapping[str, Any]) -> None:
+def save_checkpoint(path: str | os.PathLike[str], model: Segmenter, header: Mapping[str, Any]) -> None:
     """Write a model and its header to one file, whole or not at all.
 
     Parameters
@@ -120,7 +120,7 @@ def save_encoder(
     write_weights(Path(path), encoder, {**header, "encoder": dict(architecture)})
 
 
-def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Unet, dict[str, Any]]:
+def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Segmenter, dict[str, Any]]:
     """Build the model that a checkpoint holds.
 
     Returns
@@ -138,7 +138,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Unet, dict[str, Any]]
     tensors, metadata = read_safetensors(path)
     header = _parse(path, metadata)
     try:
-        model = build_unet(**header["architecture"])
+        model = build_segmenter(**header["architecture"])
         model.load_state_dict(tensors)
     except (RuntimeError, TypeError, SettingsError) as error:
         raise CheckpointError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch.fx
 from timm.layers.conv2d_same import Conv2dSame
@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from volumen.models.unet import Unet
+Model = TypeVar("Model", bound=nn.Module)
 
 # Exact types: a subclass may do more than its parent, as weight standardisation does, and folding would lose it.
 _CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
@@ -34,7 +34,7 @@ _UNTRACEABLE = (
 )
 
 
-def fuse_norms(model: Unet) -> Unet:
+def fuse_norms(model: Model) -> Model:
     """Return a copy whose batch norms are folded into the convolutions before them, where that changes nothing.
 
     In evaluation mode a batch norm is a scaling and a shift per channel, which the weights and bias of a convolution
@@ -44,11 +44,11 @@ def fuse_norms(model: Unet) -> Unet:
     Parameters
     ----------
     model
-        Any model of `volumen.models.unet.build_unet`; it is not changed.
+        Any model, such as one of `volumen.models.segmenters.build_segmenter`; it is not changed.
 
     Returns
     -------
-    Unet
+    torch.nn.Module
         In evaluation mode. Its weights no longer fit a checkpoint: predict with it, and nothing else.
     """
     fused = copy.deepcopy(model).eval()

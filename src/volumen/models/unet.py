@@ -10,9 +10,12 @@ from torch import nn
 
 from volumen.errors import SettingsError
 from volumen.models.encoders import check_name
+from volumen.models.input_shape import check_shape
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+torch.fx.wrap("check_shape")
 
 STRIDE = 32
 """How far the deepest features lie apart, in input pixels; input sides are multiples of it."""
@@ -104,6 +107,8 @@ class Unet(nn.Module):
         From features to logits.
     """
 
+    stride = STRIDE
+
     def __init__(self, parts: smp.Unet, *, encoder_name: str, in_channels: int, classes: int) -> None:
         super().__init__()
         # The parts, not the whole: smp's own model changes what train() and load_state_dict() mean.
@@ -121,7 +126,7 @@ class Unet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits, N × classes × H × W."""
-        _check_shape(image, self.in_channels)
+        check_shape(image, self.in_channels, self.stride)
         logits: Tensor = self.head(self.decoder(self.encoder(image)))
         return logits
 
@@ -129,19 +134,3 @@ class Unet(nn.Module):
 def _refusal(encoder_name: str, what: str, error: Exception) -> SettingsError:
     why = str(error).strip().partition("\n")[0] or type(error).__name__
     return SettingsError(f"Encoder {encoder_name!r} {what} ({why}); take a convolutional one, such as resnet50.")
-
-
-@torch.fx.wrap
-def _check_shape(image: Tensor, in_channels: int) -> None:
-    if image.ndim != 4 or image.shape[1] != in_channels:
-        raise SettingsError(
-            f"This model sees {in_channels} layers and expects an image N × {in_channels} × H × W; "
-            f"got shape {tuple(image.shape)}. Choose as many layers as it was built for."
-        )
-    height, width = image.shape[2:]
-    if height % STRIDE or width % STRIDE:
-        up = (-(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE)
-        raise SettingsError(
-            f"Height and width of a model's input must be multiples of {STRIDE}; got {height} x {width}. "
-            f"Pad or cut it, for example to {up[0]} x {up[1]}."
-        )

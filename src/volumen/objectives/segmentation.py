@@ -14,6 +14,9 @@ from volumen.objectives.terms import LossTerms
 if TYPE_CHECKING:
     from torch import Tensor
 
+BCE_WEIGHTS = {"dice": 0.0, "bce": 1.0, "bce_dice": 0.5}
+"""Share of cross-entropy in each loss that has a name."""
+
 _EPS = 1e-7  # keeps the Dice quotient defined; far below what one pixel contributes
 
 

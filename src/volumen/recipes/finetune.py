@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from volumen.crops.datasets import Item
     from volumen.events import Event
-    from volumen.models.unet import Unet
+    from volumen.models.segmenters import Segmenter
     from volumen.objectives.terms import LossTerms
     from volumen.training.run import Run
 
@@ -148,8 +148,9 @@ def _start_from(model: Unet, path: str) -> None:
     model.load_state_dict(former.state_dict())
 
 
-def _kind(model: Unet) -> str:
-    return f"a {model.encoder_name} over {model.in_channels} layers"
+def _kind(model: Segmenter) -> str:
+    said = model.architecture
+    return f"a {said.get('encoder_name') or said['model']} over {model.in_channels} layers"
 
 
 def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
