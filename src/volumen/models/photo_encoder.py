@@ -94,12 +94,15 @@ class PhotoEncoder(nn.Module):
             "standard": self.standard,
         }
 
-    def features(self, image: Tensor) -> Tensor:
-        """Return the mean over all places of the deepest map, (N, C)."""
+    def seen(self, image: Tensor) -> Tensor:
+        """Return what the encoder is shown of photographs, N3HW in [0, 1]."""
         if image.ndim != 4 or image.shape[1] != _CHANNELS:
             raise SettingsError(f"Expected photographs N3HW, red, green and blue; got shape {tuple(image.shape)}.")
-        seen = standardise(image) if self.standard == "imagenet" else image
-        pooled: Tensor = self.encoder(seen)[-1].mean(dim=(2, 3))  # NChw -> NC
+        return standardise(image) if self.standard == "imagenet" else image
+
+    def features(self, image: Tensor) -> Tensor:
+        """Return the mean over all places of the deepest map, (N, C)."""
+        pooled: Tensor = self.encoder(self.seen(image))[-1].mean(dim=(2, 3))  # NChw -> NC
         return pooled
 
     def forward(self, image: Tensor) -> Tensor:

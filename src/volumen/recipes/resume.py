@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from volumen.errors import SettingsError
 from volumen.recipes.finetune import continue_finetune
+from volumen.recipes.photos.tagger import continue_train_tagger
 from volumen.recipes.pretrain import continue_pretrain_spark
 from volumen.recipes.reading.pretrain import continue_pretrain_lines
 from volumen.recipes.reading.train import continue_train_reader
@@ -37,6 +38,8 @@ def resume(settings: Resume) -> Iterator[Event]:
             yield from continue_pretrain_spark(run)
         case "train_reader":
             yield from continue_train_reader(run)
+        case "train_tagger":
+            yield from continue_train_tagger(run)
         case verb if verb.startswith("pretrain_"):
             yield from continue_pretrain_lines(run)
         case _:

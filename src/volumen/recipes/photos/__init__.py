@@ -1,0 +1,1 @@
+"""Learning from photographs: what marks a pixel, what tags a picture, and encoders that need neither."""

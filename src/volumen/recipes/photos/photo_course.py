@@ -1,0 +1,134 @@
+"""photo_course: any model of photographs taught by any objective, its rate cut where the held-out loss levels off."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from volumen.events import Scored, Started, Warned
+from volumen.training.loop import fit
+from volumen.training.optimizers import Rates, adamw, plateau
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+    from pathlib import Path
+    from typing import Any
+
+    from lightning_fabric import Fabric
+    from torch import Tensor, nn
+
+    from volumen.events import Event
+    from volumen.objectives.terms import LossTerms
+    from volumen.settings.photos import PhotoTraining
+    from volumen.training.loop import Outcome
+    from volumen.training.run import Run
+
+
+class PhotoLearner(Protocol):
+    """A model of photographs, ready to be taught."""
+
+    @property
+    def settings(self) -> PhotoTraining: ...  # noqa: D102
+    @property
+    def fabric(self) -> Fabric: ...  # noqa: D102
+    @property
+    def model(self) -> nn.Module: ...  # noqa: D102
+    @property
+    def warnings(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches see every photograph once."""
+        ...
+
+    @property
+    def batches(self) -> Callable[[int, int], Iterator[dict[str, Tensor]]]:
+        """What is learned from in an epoch, counted from 0, from a step of it on."""
+        ...
+
+    def objective(self, model: nn.Module, batch: Mapping[str, Tensor]) -> LossTerms:
+        """Score a batch."""
+        ...
+
+    def judge(self, model: nn.Module) -> dict[str, float]:
+        """Score what is held out: ``loss``, and what else there is to know."""
+        ...
+
+    def save(self, path: Path, scores: Mapping[str, float]) -> None:
+        """Write the weights."""
+        ...
+
+
+class PlateauRates:
+    """Learning rates by step, cut where the held-out losses that a run recorded have levelled off.
+
+    They follow from the run's events alone, so a resumed run has the same. On several devices every process asks for
+    the rate of the same step, and is told what the first one read.
+
+    Parameters
+    ----------
+    run
+        Where the scores of each epoch are recorded before its next step.
+    fabric
+        The devices.
+    steps_per_epoch
+        When an epoch ends.
+    peak
+        Rate at first.
+    patience
+        Cut it after so many epochs without a lower loss; 0 never does.
+    """
+
+    def __init__(self, run: Run, fabric: Fabric, *, steps_per_epoch: int, peak: float, patience: int) -> None:
+        self._run, self._fabric = run, fabric
+        self._steps_per_epoch, self._peak, self._patience = steps_per_epoch, peak, patience
+        self._epoch, self._rate = -1, peak
+
+    def __call__(self, step: int) -> Rates:
+        """Return the rate of a step, counted from 0."""
+        epoch = step // self._steps_per_epoch
+        if self._patience and epoch != self._epoch:
+            losses = self._losses(epoch) if self._fabric.is_global_zero else None
+            losses = self._fabric.broadcast(losses)
+            self._epoch, self._rate = epoch, plateau(losses or [], peak=self._peak, patience=self._patience - 1)
+        return Rates(self._rate)
+
+    def _losses(self, epochs: int) -> list[float]:
+        """Return the held-out loss of each of the first epochs."""
+        scored = [event for event in self._run.events() if isinstance(event, Scored)]
+        return [event.scores["loss"] for event in scored if event.step <= epochs]
+
+
+def photo_course(
+    run: Run, learner: PhotoLearner, *, work: str, detail: Mapping[str, Any], score: str
+) -> Generator[Event, None, tuple[Outcome, float]]:
+    """Teach a learner with Adam, and return how that ended and how many seconds it took."""
+    began = time.monotonic()
+    settings, fabric, steps = learner.settings, learner.fabric, learner.steps_per_epoch
+    opening = Started(
+        work=work,
+        total=steps * settings.epochs,
+        unit="steps",
+        device=str(fabric.device),
+        detail={**detail, "steps_per_epoch": steps},
+    )
+    outcome = yield from fit(
+        fabric=fabric,
+        model=learner.model,
+        objective=learner.objective,
+        optimizer=adamw(learner.model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay),
+        rates=PlateauRates(run, fabric, steps_per_epoch=steps, peak=settings.learning_rate, patience=settings.plateau),
+        batches=learner.batches,
+        steps_per_epoch=steps,
+        epochs=settings.epochs,
+        validate=lambda model, _: learner.judge(model),
+        score=score,
+        patience=settings.patience,
+        run=run,
+        save_best=lambda path, _, scores: learner.save(path, scores),
+        clip_norm=settings.clip_norm,
+        save_seconds=settings.save_seconds,
+        seed=settings.seed,
+        opening=[opening, *(Warned(message=text) for text in learner.warnings)],
+    )
+    return outcome, time.monotonic() - began

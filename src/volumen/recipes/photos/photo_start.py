@@ -1,0 +1,61 @@
+"""What a model of photographs starts from: weights from a file or a run, with what they were made to see."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, cast
+
+from volumen.models.checkpoint import load_encoder, read_origin
+from volumen.models.encoders import measure_norms
+from volumen.run_folder import weights_file
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from volumen.crops.photo_dataset import PhotoDataset
+    from volumen.models.photo_encoder import PhotoEncoder, Standard
+    from volumen.settings.photos import PhotoTraining
+
+_MEASURED_BATCHES = 16  # to measure norm statistics on
+
+
+def standard_of(encoder: str | None) -> Standard:
+    """Return how images are brought to what an encoder was made to see, as its file says.
+
+    Weights of others are taken for ImageNet's; models of volumen that say nothing of it saw images as they are.
+
+    Parameters
+    ----------
+    encoder
+        A file of weights, a run, or None for random weights.
+    """
+    origin = read_origin(weights_file(encoder)) if encoder is not None else {}
+    said = origin.get("standard") or origin.get("tagger", {}).get("standard")
+    if said is not None:
+        return cast("Standard", said)
+    return "none" if "architecture" in origin else "imagenet"
+
+
+def start_from(model: PhotoEncoder, encoder: str | None, settings: PhotoTraining) -> list[str]:
+    """Put weights into a model's encoder, and say what became of them.
+
+    Raises
+    ------
+    SourceNotFoundError
+        There is no such file, or the run has no weights yet.
+    CheckpointError
+        They do not fit, or too little of them does.
+    """
+    if encoder is None:
+        return []
+    file = weights_file(encoder)
+    report = load_encoder(model, file)
+    report.check(file, least=settings.least_loaded)
+    return [f"Encoder weights from {file}: {report}."]
+
+
+def measure_photos(model: PhotoEncoder, photos: PhotoDataset, *, batch: int, fabric: Fabric) -> None:
+    """Set the norm statistics of a model's encoder to those of some photographs, the model being on the device."""
+    some = islice(photos.in_order(batch), _MEASURED_BATCHES)
+    images = (model.seen(fabric.to_device(each["image"])) for each in some)
+    measure_norms(model.encoder, ((image,) for image in images))
