@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from volumen.models.checkpoint import load_encoder, read_origin
 from volumen.models.encoders import measure_norms
+from volumen.models.photo_encoder import CUSTOM
 from volumen.run_folder import weights_file
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from volumen.crops.photo_dataset import PhotoDataset
-    from volumen.models.photo_encoder import PhotoEncoder, Standard
+    from volumen.models.photo_encoder import PhotoEncoder
     from volumen.settings.photos import PhotoTraining
 
 _MEASURED_BATCHES = 16  # to measure norm statistics on
 
 
-def standard_of(encoder: str | None) -> Standard:
-    """Return how images are brought to what an encoder was made to see, as its file says.
+def encoder_of(settings: PhotoTraining, encoder: str | None) -> dict[str, Any]:
+    """Return which encoder to build, as its weights' file says, else as the settings do.
 
-    Weights of others are taken for ImageNet's; models of volumen that say nothing of it saw images as they are.
+    Weights of others are taken for ImageNet's; segmenters of volumen, which say nothing of it, saw images as they are.
 
     Parameters
     ----------
     encoder
         A file of weights, a run, or None for random weights.
+
+    Returns
+    -------
+    dict
+        ``encoder_name``, ``width`` and ``standard``, for `volumen.models.photo_encoder.build_photo_encoder`.
     """
     origin = read_origin(weights_file(encoder)) if encoder is not None else {}
-    said = origin.get("standard") or origin.get("tagger", {}).get("standard")
-    if said is not None:
-        return cast("Standard", said)
-    return "none" if "architecture" in origin else "imagenet"
+    held: dict[str, Any] = next((origin[kind] for kind in ("tagger", "encoder", "architecture") if kind in origin), {})
+    named = CUSTOM if held.get("model") == CUSTOM else held.get("encoder_name", settings.encoder_name)
+    usual = "none" if "architecture" in origin else "imagenet"
+    return {
+        "encoder_name": named,
+        "width": held.get("width", 1.0),
+        "standard": held.get("standard", origin.get("standard", usual)),
+    }
 
 
 def start_from(model: PhotoEncoder, encoder: str | None, settings: PhotoTraining) -> list[str]:
