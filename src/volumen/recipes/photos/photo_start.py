@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from volumen.models.checkpoint import load_encoder, read_origin
 from volumen.models.encoders import measure_norms
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from volumen.crops.photo_dataset import PhotoDataset
-    from volumen.models.photo_encoder import PhotoEncoder
+    from volumen.models.photo_encoder import PhotoEncoder, Standard
     from volumen.settings.photos import PhotoTraining
 
 _MEASURED_BATCHES = 16  # to measure norm statistics on
@@ -35,15 +35,29 @@ def encoder_of(settings: PhotoTraining, encoder: str | None) -> dict[str, Any]:
     dict
         ``encoder_name``, ``width`` and ``standard``, for `volumen.models.photo_encoder.build_photo_encoder`.
     """
-    origin = read_origin(weights_file(encoder)) if encoder is not None else {}
-    held: dict[str, Any] = next((origin[kind] for kind in ("tagger", "encoder", "architecture") if kind in origin), {})
+    origin = _origin(encoder)
+    held = _held(origin)
     named = CUSTOM if held.get("model") == CUSTOM else held.get("encoder_name", settings.encoder_name)
+    return {"encoder_name": named, "width": held.get("width", 1.0), "standard": _standard(origin)}
+
+
+def standard_of(encoder: str | None) -> Standard:
+    """Return how images are brought to what an encoder was made to see, as `encoder_of` says."""
+    return _standard(_origin(encoder))
+
+
+def _origin(encoder: str | None) -> dict[str, Any]:
+    return read_origin(weights_file(encoder)) if encoder is not None else {}
+
+
+def _held(origin: dict[str, Any]) -> dict[str, Any]:
+    """Return the architecture that a header names, whatever kind of model it is of."""
+    return next((dict(origin[kind]) for kind in ("tagger", "encoder", "architecture") if kind in origin), {})
+
+
+def _standard(origin: dict[str, Any]) -> Standard:
     usual = "none" if "architecture" in origin else "imagenet"
-    return {
-        "encoder_name": named,
-        "width": held.get("width", 1.0),
-        "standard": held.get("standard", origin.get("standard", usual)),
-    }
+    return cast("Standard", _held(origin).get("standard", origin.get("standard", usual)))
 
 
 def start_from(model: PhotoEncoder, encoder: str | None, settings: PhotoTraining) -> list[str]:
