@@ -36,6 +36,7 @@ _RECIPES = {
     "pretrain jigsaw": "volumen.recipes.reading.pretrain:pretrain_lines",
     "pretrain sorting": "volumen.recipes.reading.pretrain:pretrain_lines",
     "pretrain reconstruction": "volumen.recipes.reading.pretrain:pretrain_lines",
+    "pretrain photos": "volumen.recipes.photos.pretrain:pretrain_photos",
     "finetune": "volumen.recipes.finetune:finetune",
     "train reader": "volumen.recipes.reading.train:train_reader",
     "train tagger": "volumen.recipes.photos.tagger:train_tagger",

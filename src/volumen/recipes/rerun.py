@@ -52,6 +52,9 @@ def _recipe(verb: str) -> Callable[[Any], Iterator[Event]]:
             return volumen.pretrain_spark
         case verb if issubclass(VERBS.get(verb, Settings), PretrainLines):
             return volumen.pretrain_lines
+        case "pretrain photos":
+            photos: Callable[[Any], Iterator[Event]] = volumen.pretrain_photos
+            return photos
         case "finetune":
             return volumen.finetune
         case "train reader":

@@ -19,6 +19,7 @@ from volumen.settings.pretrain_lines import (
     PretrainSeqclr,
     PretrainSorting,
 )
+from volumen.settings.pretrain_photos import PretrainPhotos
 from volumen.settings.read import Read
 from volumen.settings.report import Report
 from volumen.settings.rerun import Rerun
@@ -39,6 +40,7 @@ __all__ = [
     "Predict",
     "PretrainFlip",
     "PretrainJigsaw",
+    "PretrainPhotos",
     "PretrainReconstruction",
     "PretrainRotation",
     "PretrainSeqclr",

@@ -22,6 +22,7 @@ from volumen.settings.pretrain_lines import (
     PretrainSeqclr,
     PretrainSorting,
 )
+from volumen.settings.pretrain_photos import PretrainPhotos
 from volumen.settings.read import Read
 from volumen.settings.report import Report
 from volumen.settings.rerun import Rerun
@@ -41,6 +42,7 @@ VERBS: dict[str, type[Settings]] = {
     "pretrain jigsaw": PretrainJigsaw,
     "pretrain sorting": PretrainSorting,
     "pretrain reconstruction": PretrainReconstruction,
+    "pretrain photos": PretrainPhotos,
     "finetune": Finetune,
     "train reader": TrainReader,
     "train tagger": TrainTagger,

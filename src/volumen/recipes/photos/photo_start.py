@@ -12,6 +12,7 @@ from volumen.run_folder import weights_file
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from torch import nn
 
     from volumen.crops.photo_dataset import PhotoDataset
     from volumen.models.photo_encoder import PhotoEncoder, Standard
@@ -60,7 +61,7 @@ def _standard(origin: dict[str, Any]) -> Standard:
     return cast("Standard", _held(origin).get("standard", origin.get("standard", usual)))
 
 
-def start_from(model: PhotoEncoder, encoder: str | None, settings: PhotoTraining) -> list[str]:
+def start_from(model: nn.Module, encoder: str | None, settings: PhotoTraining) -> list[str]:
     """Put weights into a model's encoder, and say what became of them.
 
     Raises
