@@ -10,7 +10,8 @@ from volumen.errors import CheckpointError, SettingsError
 from volumen.models.checkpoint import load_checkpoint, save_checkpoint
 from volumen.models.custom_unet import CustomUNet
 from volumen.models.encoders import freeze
-from volumen.models.photo_encoder import build_photo_encoder, standardise
+from volumen.models.photo_encoder import build_photo_encoder
+from volumen.models.standard import standardise
 from volumen.models.tagger_checkpoint import save_tagger
 from volumen.models.transplant import load_encoder
 

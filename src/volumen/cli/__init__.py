@@ -39,6 +39,7 @@ _RECIPES = {
     "pretrain photos": "volumen.recipes.photos.pretrain:pretrain_photos",
     "finetune": "volumen.recipes.finetune:finetune",
     "train reader": "volumen.recipes.reading.train:train_reader",
+    "train segmenter": "volumen.recipes.photos.segmenter:train_segmenter",
     "train tagger": "volumen.recipes.photos.tagger:train_tagger",
     "compare ink": "volumen.recipes.compare_ink:compare_ink",
     "compare handwriting": "volumen.recipes.compare_handwriting:compare_handwriting",

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import torch
 import torch.nn.functional as F
 from torch import nn
 
 from volumen.errors import SettingsError
 from volumen.models.custom_unet import CustomEncoder
+from volumen.models.standard import Standard, standardise
 from volumen.models.unet import build_encoder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Head = Literal["linear", "mlp", "embedding"]
-Standard = Literal["imagenet", "none"]
 
 CUSTOM = "custom_unet"
 """What the encoder of a `volumen.models.custom_unet.CustomUNet` is called."""
@@ -25,7 +24,6 @@ HIDDEN = 128
 """Width of the hidden layer of the head ``mlp``."""
 
 _CHANNELS = 3
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's training images, red, green, blue
 
 
 def build_photo_encoder(
@@ -138,12 +136,6 @@ class Sphere(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Return (N, D) of length 1."""
         return F.normalize(values.float(), dim=1)
-
-
-def standardise(image: Tensor) -> Tensor:
-    """Return images N3HW in [0, 1] less the mean and over the deviation of ImageNet's channels."""
-    mean, std = (torch.tensor(each, dtype=image.dtype, device=image.device).view(1, 3, 1, 1) for each in (_MEAN, _STD))
-    return (image - mean) / std
 
 
 def _build_head(name: Head, features: int, outputs: int) -> nn.Module:

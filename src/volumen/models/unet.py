@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import segmentation_models_pytorch as smp
 import torch.fx
@@ -11,11 +11,13 @@ from torch import nn
 from volumen.errors import SettingsError
 from volumen.models.encoders import check_name
 from volumen.models.input_shape import check_shape
+from volumen.models.standard import Standard, standardise
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 torch.fx.wrap("check_shape")
+torch.fx.wrap("standardise")
 
 STRIDE = 32
 """How far the deepest features lie apart, in input pixels; input sides are multiples of it."""
@@ -32,7 +34,7 @@ not know what it sees in the middle of a tile. ``docs/comparison.md`` has what t
 _UNFIT = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 
 
-def build_unet(encoder_name: str, in_channels: int, classes: int = 1) -> Unet:
+def build_unet(encoder_name: str, in_channels: int, classes: int = 1, *, standard: Standard = "none") -> Unet:
     """Build a U-Net with random weights; nothing is downloaded.
 
     Parameters
@@ -44,6 +46,9 @@ def build_unet(encoder_name: str, in_channels: int, classes: int = 1) -> Unet:
         Number of layers that the model sees.
     classes
         Number of output channels.
+    standard
+        What the encoder sees of an image in [0, 1]: the image as it is, or, of three channels, standardised as
+        ImageNet's were for the weights that are published.
 
     Raises
     ------
@@ -58,12 +63,14 @@ def build_unet(encoder_name: str, in_channels: int, classes: int = 1) -> Unet:
     """
     if in_channels < 1 or classes < 1:
         raise SettingsError(f"A U-Net needs at least one input and one output channel; got {in_channels}, {classes}.")
+    if standard not in get_args(Standard) or (standard == "imagenet" and in_channels != 3):
+        raise SettingsError(f"Images of {in_channels} channels are not standardised by {standard!r}; say 'none'.")
     check_name(encoder_name, smp.encoders.get_encoder_names())
     try:
         parts = smp.Unet(encoder_name, encoder_weights=None, in_channels=in_channels, classes=classes)
     except _UNFIT as error:
         raise _refusal(encoder_name, f"cannot stand under a U-Net with {in_channels} input channels", error) from error
-    return Unet(parts, encoder_name=encoder_name, in_channels=in_channels, classes=classes)
+    return Unet(parts, encoder_name=encoder_name, in_channels=in_channels, classes=classes, standard=standard)
 
 
 def build_encoder(encoder_name: str, in_channels: int) -> nn.Module:
@@ -109,7 +116,9 @@ class Unet(nn.Module):
 
     stride = STRIDE
 
-    def __init__(self, parts: smp.Unet, *, encoder_name: str, in_channels: int, classes: int) -> None:
+    def __init__(
+        self, parts: smp.Unet, *, encoder_name: str, in_channels: int, classes: int, standard: Standard = "none"
+    ) -> None:
         super().__init__()
         # The parts, not the whole: smp's own model changes what train() and load_state_dict() mean.
         self.encoder: nn.Module = parts.encoder
@@ -118,16 +127,19 @@ class Unet(nn.Module):
         self.encoder_name = encoder_name
         self.in_channels = in_channels
         self.classes = classes
+        self.standard = standard
 
     @property
     def architecture(self) -> dict[str, Any]:
         """Arguments of `build_unet` that make this model again."""
-        return {"encoder_name": self.encoder_name, "in_channels": self.in_channels, "classes": self.classes}
+        said = {"encoder_name": self.encoder_name, "in_channels": self.in_channels, "classes": self.classes}
+        return said if self.standard == "none" else {**said, "standard": self.standard}
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits, N × classes × H × W."""
         check_shape(image, self.in_channels, self.stride)
-        logits: Tensor = self.head(self.decoder(self.encoder(image)))
+        seen = standardise(image) if self.standard == "imagenet" else image
+        logits: Tensor = self.head(self.decoder(self.encoder(seen)))
         return logits
 
 

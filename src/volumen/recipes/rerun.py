@@ -59,6 +59,9 @@ def _recipe(verb: str) -> Callable[[Any], Iterator[Event]]:
             return volumen.finetune
         case "train reader":
             return volumen.train_reader
+        case "train segmenter":
+            segmenter: Callable[[Any], Iterator[Event]] = volumen.train_segmenter
+            return segmenter
         case "train tagger":
             tagger: Callable[[Any], Iterator[Event]] = volumen.train_tagger
             return tagger

@@ -25,6 +25,7 @@ from volumen.settings.report import Report
 from volumen.settings.rerun import Rerun
 from volumen.settings.resume import Resume
 from volumen.settings.train_reader import TrainReader
+from volumen.settings.train_segmenter import TrainSegmenter
 from volumen.settings.train_tagger import TrainTagger
 
 __all__ = [
@@ -51,5 +52,6 @@ __all__ = [
     "Rerun",
     "Resume",
     "TrainReader",
+    "TrainSegmenter",
     "TrainTagger",
 ]

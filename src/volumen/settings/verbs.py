@@ -28,6 +28,7 @@ from volumen.settings.report import Report
 from volumen.settings.rerun import Rerun
 from volumen.settings.resume import Resume
 from volumen.settings.train_reader import TrainReader
+from volumen.settings.train_segmenter import TrainSegmenter
 from volumen.settings.train_tagger import TrainTagger
 
 VERBS: dict[str, type[Settings]] = {
@@ -45,6 +46,7 @@ VERBS: dict[str, type[Settings]] = {
     "pretrain photos": PretrainPhotos,
     "finetune": Finetune,
     "train reader": TrainReader,
+    "train segmenter": TrainSegmenter,
     "train tagger": TrainTagger,
     "compare ink": CompareInk,
     "compare handwriting": CompareHandwriting,

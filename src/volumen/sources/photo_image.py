@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
+from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
@@ -108,7 +109,8 @@ def read_mask(location: Location, shape: tuple[int, int], *, background: tuple[i
 
 def _orientation(location: Location, file: IO[bytes]) -> int:
     with PngImageFile(file) if suffix(location) == ".png" else JpegImageFile(file) as image:
-        return int(image.getexif().get(_ORIENTATION, _UPRIGHT))
+        # not image.getexif(), which decodes a whole PNG in search of what may stand behind its pixels
+        return int(Image.Image.getexif(image).get(_ORIENTATION, _UPRIGHT))
 
 
 def _tiff_orientation(file: IO[bytes]) -> int:

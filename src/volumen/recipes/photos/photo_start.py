@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from volumen.crops.photo_dataset import PhotoDataset
-    from volumen.models.photo_encoder import PhotoEncoder, Standard
+    from volumen.models.photo_encoder import PhotoEncoder
+    from volumen.models.standard import Standard
     from volumen.settings.photos import PhotoTraining
 
 _MEASURED_BATCHES = 16  # to measure norm statistics on

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from volumen.crops.photo_dataset import PhotoDataset
-    from volumen.models.photo_encoder import Standard
+    from volumen.models.standard import Standard
     from volumen.objectives.terms import LossTerms
     from volumen.settings.pretrain_photos import PretrainPhotos
 
