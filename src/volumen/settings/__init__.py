@@ -7,6 +7,7 @@ from volumen.settings.convert import Convert
 from volumen.settings.demo import Demo
 from volumen.settings.evaluate import Evaluate
 from volumen.settings.finetune import Finetune
+from volumen.settings.index import Index
 from volumen.settings.phantom import Phantom
 from volumen.settings.predict import Predict
 from volumen.settings.pretrain import PretrainSpark
@@ -22,6 +23,8 @@ from volumen.settings.read import Read
 from volumen.settings.report import Report
 from volumen.settings.rerun import Rerun
 from volumen.settings.resume import Resume
+from volumen.settings.search import Search
+from volumen.settings.suggest import Suggest
 from volumen.settings.train_reader import TrainReader
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "Demo",
     "Evaluate",
     "Finetune",
+    "Index",
     "Phantom",
     "Predict",
     "PretrainFlip",
@@ -45,5 +49,7 @@ __all__ = [
     "Report",
     "Rerun",
     "Resume",
+    "Search",
+    "Suggest",
     "TrainReader",
 ]
