@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import volumen  # its front door loads a verb when it is used: a conversion should not wait for torch
@@ -75,6 +76,10 @@ def _recipe(verb: str) -> Callable[[Any], Iterator[Event]]:
             return volumen.evaluate
         case "boxes":
             return boxes
+        case "index" | "search" | "suggest":
+            found: Callable[[Any], Iterator[Event]]
+            found = getattr(importlib.import_module(f"volumen.recipes.finding.{verb}"), verb)
+            return found
         case "read":
             return volumen.read
         case "report":

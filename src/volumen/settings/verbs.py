@@ -11,6 +11,7 @@ from volumen.settings.convert import Convert
 from volumen.settings.demo import Demo
 from volumen.settings.evaluate import Evaluate
 from volumen.settings.finetune import Finetune
+from volumen.settings.index import Index
 from volumen.settings.phantom import Phantom
 from volumen.settings.predict import Predict
 from volumen.settings.pretrain import PretrainSpark
@@ -27,6 +28,8 @@ from volumen.settings.read import Read
 from volumen.settings.report import Report
 from volumen.settings.rerun import Rerun
 from volumen.settings.resume import Resume
+from volumen.settings.search import Search
+from volumen.settings.suggest import Suggest
 from volumen.settings.train_reader import TrainReader
 from volumen.settings.train_segmenter import TrainSegmenter
 from volumen.settings.train_tagger import TrainTagger
@@ -54,6 +57,9 @@ VERBS: dict[str, type[Settings]] = {
     "predict": Predict,
     "evaluate": Evaluate,
     "boxes": Boxes,
+    "index": Index,
+    "search": Search,
+    "suggest": Suggest,
     "read": Read,
     "report": Report,
     "run": Rerun,
