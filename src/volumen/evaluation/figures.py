@@ -82,7 +82,7 @@ def plot_curves(
     >>> png[1:4]
     b'PNG'
     """
-    figure, axes = _canvas(title, theme)
+    figure, axes = canvas(title, theme)
     for curve in curves:
         x, y = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
         colour = theme.series[curve.series % len(theme.series)]
@@ -107,8 +107,8 @@ def plot_curves(
     axes.set_xlabel(x_label, color=theme.text)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     if len(curves) + len(levels) > 1:
-        _legend(axes, theme)
-    return _png(figure)
+        legend(axes, theme)
+    return to_png(figure)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +148,7 @@ def plot_bands(
     >>> plot_bands([band], title="Validation loss")[1:4]
     b'PNG'
     """
-    figure, axes = _canvas(title, theme)
+    figure, axes = canvas(title, theme)
     for band in bands:
         x, y, low, high = (np.asarray(part, dtype=float) for part in (band.x, band.y, band.low, band.high))
         colour = theme.series[band.series % len(theme.series)]
@@ -179,26 +179,26 @@ def plot_bands(
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
         axes.yaxis.set_minor_locator(NullLocator())
-    _legend(axes, theme)
-    return _png(figure)
+    legend(axes, theme)
+    return to_png(figure)
 
 
 def plot_reliability(counts: LevelCounts, *, title: str, theme: Theme = LIGHT) -> bytes:
     """Draw the share of ink over the predicted probability; on the diagonal, the map means what it says."""
-    figure, axes = _canvas(title, theme)
+    figure, axes = canvas(title, theme)
     bins = reliability(counts)
     axes.plot([0, 1], [0, 1], color=theme.text, linewidth=0.9, linestyle=(0, (2, 3)), label="perfectly reliable")
     axes.plot(bins.probability, bins.ink_share, "o-", color=theme.series[0], linewidth=1.8, markersize=4, label="map")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_xlabel("predicted probability", color=theme.text)
     axes.set_ylabel("share that is ink", color=theme.text)
-    _legend(axes, theme)
-    return _png(figure)
+    legend(axes, theme)
+    return to_png(figure)
 
 
 def plot_levels(counts: LevelCounts, *, threshold: float, title: str, theme: Theme = LIGHT) -> bytes:
     """Draw how the probabilities of ink and of background pixels spread, and where the threshold cuts them."""
-    figure, axes = _canvas(title, theme)
+    figure, axes = canvas(title, theme)
     width = counts.levels // 32
     edges = counts.probability[::width]
     for index, (name, pixels) in enumerate((("background", counts.background), ("ink", counts.ink))):
@@ -213,13 +213,13 @@ def plot_levels(counts: LevelCounts, *, threshold: float, title: str, theme: The
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_xlabel("predicted probability", color=theme.text)
     axes.set_ylabel("of its pixels", color=theme.text)
-    _legend(axes, theme)
-    return _png(figure)
+    legend(axes, theme)
+    return to_png(figure)
 
 
 def plot_threshold(counts: LevelCounts, *, threshold: float, title: str, theme: Theme = LIGHT) -> bytes:
     """Draw precision, recall and F0.5 over the threshold, and the one that was chosen."""
-    figure, axes = _canvas(title, theme)
+    figure, axes = canvas(title, theme)
     cuts = np.linspace(0.0, 1.0, 101)
     scores = [overlap_scores(counts.at(float(cut))) for cut in cuts]
     for index, (name, label) in enumerate((("precision", "precision"), ("recall", "recall"), ("f05", "F0.5"))):
@@ -228,11 +228,12 @@ def plot_threshold(counts: LevelCounts, *, threshold: float, title: str, theme: 
     _mark(axes, threshold, theme)
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     axes.set_xlabel("threshold", color=theme.text)
-    _legend(axes, theme)
-    return _png(figure)
+    legend(axes, theme)
+    return to_png(figure)
 
 
-def _canvas(title: str, theme: Theme) -> tuple[Figure, Axes]:
+def canvas(title: str, theme: Theme) -> tuple[Figure, Axes]:
+    """Return an empty plot with its title, in the colours of a theme."""
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", color=theme.text, fontsize=10, fontweight="bold")
@@ -255,7 +256,8 @@ def _mark(axes: Axes, threshold: float, theme: Theme) -> None:
         )
 
 
-def _legend(axes: Axes, theme: Theme) -> None:
+def legend(axes: Axes, theme: Theme) -> None:
+    """Name what was drawn, below the plot."""
     figure = axes.figure
     handles, labels = axes.get_legend_handles_labels()
     columns = min(len(labels), 4 if sum(map(len, labels)) < _LEGEND_LETTERS else 2)
@@ -272,7 +274,8 @@ def _legend(axes: Axes, theme: Theme) -> None:
     )
 
 
-def _png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
+    """Return a plot as PNG."""
     out = BytesIO()
     # no metadata: the same numbers give the same bytes
     figure.savefig(out, format="png", dpi=_DPI, transparent=True, metadata={"Software": None})

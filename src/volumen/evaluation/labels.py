@@ -50,22 +50,33 @@ def score_tags(predicted: ArrayLike, truth: ArrayLike) -> dict[str, float]:
     (0.75, 0.833, 0.5)
     """
     said, had = _pair(predicted, truth)
-    both, said_count, had_count = (each.sum(axis=1).astype(np.float64) for each in (said & had, said, had))
-    by_image = {
-        "accuracy": _divide(both, said_count + had_count - both),
-        "precision": _divide(both, said_count),
-        "recall": _divide(both, had_count),
-        "f1": _divide(2 * both, said_count + had_count),
-    }
     hits, claims, tags = (each.sum(axis=0).astype(np.float64) for each in (said & had, said, had))
     known = tags > 0
     by_tag = _divide(2 * hits[known], (claims + tags)[known])
     nan = float("nan")
     return {
-        **{name: float(values.mean()) for name, values in by_image.items()},
+        **{name: float(values.mean()) for name, values in example_scores(said, had).items()},
         "micro_f1": float(2 * hits.sum() / (claims.sum() + tags.sum())) if known.any() else nan,
         "macro_f1": float(by_tag.mean()) if known.any() else nan,
         "exact": float((said == had).all(axis=1).mean()),
+    }
+
+
+def example_scores(predicted: ArrayLike, truth: ArrayLike) -> dict[str, NDArray[np.float64]]:
+    """Return the example-wise scores of `score_tags` before they are averaged, float64 (N,) each.
+
+    Examples
+    --------
+    >>> example_scores([[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 0, 1]])["precision"].tolist()
+    [0.5, 1.0]
+    """
+    said, had = _pair(predicted, truth)
+    both, said_count, had_count = (each.sum(axis=1).astype(np.float64) for each in (said & had, said, had))
+    return {
+        "accuracy": _divide(both, said_count + had_count - both),
+        "precision": _divide(both, said_count),
+        "recall": _divide(both, had_count),
+        "f1": _divide(2 * both, said_count + had_count),
     }
 
 

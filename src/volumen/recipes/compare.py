@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from volumen.recipes.compare_apparel import compare_apparel
 from volumen.recipes.compare_handwriting import compare_handwriting
 from volumen.recipes.compare_ink import compare_ink
+from volumen.settings.compare_apparel import CompareApparel
 from volumen.settings.compare_handwriting import CompareHandwriting
 
 if TYPE_CHECKING:
@@ -15,11 +17,12 @@ if TYPE_CHECKING:
     from volumen.settings.compare_ink import CompareInk
 
 
-def compare(settings: CompareInk | CompareHandwriting) -> Iterator[Event]:
+def compare(settings: CompareInk | CompareHandwriting | CompareApparel) -> Iterator[Event]:
     """Train the same task from random and from pretrained weights, over several seeds, and put all into one table.
 
     `CompareInk` finds ink, see `volumen.recipes.compare_ink.compare_ink`; `CompareHandwriting` reads lines of text,
-    see `volumen.recipes.compare_handwriting.compare_handwriting`. A comparison that was stopped or killed goes on when
+    see `volumen.recipes.compare_handwriting.compare_handwriting`; `CompareApparel` tells tags of photographs and finds
+    them, see `volumen.recipes.compare_apparel.compare_apparel`. A comparison that was stopped or killed goes on when
     the same settings are given again.
 
     Yields
@@ -46,6 +49,8 @@ def compare(settings: CompareInk | CompareHandwriting) -> Iterator[Event]:
     >>> table = result(compare(chosen))["table"]  # doctest: +SKIP
     """
     match settings:
+        case CompareApparel():
+            yield from compare_apparel(settings)
         case CompareHandwriting():
             yield from compare_handwriting(settings)
         case _:

@@ -2,6 +2,7 @@
 
 from volumen.settings.boxes import Boxes
 from volumen.settings.check import Check
+from volumen.settings.compare_apparel import CompareApparel
 from volumen.settings.compare_handwriting import CompareHandwriting
 from volumen.settings.compare_ink import CompareInk
 from volumen.settings.convert import Convert
@@ -34,6 +35,7 @@ from volumen.settings.train_tagger import TrainTagger
 __all__ = [
     "Boxes",
     "Check",
+    "CompareApparel",
     "CompareHandwriting",
     "CompareInk",
     "Convert",

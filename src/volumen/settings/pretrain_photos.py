@@ -65,14 +65,21 @@ class PretrainPhotos(PhotoPretraining):
 
     @model_validator(mode="after")
     def _check_task(self) -> Self:
-        height, width = self.size
-        if self.task == "rotation" and height != width:
-            raise ValueError(f"photographs that are turned must be square; got {height},{width}")
-        if self.task == "spark" and (self.patch % 32 or height % self.patch or width % self.patch):
-            raise ValueError(
-                f"patch must be a multiple of 32, and height and width multiples of it; got {self.patch} and "
-                f"{height},{width}"
-            )
-        if self.task == "spark" and self.decoder_width % 32:
-            raise ValueError(f"decoder_width is halved five times: expected a multiple of 32, got {self.decoder_width}")
+        check_task(self.task, self)
         return self
+
+
+def check_task(task: str, chosen: PhotoPretraining) -> None:
+    """Raise a `ValueError` where a task cannot be learned with these settings."""
+    height, width = chosen.size
+    if task == "rotation" and height != width:
+        raise ValueError(f"photographs that are turned must be square; got {height},{width}")
+    if task != "spark":
+        return
+    if chosen.patch % 32 or height % chosen.patch or width % chosen.patch or height * width < 2 * chosen.patch**2:
+        raise ValueError(
+            "patch must be a multiple of 32, and height and width multiples of it, two patches at least; got "
+            f"{chosen.patch} and {height},{width}"
+        )
+    if chosen.decoder_width % 32:
+        raise ValueError(f"decoder_width is halved five times: expected a multiple of 32, got {chosen.decoder_width}")

@@ -1,0 +1,142 @@
+"""Finding: for every query the photographs that an encoder finds nearest, and how alike their tags are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from volumen.evaluation.nearest import nearest
+from volumen.evaluation.retrieval import retrieval_overlap
+from volumen.models.photo_encoder import build_photo_encoder
+from volumen.models.tagger_checkpoint import load_tagger
+from volumen.recipes.photos.photo_start import encoder_of, measure_photos, start_from
+from volumen.recipes.photos.triplet_task import EMBEDDER
+from volumen.recipes.photos.vocabulary import tag_matrix
+from volumen.recipes.reporting.page import write_all
+from volumen.run_folder import weights_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lightning_fabric import Fabric
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from volumen.crops.photo_dataset import PhotoDataset
+    from volumen.recipes.comparing.apparel.background import Foreground
+    from volumen.recipes.comparing.apparel.cells import ApparelCell
+    from volumen.settings.compare_apparel import CompareApparel
+
+_UNMEASURED = ("nothing", "spark")  # works whose encoders never saw whole photographs, so that norms do not fit them
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """What an encoder found.
+
+    Parameters
+    ----------
+    names
+        Of the queries that could be read.
+    found
+        Names of what was found for each, nearest first, (queries, k).
+    overlap
+        Of the tags of each query with those of what was found, (queries,).
+    """
+
+    names: tuple[str, ...]
+    found: NDArray[np.str_]
+    overlap: NDArray[np.float64]
+
+    @classmethod
+    def read(cls, file: Path) -> Found:
+        """Read what `write` wrote."""
+        with np.load(file, allow_pickle=False) as held:
+            return cls(names=tuple(map(str, held["names"])), found=held["found"], overlap=held["overlap"])
+
+    def write(self, file: Path) -> None:
+        """Write a file, whole or not at all."""
+        out = BytesIO()
+        np.savez_compressed(out, names=np.array(self.names), found=self.found, overlap=self.overlap)
+        write_all(file.parent, {file.name: out.getvalue()})
+
+
+def found_file(out: Path, cell: ApparelCell, seed: int, *, masked: bool) -> Path:
+    """Return where it is kept what the encoder of a cell found."""
+    return out / "found" / cell.name / f"seed{seed}-{'masked' if masked else 'whole'}.npz"
+
+
+def embedder_of(
+    cell: ApparelCell, chosen: CompareApparel, seed: int, photos: PhotoDataset, fabric: Fabric
+) -> Callable[[Tensor], Tensor]:
+    """Return what maps photographs, N3HW on the device, to the vectors that a cell's encoder gives.
+
+    Of triplets those are the embeddings that distances were learned in, of all others the pooled deepest features.
+    Norm statistics of random weights and of SparK's, which saw patches, are measured on photographs first.
+    """
+    folder = cell.folder(chosen.out, seed)
+    if cell.work == "triplet":
+        embedder, _ = load_tagger(folder / EMBEDDER)
+        fabric.to_device(embedder)
+        return embedder
+    if cell.work == "tagger":
+        tagger, _ = load_tagger(weights_file(folder))
+        fabric.to_device(tagger)
+        return tagger.features
+    encoder = str(folder) if cell.work != "nothing" else cell.encoder(chosen, seed)
+    torch.manual_seed(seed)  # the weights that the other random starts of this seed have
+    model = build_photo_encoder(outputs=1, **encoder_of(chosen, encoder)).eval()
+    start_from(model, encoder, chosen)
+    fabric.to_device(model)
+    if cell.work in _UNMEASURED and cell.start != "imagenet":
+        measure_photos(model, photos, batch=chosen.batch, fabric=fabric)
+    return model.features
+
+
+def find(
+    look: Callable[[Tensor], Tensor],
+    index: PhotoDataset,
+    queries: PhotoDataset,
+    foregrounds: tuple[Foreground, Foreground] | None,
+    *,
+    k: int,
+    batch: int,
+    fabric: Fabric,
+) -> Found:
+    """Embed what is searched and the queries, black outside their foregrounds if given, and find the nearest."""
+    known, rows = _embed(look, index, foregrounds and foregrounds[0], batch=batch, fabric=fabric)
+    asked, shown = _embed(look, queries, foregrounds and foregrounds[1], batch=batch, fabric=fabric)
+    near = nearest(known, asked, min(k, len(known)))
+    tags = [
+        tag_matrix([photos.photos[int(i)] for i in kept], photos.tags).numpy()
+        for photos, kept in ((queries, shown), (index, rows))
+    ]
+    names = np.array([index.photos[int(row)].name for row in rows])
+    return Found(
+        names=tuple(queries.photos[int(row)].name for row in shown),
+        found=names[near.index],
+        overlap=retrieval_overlap(tags[0], tags[1], near.index),
+    )
+
+
+def _embed(
+    look: Callable[[Tensor], Tensor],
+    photos: PhotoDataset,
+    foreground: Foreground | None,
+    *,
+    batch: int,
+    fabric: Fabric,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the vectors (N, C) of photographs that can be read, and which these are."""
+    vectors, index = [], []
+    for each in photos.in_order(batch):
+        image = each["image"] if foreground is None else each["image"] * foreground.of(each["photo"])
+        with torch.inference_mode(), fabric.autocast():
+            vectors.append(look(fabric.to_device(image)).float().cpu())
+        index.append(each["photo"])
+    return torch.cat(vectors).numpy(), torch.cat(index).numpy()

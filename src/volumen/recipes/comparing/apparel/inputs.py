@@ -1,0 +1,95 @@
+"""Inputs of a comparison of encoders: the photographs and ImageNet's weights, opened before any training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from volumen.crops.photo_dataset import PhotoDataset
+from volumen.models.photo_encoder import build_photo_encoder
+from volumen.recipes.bookkeeping import recipe_of
+from volumen.recipes.comparing.record import digest
+from volumen.recipes.photos.photo_corpus import PhotoCorpus
+from volumen.recipes.photos.photo_start import encoder_of, start_from
+from volumen.recipes.photos.vocabulary import choose_tags, is_tagged, with_tags
+from volumen.settings.compare_apparel import IMAGENET
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from volumen.settings.compare_apparel import CompareApparel
+    from volumen.sources.photo import Photo
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ApparelPhotos:
+    """What is searched, and what is asked with.
+
+    Parameters
+    ----------
+    corpus
+        Photographs with tags, in two parts.
+    tags
+        By which they are compared.
+    queries
+        Some of those that are held out.
+    """
+
+    corpus: PhotoCorpus
+    tags: tuple[str, ...]
+    queries: tuple[Photo, ...]
+
+    @classmethod
+    def of(cls, chosen: CompareApparel) -> ApparelPhotos:
+        """Read them, and draw the queries.
+
+        Raises
+        ------
+        SourceError, LabelError
+            They cannot be read, or have no tags.
+        """
+        corpus = PhotoCorpus.of(chosen, usable=is_tagged, lack="without tags")
+        tags, _ = choose_tags(with_tags(corpus.split.train), chosen)
+        held_out = with_tags(corpus.split.held_out)
+        order = np.random.default_rng([chosen.split_seed, chosen.queries]).permutation(len(held_out))
+        drawn = sorted(order[: chosen.queries].tolist())
+        return cls(corpus=corpus, tags=tags, queries=tuple(held_out[index] for index in drawn))
+
+    @property
+    def index(self) -> tuple[Photo, ...]:
+        """What is searched: the photographs that were learned from."""
+        return with_tags(self.corpus.split.train)
+
+    def dataset(self, photos: Sequence[Photo], chosen: CompareApparel) -> PhotoDataset:
+        """Return photographs as the encoders see them, with their tags."""
+        return PhotoDataset(photos, labels="tags", tags=self.tags, size=chosen.size)
+
+
+def look(chosen: CompareApparel) -> dict[str, Any]:
+    """Open everything that the runs will open.
+
+    Raises
+    ------
+    SourceError, LabelError, CheckpointError
+        The photographs cannot be read, there is nothing to learn from, or the weights do not fit.
+    """
+    photos = ApparelPhotos.of(chosen)
+    masked = sum(photo.annotated for photo in (*photos.corpus.split.train, *photos.corpus.split.held_out))
+    encoders = {}
+    if chosen.imagenet is not None:
+        model = build_photo_encoder(outputs=1, **encoder_of(chosen, chosen.imagenet))
+        said = start_from(model, chosen.imagenet, chosen)
+        encoders[IMAGENET] = {"file": chosen.imagenet, "sha256": digest(chosen.imagenet), "loaded": said[0]}
+    return recipe_of(
+        "compare apparel",
+        chosen,
+        photos.corpus.identities,
+        **photos.corpus.found,
+        queries=len(photos.queries),
+        masked=masked,
+        tags=list(photos.tags),
+        left_out=list(photos.corpus.warnings),
+        encoders=encoders,
+    )

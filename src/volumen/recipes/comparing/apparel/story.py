@@ -1,0 +1,118 @@
+"""Story: what a comparison of encoders says in words: what was done, and what its numbers do not show."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from volumen.recipes.comparing.apparel.cells import SEGMENTER, lacking
+from volumen.recipes.comparing.remarks import few_seeds
+from volumen.recipes.reporting.tables import and_list
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from volumen.recipes.comparing.apparel.scoring import Finds, Outcome
+    from volumen.recipes.comparing.record import Record
+    from volumen.settings.compare_apparel import CompareApparel
+
+
+def title(chosen: CompareApparel) -> str:
+    """Name the page."""
+    return f"Encoders of photographs by {len(chosen.routes) - (SEGMENTER in chosen.routes)} routes"
+
+
+def lead(chosen: CompareApparel, record: Record) -> str:
+    """Say in a few sentences what was compared."""
+    content = record.content
+    counts = content["photos"]
+    sources = and_list(PurePath(source["name"]).name for source in content["segments"])
+    return (
+        f"{chosen.encoder_name} encoders learned from {counts['train']} photographs of {sources}, "
+        f"{chosen.size[0]} × {chosen.size[1]} px, with {len(content['tags'])} tags; {counts['held_out']} were held "
+        f"out, and {content['queries']} of these asked what is like them. {chosen.seeds} "
+        f"seed{'s' * (chosen.seeds != 1)} each."
+    )
+
+
+def remarks(chosen: CompareApparel, record: Record, outcome: Outcome, finds: tuple[Finds, Finds]) -> list[str]:
+    """Say what a reader of the numbers should know, the gravest first."""
+    return list(dict.fromkeys(_remarks(chosen, record, outcome, finds)))
+
+
+def _remarks(chosen: CompareApparel, record: Record, outcome: Outcome, finds: tuple[Finds, Finds]) -> Iterator[str]:
+    if lacking(chosen):
+        yield (
+            f"No file with ImageNet's weights was given (imagenet), so {and_list(lacking(chosen))} "
+            f"{'is' if len(lacking(chosen)) == 1 else 'are'} missing, and rotation, triplets and the segmenter began "
+            "from random weights, where the document's began from ImageNet's."
+        )
+    yield from few_seeds(chosen.seeds)
+    yield from _documented(record, outcome)
+    guessed = [run.record.result for runs in outcome.values() for run in runs if run.record.result]
+    frequent = [each["guesses"]["frequent"] for each in guessed if "guesses" in each]
+    if frequent:
+        yield (
+            f"Saying the most frequent tags of every photograph, without looking, comes to an F1 of "
+            f"{np.mean(frequent):.3f}: that is what a tagger is to be held against."
+        )
+    if "rotation" in chosen.routes:
+        views = "each by another amount" if chosen.views == "flip_crop" else "all alike"
+        yield (
+            f"Photographs are stretched into squares, {views}: a stretch along one axis can tell how a photograph was "
+            "turned, without what it shows."
+        )
+    if finds[1]:
+        yield (
+            "The segmenter that masks photographs learned from some of those that are searched, and from none of the "
+            "queries; no encoder was trained on masked photographs."
+        )
+    unread = record.content["queries"] - min((len(run.names) for runs in finds[0].values() for run in runs), default=0)
+    if finds[0] and unread:
+        yield f"{unread} queries could not be read, and were left out."
+    stopped = [run for runs in outcome.values() for run in runs if (run.record.result or {}).get("stopped_early")]
+    if stopped:
+        yield f"{len(stopped)} runs stopped early for want of a better score."
+    yield (
+        "Vectors are the pooled deepest features; of triplets, the embeddings. Norm statistics of random weights and "
+        "of SparK's, which saw patches, are measured on the photographs that are searched."
+    )
+    yield from record.content["left_out"]
+
+
+def _documented(record: Record, outcome: Outcome) -> Iterator[str]:
+    """Say why numbers differ from the document's."""
+    if any(cell.work in ("tagger", "rotation", "segmenter") for cell in outcome):
+        counts = record.content["photos"]
+        yield (
+            "The document's numbers are of another collection, larger and with other tags, at 224 × 224 px, and "
+            f"mostly from ImageNet's weights; here {counts['train']} photographs, {len(record.content['tags'])} tags "
+            "and the settings below. They show the order to expect, not the values."
+        )
+
+
+def provenance(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Tell where weights come from, and what else the runs stand on."""
+    told = [(f"Weights {name}", _facts(known)) for name, known in record.content["encoders"].items()]
+    told.append(("Versions", _facts(record.content["versions"])))
+    told += [(f"Photographs {source['name']}", _facts(source)) for source in record.content["segments"]]
+    told.append(("Tags", [("tags", ", ".join(record.content["tags"]))]))
+    return told
+
+
+def run_rows(outcome: Outcome, seeds: tuple[int, ...]) -> list[tuple[str, ...]]:
+    """Lay out how each run went: header first."""
+    rows: list[tuple[str, ...]] = [("route", "from", "seed", "epochs", "best", "device", "minutes")]
+    for cell, runs in outcome.items():
+        for seed, run in zip(seeds, runs, strict=True):
+            result = run.record.result or {}
+            minutes = float(result.get("seconds", 0.0)) / 60
+            ends = (str(result.get("epochs", "–")), str(run.record.best_epoch or "–"))
+            rows.append((cell.name, cell.start, str(seed), *ends, run.record.device or "–", f"{minutes:.1f}"))
+    return rows
+
+
+def _facts(known: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(name, str(value)) for name, value in known.items()]
