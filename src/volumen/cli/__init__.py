@@ -42,6 +42,7 @@ _RECIPES = {
     "train tagger": "volumen.recipes.photos.tagger:train_tagger",
     "compare ink": "volumen.recipes.compare_ink:compare_ink",
     "compare handwriting": "volumen.recipes.compare_handwriting:compare_handwriting",
+    "compare characters": "volumen.recipes.compare_characters:compare_characters",
     "resume": "volumen.recipes.resume:resume",
     "predict": "volumen.recipes.infer:predict",
     "evaluate": "volumen.recipes.evaluate:evaluate",

@@ -68,6 +68,18 @@ def agreement(
     return grey.clip(0, 255).astype(np.uint8)
 
 
+def veil(photo: NDArray[np.uint8], probability: NDArray[Any]) -> NDArray[np.uint8]:
+    """Lay a probability map in [0, 1], YX, over a photograph, YXC RGB: the likelier, the more of the colour `FOUND`.
+
+    Examples
+    --------
+    >>> veil(np.zeros((1, 2, 3), np.uint8), np.array([[0.0, 1.0]])).tolist()
+    [[[0, 0, 0], [20, 124, 91]]]
+    """
+    share = 0.65 * probability[..., None].astype(np.float64)  # YX -> YX1
+    return np.rint((1 - share) * photo + share * np.array(FOUND)).astype(np.uint8)
+
+
 def section(
     voxels: NDArray[Any], ink: ArrayLike, probabilities: Sequence[NDArray[np.uint8]], *, surface: int
 ) -> NDArray[np.uint8]:

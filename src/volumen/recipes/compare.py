@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from volumen.recipes.compare_characters import compare_characters
 from volumen.recipes.compare_handwriting import compare_handwriting
 from volumen.recipes.compare_ink import compare_ink
+from volumen.settings.compare_characters import CompareCharacters
 from volumen.settings.compare_handwriting import CompareHandwriting
 
 if TYPE_CHECKING:
@@ -15,11 +17,12 @@ if TYPE_CHECKING:
     from volumen.settings.compare_ink import CompareInk
 
 
-def compare(settings: CompareInk | CompareHandwriting) -> Iterator[Event]:
-    """Train the same task from random and from pretrained weights, over several seeds, and put all into one table.
+def compare(settings: CompareInk | CompareHandwriting | CompareCharacters) -> Iterator[Event]:
+    """Train the same task in several ways, over several seeds, and put all into one table.
 
     `CompareInk` finds ink, see `volumen.recipes.compare_ink.compare_ink`; `CompareHandwriting` reads lines of text,
-    see `volumen.recipes.compare_handwriting.compare_handwriting`. A comparison that was stopped or killed goes on when
+    see `volumen.recipes.compare_handwriting.compare_handwriting`; `CompareCharacters` finds characters in photographs,
+    see `volumen.recipes.compare_characters.compare_characters`. A comparison that was stopped or killed goes on when
     the same settings are given again.
 
     Yields
@@ -48,5 +51,7 @@ def compare(settings: CompareInk | CompareHandwriting) -> Iterator[Event]:
     match settings:
         case CompareHandwriting():
             yield from compare_handwriting(settings)
+        case CompareCharacters():
+            yield from compare_characters(settings)
         case _:
             yield from compare_ink(settings)

@@ -2,6 +2,7 @@
 
 from volumen.settings.boxes import Boxes
 from volumen.settings.check import Check
+from volumen.settings.compare_characters import CompareCharacters
 from volumen.settings.compare_handwriting import CompareHandwriting
 from volumen.settings.compare_ink import CompareInk
 from volumen.settings.convert import Convert
@@ -30,6 +31,7 @@ from volumen.settings.train_tagger import TrainTagger
 __all__ = [
     "Boxes",
     "Check",
+    "CompareCharacters",
     "CompareHandwriting",
     "CompareInk",
     "Convert",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from volumen.settings.base import Settings
 from volumen.settings.boxes import Boxes
 from volumen.settings.check import Check
+from volumen.settings.compare_characters import CompareCharacters
 from volumen.settings.compare_handwriting import CompareHandwriting
 from volumen.settings.compare_ink import CompareInk
 from volumen.settings.convert import Convert
@@ -48,6 +49,7 @@ VERBS: dict[str, type[Settings]] = {
     "train tagger": TrainTagger,
     "compare ink": CompareInk,
     "compare handwriting": CompareHandwriting,
+    "compare characters": CompareCharacters,
     "resume": Resume,
     "predict": Predict,
     "evaluate": Evaluate,
