@@ -77,7 +77,8 @@ def veil(photo: NDArray[np.uint8], probability: NDArray[Any]) -> NDArray[np.uint
     [[[0, 0, 0], [20, 124, 91]]]
     """
     share = 0.65 * probability[..., None].astype(np.float64)  # YX -> YX1
-    return np.rint((1 - share) * photo + share * np.array(FOUND)).astype(np.uint8)
+    laid: NDArray[np.uint8] = np.rint((1 - share) * photo + share * np.array(FOUND)).astype(np.uint8)
+    return laid
 
 
 def section(

@@ -97,9 +97,7 @@ class SegmentLearner:
     @classmethod
     def of(cls, settings: TrainSegmenter) -> SegmentLearner:
         """Open the data, build the model and start the devices' processes, in this order."""
-        corpus = PhotoCorpus.of(
-            settings, usable=lambda photo: photo.annotated, lack="without polygons or mask, which is not background"
-        )
+        corpus = PhotoCorpus.annotated(settings)
         torch.manual_seed(settings.seed)
         model = build_segmenter(settings.model, **_arguments(settings))
         warnings = list(corpus.warnings)

@@ -43,7 +43,7 @@ def model_costs(out: str, outcome: Outcome, size: tuple[int, int]) -> Mapping[st
 
 def cost_rows(costs: Mapping[str, Cost], outcome: Outcome, size: tuple[int, int]) -> list[tuple[str, ...]]:
     """Lay out what each model takes: header first. An epoch's seconds are the mean over all runs of the model."""
-    rows = [_HEADER]
+    rows: list[tuple[str, ...]] = [_HEADER]
     for model, cost in costs.items():
         runs = [run for cell, several in outcome.items() if cell.model == model for run in several]
         taken = [value for run in runs for _, value in run.record.curves.get("epoch_seconds", ())]

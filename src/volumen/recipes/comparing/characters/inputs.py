@@ -20,7 +20,7 @@ def look(chosen: CompareCharacters) -> dict[str, Any]:
     SourceError, SourceNotFoundError, LabelError
         The photographs cannot be read, or too few are annotated.
     """
-    corpus = _corpus(chosen)
+    corpus = PhotoCorpus.annotated(chosen)
     return recipe_of(
         "compare characters", chosen, corpus.identities, **corpus.found, left_out=list(corpus.warnings), encoders={}
     )
@@ -28,11 +28,5 @@ def look(chosen: CompareCharacters) -> dict[str, Any]:
 
 def held_out_photos(chosen: CompareCharacters) -> PhotoDataset:
     """Return what all runs are scored on, as they see it."""
-    part = _corpus(chosen).split.held_out
+    part = PhotoCorpus.annotated(chosen).split.held_out
     return PhotoDataset(part, size=chosen.size, fit=chosen.fit, background=chosen.background)
-
-
-def _corpus(chosen: CompareCharacters) -> PhotoCorpus:
-    return PhotoCorpus.of(
-        chosen, usable=lambda photo: photo.annotated, lack="without polygons or mask, which is not background"
-    )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from volumen.evaluation.photo_overlap import PhotoOverlap
     from volumen.recipes.comparing.characters.cells import CharacterCell
 
+
 @dataclass(frozen=True, kw_only=True)
 class CharacterScores:
     """What a run scored on the held-out photographs.

@@ -32,8 +32,8 @@ def lead(chosen: CompareCharacters, record: Record) -> str:
     return (
         f"{and_list(chosen.model)} learned to find characters in {photos['train']} photographs of {sources}, "
         f"{shown} {height} × {width} px, by {and_list(_LOSSES[loss] for loss in chosen.loss)}; {chosen.seeds} "
-        f"seed{'s' * (chosen.seeds != 1)} each, {chosen.epochs} epochs. They were scored on {photos['held_out']} others; "
-        f"regions to ignore count nowhere."
+        f"seed{'s' * (chosen.seeds != 1)} each, {chosen.epochs} epoch{'s' * (chosen.epochs != 1)}. They were scored on "
+        f"{photos['held_out']} others; regions to ignore count nowhere."
     )
 
 
@@ -53,21 +53,20 @@ def _remarks(chosen: CompareCharacters, record: Record, outcome: Outcome) -> Ite
         yield f"Only {len(first.photos)} photographs were scored: intervals over photographs are too narrow."
     if first.overlap.empty:
         yield (
-            f"{first.overlap.empty} of {len(first.photos)} photographs hold no character: they have no overlap of their "
-            "own and are left out of the mean of images; what is found in them counts as false in batches and pool."
+            f"{first.overlap.empty} of {len(first.photos)} photographs hold no character: they have no overlap of "
+            "their own and are left out of the mean of images; what is found in them counts as false in batches and "
+            "pool."
         )
     stopped = [run for runs in outcome.values() for run in runs if (run.record.result or {}).get("stopped_early")]
     if stopped:
         yield f"{len(stopped)} runs stopped early for want of a better score: they were trained for less time."
     if chosen.model_width != 1:
-        yield (
-            f"Models have {chosen.model_width:g} times the published channels, but for unet, which is "
-            f"{chosen.encoder_name}'s own size."
-        )
+        own = f", but for unet, which is {chosen.encoder_name}'s own size" if "unet" in chosen.model else ""
+        yield f"Models have {chosen.model_width:g} times the published channels{own}."
     yield (
-        "Intervals over seeds say what other random weights and orders may change; intervals over photographs what other "
-        "photographs may change, these runs given. They are for each number by itself, not corrected for how many there "
-        "are."
+        "Intervals over seeds say what other random weights and orders may change; intervals over photographs what "
+        "other photographs may change, these runs given. They are for each number by itself, not corrected for how "
+        "many there are."
     )
     yield from record.content["left_out"]
 
