@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -79,6 +79,17 @@ def veil(photo: NDArray[np.uint8], probability: NDArray[Any]) -> NDArray[np.uint
     share = 0.65 * probability[..., None].astype(np.float64)  # YX -> YX1
     laid: NDArray[np.uint8] = np.rint((1 - share) * photo + share * np.array(FOUND)).astype(np.uint8)
     return laid
+
+
+def outlined(
+    photo: NDArray[np.uint8], polygons: Iterable[Sequence[tuple[float, float]]], colour: tuple[int, int, int]
+) -> NDArray[np.uint8]:
+    """Draw polygons of (x, y) corners, two pixels thick, over a YXC RGB picture."""
+    picture = Image.fromarray(photo)
+    drawing = ImageDraw.Draw(picture)
+    for polygon in polygons:
+        drawing.polygon(list(polygon), outline=colour, width=2)
+    return np.array(picture)
 
 
 def section(

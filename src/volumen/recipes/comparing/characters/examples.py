@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from volumen.crops.select import spread
-from volumen.evaluation import pictures
 from volumen.models.checkpoint import load_checkpoint
 from volumen.recipes.bookkeeping import fabric_of
 from volumen.recipes.photos.maps import predict_photo
-from volumen.recipes.reporting.panels import Panel
+from volumen.recipes.reporting.photo_panels import map_panel, photo_panel, truth_panel, veil_panel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +20,8 @@ if TYPE_CHECKING:
 
     from volumen.crops.photo_dataset import PhotoDataset
     from volumen.recipes.comparing.characters.scoring import Outcome
+    from volumen.recipes.reporting.panels import Panel
     from volumen.settings.compare_characters import CompareCharacters
-
-_SIDE = 320  # px, of the longer side of a picture
-_IGNORED = 110  # grey of what does not count, in the picture of the truth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,26 +58,14 @@ def example_views(outcome: Outcome, chosen: CompareCharacters, held_out: PhotoDa
         softs, overlays = [], []
         for row, cell in enumerate(outcome):
             soft = maps[row][number]
-            softs.append(_panel(f"soft map, {cell.name}, IoU {found[row, index]:.2f}", _eight_bit(soft)))
-            overlays.append(_panel(f"overlay, {cell.name}", pictures.veil(decoded.pixels, soft)))
-        marked = _panel("truth", np.where(counted, _eight_bit(truth), _IGNORED).astype(np.uint8))
+            softs.append(map_panel(f"soft map, {cell.name}, IoU {found[row, index]:.2f}", soft))
+            overlays.append(veil_panel(f"overlay, {cell.name}", decoded.pixels, soft))
         views.append(
             PhotoView(
                 title=names[index],
                 where=f"mean IoU of the models {means[index]:.2f}",
                 columns=1 + len(outcome),
-                panels=[_panel("photograph", decoded.pixels), *softs, marked, *overlays],
+                panels=[photo_panel("photograph", decoded.pixels), *softs, truth_panel(truth, counted), *overlays],
             )
         )
     return views
-
-
-def _eight_bit(values: NDArray[Any]) -> NDArray[np.uint8]:
-    return np.rint(values * np.float32(255)).astype(np.uint8)
-
-
-def _panel(title: str, pixels: NDArray[np.uint8]) -> Panel:
-    """Make a picture of pixels, small enough that a page can hold many."""
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((_SIDE, _SIDE))
-    return Panel(title=title, image=pictures.png(np.asarray(picture)))
