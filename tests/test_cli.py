@@ -10,6 +10,7 @@ import pytest
 from volumen import cli, settings
 from volumen.cli.arguments import build_parser
 from volumen.events import Finished, Started, Stepped, Transcribed
+from volumen.settings.fields import option
 
 
 def parse(*arguments):
@@ -59,7 +60,7 @@ def test_help_names_every_field(verb, capsys):
     text = capsys.readouterr().out
     kind, _ = cli.VERBS[verb]
     for name in kind.model_fields:
-        shown = name.upper() if name in kind.positional else "--" + name.replace("_", "-")
+        shown = name.upper() if name in kind.positional else option(name)
         assert shown in text
 
 

@@ -6,9 +6,13 @@ import torch
 from safetensors.torch import save_file
 from torchvision.transforms.v2.functional import normalize
 
-from volumen.errors import SettingsError
+from volumen.errors import CheckpointError, SettingsError
+from volumen.models.checkpoint import load_checkpoint, save_checkpoint
+from volumen.models.custom_unet import CustomUNet
 from volumen.models.encoders import freeze
-from volumen.models.photo_encoder import build_photo_encoder, standardise
+from volumen.models.photo_encoder import build_photo_encoder
+from volumen.models.standard import standardise
+from volumen.models.tagger_checkpoint import save_tagger
 from volumen.models.transplant import load_encoder
 
 
@@ -32,6 +36,17 @@ def test_without_a_standard_the_encoder_sees_the_image_as_it_is():
     image = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
         assert torch.equal(model.features(image), model.encoder(image)[-1].mean(dim=(2, 3)))
+
+
+def test_the_bottleneck_of_a_custom_unet_is_pooled(tmp_path):
+    unet = CustomUNet(width=0.25).eval()
+    save_checkpoint(tmp_path / "unet.safetensors", unet, {})
+    model = build_photo_encoder("custom_unet", 1, head="mlp", standard="none", width=0.25).eval()
+    assert load_encoder(model, tmp_path / "unet.safetensors").loaded_share == 1
+    image = torch.rand(2, 3, 32, 48)
+    with torch.inference_mode():
+        assert torch.allclose(model.features(image), unet.extract_features(image).mean(dim=(2, 3)))
+    assert build_photo_encoder(**model.architecture).head[0].in_features == 128
 
 
 @pytest.mark.parametrize("head", ["linear", "mlp", "embedding"])
@@ -61,6 +76,12 @@ def test_embeddings_lie_on_the_unit_sphere_and_pass_gradients():
     assert torch.allclose(embeddings.norm(dim=1), torch.ones(3), atol=1e-5)
     embeddings[:, 0].sum().backward()
     assert model.encoder.conv1.weight.grad.abs().sum() > 0
+
+
+def test_a_tagger_is_no_segmenter(tmp_path):
+    save_tagger(tmp_path / "tagger.safetensors", build_photo_encoder("resnet18", 1), {"tags": ["hat"]})
+    with pytest.raises(CheckpointError, match="marks no pixels"):
+        load_checkpoint(tmp_path / "tagger.safetensors")
 
 
 def test_what_does_not_fit_is_refused():

@@ -13,6 +13,8 @@ from volumen import settings
 from volumen.errors import CheckpointError, LabelError, SettingsError
 from volumen.evaluation.labels import score_tags
 from volumen.events import Finished, Scored, Started, Stepped, Warned, result
+from volumen.models.checkpoint import save_checkpoint
+from volumen.models.custom_unet import CustomUNet
 from volumen.models.photo_encoder import build_photo_encoder
 from volumen.models.tagger_checkpoint import load_tagger, save_tagger
 from volumen.models.transplant import load_encoder
@@ -147,6 +149,19 @@ def test_characters_are_tags_and_the_most_frequent_is_found(tmp_path):
     assert learner.score == "micro_f1"
     truth = [photo.tags for photo in learner.train.photos]
     assert {("中", "国"), ()} < {*truth}
+
+
+def test_a_segmenters_run_names_its_own_encoder(photos, tmp_path):
+    save_checkpoint(tmp_path / "best.safetensors", CustomUNet(width=0.25), {})
+    learner = TagLearner.of(chosen(photos, tmp_path / "run", encoder=str(tmp_path), freeze=True, head="mlp"))
+    assert learner.model.architecture == {
+        "encoder_name": "custom_unet",
+        "outputs": 4,
+        "head": "mlp",
+        "standard": "none",
+        "width": 0.25,
+    }
+    assert any("100.0%" in warning for warning in learner.warnings)
 
 
 def test_photographs_without_any_tag_are_left_out_and_counted(photos, tmp_path):

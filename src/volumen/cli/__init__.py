@@ -16,6 +16,7 @@ from volumen.cli.arguments import build_parser
 from volumen.cli.interrupt import until_interrupted
 from volumen.errors import VolumenError
 from volumen.events import Finished, to_json
+from volumen.settings.fields import option
 from volumen.settings.verbs import VERBS as SETTINGS
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _RECIPES = {
     "pretrain jigsaw": "volumen.recipes.reading.pretrain:pretrain_lines",
     "pretrain sorting": "volumen.recipes.reading.pretrain:pretrain_lines",
     "pretrain reconstruction": "volumen.recipes.reading.pretrain:pretrain_lines",
+    "pretrain photos": "volumen.recipes.photos.pretrain:pretrain_photos",
     "finetune": "volumen.recipes.finetune:finetune",
     "train reader": "volumen.recipes.reading.train:train_reader",
     "train segmenter": "volumen.recipes.photos.segmenter:train_segmenter",
@@ -47,6 +49,9 @@ _RECIPES = {
     "predict": "volumen.recipes.infer:predict",
     "evaluate": "volumen.recipes.evaluate:evaluate",
     "boxes": "volumen.recipes.boxes:boxes",
+    "index": "volumen.recipes.finding.index:index",
+    "search": "volumen.recipes.finding.search:search",
+    "suggest": "volumen.recipes.finding.suggest:suggest",
     "read": "volumen.recipes.reading.read:read",
     "report": "volumen.recipes.report:report",
     "run": "volumen.recipes.rerun:rerun",
@@ -129,7 +134,7 @@ def _in_words(error: VolumenError | ValidationError) -> str:
         return str(error)
     lines = []
     for problem in error.errors():
-        name = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""
+        name = f"{option(str(problem['loc'][0]))}: " if problem["loc"] else ""
         message = problem["msg"].removeprefix("Value error, ")
         given = f" (got {problem['input']!r})" if problem["loc"] and "got" not in message else ""
         lines.append(f"{name}{message}{given}.")

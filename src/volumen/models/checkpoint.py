@@ -49,6 +49,12 @@ class Header(TypedDict, total=False):
     `volumen.models.recognizer.recognizer.Recognizer`."""
     reader: dict[str, Any]
     """Where the file holds a reader of lines: arguments of `volumen.models.recognizer.reader.Reader`."""
+    tagger: dict[str, Any]
+    """Where the file holds a tagger of photographs: arguments of `volumen.models.photo_encoder.build_photo_encoder`."""
+    tags: list[str]
+    """Tags that a tagger knows."""
+    standard: str
+    """How an encoder of photographs alone was shown them: ``imagenet`` (standardised) or ``none`` (as they are)."""
     alphabet: list[str]
     """Characters that a reader knows, as ``Alphabet.to_json`` wrote them."""
     form: dict[str, Any]
@@ -192,6 +198,11 @@ def _parse(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[st
     if isinstance(header, dict) and isinstance(header.get("reader"), dict):
         raise CheckpointError(
             f"{os.fspath(path)} holds a reader of text lines, which does not predict ink; give it to `volumen read`."
+        )
+    if isinstance(header, dict) and isinstance(header.get("tagger"), dict):
+        raise CheckpointError(
+            f"{os.fspath(path)} holds a tagger of photographs, which marks no pixels; its encoder may start another "
+            f"training: --encoder {os.fspath(path)}."
         )
     if not isinstance(header, dict) or not isinstance(header.get("architecture"), dict):
         raise CheckpointError(f"The volumen header of {os.fspath(path)} does not say which architecture it holds.")

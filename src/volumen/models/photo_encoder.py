@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from volumen.errors import SettingsError
+from volumen.models.custom_unet import CustomEncoder
 from volumen.models.standard import Standard, standardise
 from volumen.models.unet import build_encoder
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 Head = Literal["linear", "mlp", "embedding"]
 
+CUSTOM = "custom_unet"
+"""What the encoder of a `volumen.models.custom_unet.CustomUNet` is called."""
+
 HIDDEN = 128
 """Width of the hidden layer of the head ``mlp``."""
 
@@ -23,7 +27,7 @@ _CHANNELS = 3
 
 
 def build_photo_encoder(
-    encoder_name: str, outputs: int, *, head: Head = "linear", standard: Standard = "imagenet"
+    encoder_name: str, outputs: int, *, head: Head = "linear", standard: Standard = "imagenet", width: float = 1.0
 ) -> PhotoEncoder:
     """Build an encoder of photographs and its head with random weights; nothing is downloaded.
 
@@ -33,7 +37,8 @@ def build_photo_encoder(
     Parameters
     ----------
     encoder_name
-        As for `volumen.models.unet.build_encoder`.
+        As for `volumen.models.unet.build_encoder`, or ``custom_unet``: that of
+        `volumen.models.custom_unet.CustomUNet`, whose bottleneck is pooled.
     outputs
         Numbers that the head gives for a photograph: a logit a tag or a class, or an embedding's length.
     head
@@ -42,6 +47,8 @@ def build_photo_encoder(
     standard
         What the encoder sees of an image in [0, 1]: less the mean and over the deviation of ImageNet's channels, as
         the weights that are published for it were trained, or the image as it is.
+    width
+        Of ``custom_unet``.
 
     Raises
     ------
@@ -55,8 +62,11 @@ def build_photo_encoder(
     >>> embeddings.shape, embeddings.norm(dim=1).round(decimals=4).tolist()
     (torch.Size([2, 128]), [1.0, 1.0])
     """
-    encoder = build_encoder(encoder_name, _CHANNELS)
-    return PhotoEncoder(encoder, encoder_name=encoder_name, outputs=outputs, head=head, standard=standard)
+    if encoder_name == CUSTOM:
+        encoder: nn.Module = CustomEncoder(_CHANNELS, width=width)
+    else:
+        encoder = build_encoder(encoder_name, _CHANNELS)
+    return PhotoEncoder(encoder, encoder_name=encoder_name, outputs=outputs, head=head, standard=standard, width=width)
 
 
 class PhotoEncoder(nn.Module):
@@ -73,12 +83,22 @@ class PhotoEncoder(nn.Module):
         From the deepest map's mean over all places, (N, C), to the outputs.
     """
 
-    def __init__(self, encoder: nn.Module, *, encoder_name: str, outputs: int, head: Head, standard: Standard) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        *,
+        encoder_name: str,
+        outputs: int,
+        head: Head,
+        standard: Standard,
+        width: float = 1.0,
+    ) -> None:
         super().__init__()
         if standard not in get_args(Standard):
             raise SettingsError(f"Images are standardised by {', '.join(get_args(Standard))}; got {standard!r}.")
         self.encoder = encoder
         self.encoder_name, self.outputs, self.head_name, self.standard = encoder_name, outputs, head, standard
+        self.width = width
         channels: list[int] = list(encoder.out_channels)  # type: ignore[arg-type]
         self.head = _build_head(head, channels[-1], outputs)
 
@@ -90,6 +110,7 @@ class PhotoEncoder(nn.Module):
             "outputs": self.outputs,
             "head": self.head_name,
             "standard": self.standard,
+            "width": self.width,
         }
 
     def seen(self, image: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from volumen.errors import SourceError
 from volumen.windows import Window, grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -62,7 +62,7 @@ class Cells:
         read: Callable[[Window], NDArray[Any]],
         *,
         volume: tuple[int, int, int],
-        tiles: Sequence[Tile],
+        tiles: Iterable[Tile],
         side: int,
     ) -> None:
         self._read = read

@@ -71,14 +71,21 @@ class Forward:
             When the batch does not fit into the device's memory.
         """
         with memory_errors(), torch.inference_mode():
-            return self._probabilities(voxels)
+            logits = self._answer(voxels)
+            probability: NDArray[np.float32] = logits[:, 0].sigmoid_().cpu().numpy()  # N1HW -> NHW
+            return probability
 
-    def _probabilities(self, voxels: NDArray[Any]) -> NDArray[np.float32]:
+    def plain(self, voxels: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what the network says of one batch as it is, in whatever shape; raises what a call does."""
+        with memory_errors(), torch.inference_mode():
+            answer: NDArray[np.float32] = self._answer(voxels).cpu().numpy()
+            return answer
+
+    def _answer(self, voxels: NDArray[Any]) -> Tensor:
         normalized = self._normalized(voxels)
         with torch.autocast(self._device.type, dtype=self._reduced, enabled=self._reduced is not None):
-            logits = self._network(normalized)
-        probability: NDArray[np.float32] = logits[:, 0].float().sigmoid_().cpu().numpy()  # N1HW -> NHW
-        return probability
+            answer: Tensor = self._network(normalized).float()
+        return answer
 
     def _normalized(self, voxels: NDArray[Any]) -> Tensor:
         """Return what `Normalization` returns, computed on the device, channels last."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from volumen.errors import CheckpointError, OutOfMemoryError, SettingsError
-from volumen.events import Finished, Started, Stepped, TileWritten, Warned
+from volumen.errors import CheckpointError, SettingsError
+from volumen.events import Finished, Started, Stepped, TileWritten
+from volumen.prediction.ahead import read_ahead
 from volumen.prediction.cells import Cells
+from volumen.prediction.halving import compute_halving
 from volumen.prediction.order import near_first
 from volumen.prediction.sums import Sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
     from numpy.typing import NDArray
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from volumen.sources.write import ProbabilityMap
     from volumen.windows import Window
 
-_AHEAD = 2  # batches read before they are needed
 _SLACK = 1e-3  # by which averaged probabilities may leave [0, 1]
 
 
@@ -176,28 +177,22 @@ def _stream(
     model: Predictor, cells: Cells, sums: Sums, output: ProbabilityMap, todo: Sequence[Batch], progress: _Progress
 ) -> Iterator[Event]:
     """Compute the batches while the next are read and the last is written."""
-    unread = deque(todo)
-    ahead: deque[Future[NDArray[Any]]] = deque()
     writing: Future[list[Window]] | None = None
     limit = max(map(len, todo), default=1)
     # Leaving, also by an error or because nobody pulls any more, waits for the one read and write under way.
-    with ThreadPoolExecutor(1, "volumen-write") as writer, ThreadPoolExecutor(1, "volumen-read") as reader:
-        try:
-            for group in todo:
-                while unread and len(ahead) <= _AHEAD:
-                    ahead.append(reader.submit(_read, cells, unread.popleft()))
-                voxels = ahead.popleft().result()
-                probability, limit = yield from _compute(model, voxels, limit)
-                # One write at a time: none is begun after one that failed, whose sums may be incomplete.
-                if writing is not None:
-                    yield from progress.written(writing.result())
-                writing = writer.submit(_write, sums, output, group, probability)
-                yield progress.computed(len(group))
+    with (
+        ThreadPoolExecutor(1, "volumen-write") as writer,
+        closing(read_ahead(lambda group: _read(cells, group), todo)) as batches,
+    ):
+        for group, voxels in batches:
+            probability, limit = yield from compute_halving(lambda part: _checked(model(part), part), voxels, limit)
+            # One write at a time: none is begun after one that failed, whose sums may be incomplete.
             if writing is not None:
                 yield from progress.written(writing.result())
-        finally:
-            for future in ahead:
-                future.cancel()
+            writing = writer.submit(_write, sums, output, group, probability)
+            yield progress.computed(len(group))
+        if writing is not None:
+            yield from progress.written(writing.result())
 
 
 def _read(cells: Cells, group: Batch) -> NDArray[Any]:
@@ -212,29 +207,6 @@ def _write(sums: Sums, output: ProbabilityMap, group: Batch, probability: NDArra
             output.write(block, values)
             written.append(block)
     return written
-
-
-def _compute(
-    model: Predictor, voxels: NDArray[Any], limit: int
-) -> Generator[Warned, None, tuple[NDArray[np.float32], int]]:
-    """Return probabilities, NHW, and how many tiles fit into memory; say so where that turned out to be fewer."""
-    parts: list[NDArray[np.float32]] = []
-    start = 0
-    while start < len(voxels):
-        part = voxels[start : start + limit]
-        try:
-            parts.append(_checked(model(part), part))
-        except MemoryError as error:
-            if len(part) == 1:
-                raise OutOfMemoryError(
-                    f"A single tile of {part.shape[1:]} (layers, height, width) does not fit into memory; "
-                    "take a smaller tile, or another device."
-                ) from error
-            limit = len(part) // 2
-            yield Warned(message=f"{len(part)} tiles at a time do not fit into memory; going on with {limit}.")
-        else:
-            start += len(part)
-    return (parts[0] if len(parts) == 1 else np.concatenate(parts)), limit
 
 
 def _checked(probability: NDArray[np.float32], voxels: NDArray[Any]) -> NDArray[np.float32]:

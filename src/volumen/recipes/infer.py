@@ -20,7 +20,7 @@ from volumen.prediction.cells import cell_side
 from volumen.prediction.forward import Forward
 from volumen.prediction.plan import TilePlan
 from volumen.prediction.tiles import predict_tiles
-from volumen.recipes.opening import open_all
+from volumen.recipes.opening import chunk_of, open_all
 from volumen.run_folder import weights_file
 from volumen.sources.export import export_png, export_tiff
 from volumen.sources.write import create_map
@@ -167,7 +167,7 @@ def predict(settings: Predict) -> Iterator[Event]:
         output=output,
         mask=segment.mask.read if segment.mask and settings.skip_mask else None,
         batch=settings.batch,
-        cell=cell_side(_chunk(segment)),
+        cell=cell_side(chunk_of(segment)),
         near=settings.near,
     )
     result = yield from relay(replace(e, device=model.device) if isinstance(e, Started) else e for e in part)
@@ -250,8 +250,3 @@ def _too_far(model: InkModel, plan: TilePlan) -> str | None:
         f"The model learned from crops of {learned} px and does not know what it sees in tiles of {side} px. "
         f"--tile {tile} --overlap {tile // 2} may score better, at about four times the work."
     )
-
-
-def _chunk(segment: Segment) -> tuple[int, int] | None:
-    chunks = getattr(segment.levels[0], "chunks", None)
-    return (chunks[-2], chunks[-1]) if chunks else None

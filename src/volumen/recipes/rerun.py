@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import volumen  # its front door loads a verb when it is used: a conversion should not wait for torch
@@ -52,6 +53,9 @@ def _recipe(verb: str) -> Callable[[Any], Iterator[Event]]:
             return volumen.pretrain_spark
         case verb if issubclass(VERBS.get(verb, Settings), PretrainLines):
             return volumen.pretrain_lines
+        case "pretrain photos":
+            photos: Callable[[Any], Iterator[Event]] = volumen.pretrain_photos
+            return photos
         case "finetune":
             return volumen.finetune
         case "train reader":
@@ -72,6 +76,10 @@ def _recipe(verb: str) -> Callable[[Any], Iterator[Event]]:
             return volumen.evaluate
         case "boxes":
             return boxes
+        case "index" | "search" | "suggest":
+            found: Callable[[Any], Iterator[Event]]
+            found = getattr(importlib.import_module(f"volumen.recipes.finding.{verb}"), verb)
+            return found
         case "read":
             return volumen.read
         case "report":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from volumen.errors import SettingsError
 from volumen.recipes.finetune import continue_finetune
+from volumen.recipes.photos.pretrain import continue_pretrain_photos
 from volumen.recipes.photos.segmenter import continue_train_segmenter
 from volumen.recipes.photos.tagger import continue_train_tagger
 from volumen.recipes.pretrain import continue_pretrain_spark
@@ -43,6 +44,8 @@ def resume(settings: Resume) -> Iterator[Event]:
             yield from continue_train_segmenter(run)
         case "train_tagger":
             yield from continue_train_tagger(run)
+        case "pretrain_photos":
+            yield from continue_pretrain_photos(run)
         case verb if verb.startswith("pretrain_"):
             yield from continue_pretrain_lines(run)
         case _:

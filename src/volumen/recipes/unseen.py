@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
@@ -18,7 +18,7 @@ from volumen.recipes.reporting.reconstructions import reconstruction_sheet
 from volumen.views.masking import draw_visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -26,12 +26,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from volumen.crops.datasets import CropDataset
     from volumen.models.spark import Spark
 
 _BATCH = 8
 _SHOWN = 4
 _POSITIONS = 512  # of the deepest map, to measure their spread on
+
+
+class Crops(Protocol):
+    """What is held out: samples with ``image`` CHW in [0, 1] and ``papyrus`` 1HW, the same each time."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Mapping[str, Tensor]: ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,7 +65,7 @@ class Unseen:
     fabric: Fabric
 
     @classmethod
-    def of(cls, crops: CropDataset, *, masked: float, loss: Reconstruction, fabric: Fabric, seed: int) -> Unseen:
+    def of(cls, crops: Crops, *, masked: float, loss: Reconstruction, fabric: Fabric, seed: int) -> Unseen:
         """Cut the crops, and draw a mask for each from ``seed``."""
         samples = [crops[index] for index in range(len(crops))]
         images = torch.stack([sample["image"] for sample in samples])

@@ -9,6 +9,7 @@ from volumen.settings.convert import Convert
 from volumen.settings.demo import Demo
 from volumen.settings.evaluate import Evaluate
 from volumen.settings.finetune import Finetune
+from volumen.settings.index import Index
 from volumen.settings.phantom import Phantom
 from volumen.settings.predict import Predict
 from volumen.settings.pretrain import PretrainSpark
@@ -20,10 +21,13 @@ from volumen.settings.pretrain_lines import (
     PretrainSeqclr,
     PretrainSorting,
 )
+from volumen.settings.pretrain_photos import PretrainPhotos
 from volumen.settings.read import Read
 from volumen.settings.report import Report
 from volumen.settings.rerun import Rerun
 from volumen.settings.resume import Resume
+from volumen.settings.search import Search
+from volumen.settings.suggest import Suggest
 from volumen.settings.train_reader import TrainReader
 from volumen.settings.train_segmenter import TrainSegmenter
 from volumen.settings.train_tagger import TrainTagger
@@ -38,10 +42,12 @@ __all__ = [
     "Demo",
     "Evaluate",
     "Finetune",
+    "Index",
     "Phantom",
     "Predict",
     "PretrainFlip",
     "PretrainJigsaw",
+    "PretrainPhotos",
     "PretrainReconstruction",
     "PretrainRotation",
     "PretrainSeqclr",
@@ -51,6 +57,8 @@ __all__ = [
     "Report",
     "Rerun",
     "Resume",
+    "Search",
+    "Suggest",
     "TrainReader",
     "TrainSegmenter",
     "TrainTagger",

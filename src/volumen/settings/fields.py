@@ -29,10 +29,10 @@ def option(name: str) -> str:
 
     Examples
     --------
-    >>> option("learning_rate")
-    '--learning-rate'
+    >>> option("learning_rate"), option("k")
+    ('--learning-rate', '-k')
     """
-    return "--" + name.replace("_", "-")
+    return "-" * (1 if len(name) == 1 else 2) + name.replace("_", "-")
 
 
 def bare(field: FieldInfo) -> Any:

@@ -34,7 +34,10 @@ class PhotoTraining(PhotoSource, Computing):
     views: Literal["none", "flip_crop"] = Field(
         "flip_crop", description="Augmentations: none, or a random crop and a flip left to right"
     )
-    encoder_name: str = Field("resnet18", description="Any smp or timm convolutional encoder")
+    encoder_name: str = Field(
+        "resnet18",
+        description="Any smp or timm convolutional encoder; where a file of weights says which it holds, that one",
+    )
     least_loaded: Share = Field(0.5, description="Least share of the encoder that its weight file must hold")
 
     batch: Count = Field(128, description="Photographs in a step, over all devices")

@@ -12,6 +12,7 @@ from volumen.settings.convert import Convert
 from volumen.settings.demo import Demo
 from volumen.settings.evaluate import Evaluate
 from volumen.settings.finetune import Finetune
+from volumen.settings.index import Index
 from volumen.settings.phantom import Phantom
 from volumen.settings.predict import Predict
 from volumen.settings.pretrain import PretrainSpark
@@ -23,10 +24,13 @@ from volumen.settings.pretrain_lines import (
     PretrainSeqclr,
     PretrainSorting,
 )
+from volumen.settings.pretrain_photos import PretrainPhotos
 from volumen.settings.read import Read
 from volumen.settings.report import Report
 from volumen.settings.rerun import Rerun
 from volumen.settings.resume import Resume
+from volumen.settings.search import Search
+from volumen.settings.suggest import Suggest
 from volumen.settings.train_reader import TrainReader
 from volumen.settings.train_segmenter import TrainSegmenter
 from volumen.settings.train_tagger import TrainTagger
@@ -43,6 +47,7 @@ VERBS: dict[str, type[Settings]] = {
     "pretrain jigsaw": PretrainJigsaw,
     "pretrain sorting": PretrainSorting,
     "pretrain reconstruction": PretrainReconstruction,
+    "pretrain photos": PretrainPhotos,
     "finetune": Finetune,
     "train reader": TrainReader,
     "train segmenter": TrainSegmenter,
@@ -54,6 +59,9 @@ VERBS: dict[str, type[Settings]] = {
     "predict": Predict,
     "evaluate": Evaluate,
     "boxes": Boxes,
+    "index": Index,
+    "search": Search,
+    "suggest": Suggest,
     "read": Read,
     "report": Report,
     "run": Rerun,

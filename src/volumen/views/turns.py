@@ -158,6 +158,30 @@ class Flip:
         return _puzzle(flips, drawn.kinds, is_written(inked))
 
 
+def turn(images: Tensor, turns: Tensor) -> Tensor:
+    """Turn each of some square images, NCSS, by its own number of quarter turns anticlockwise, int64 (N,), exactly.
+
+    Raises
+    ------
+    SettingsError
+        If the images are not square, or there are not as many turns.
+
+    Examples
+    --------
+    >>> turn(torch.tensor([[[[1, 2], [3, 4]]]]), torch.tensor([1]))[0, 0].tolist()
+    [[2, 4], [1, 3]]
+    """
+    if images.ndim != 4 or images.shape[2] != images.shape[3] or turns.shape != images.shape[:1]:
+        raise SettingsError(
+            f"Square images NCSS are turned by as many turns (N,); got {tuple(images.shape)} and {tuple(turns.shape)}."
+        )
+    turned = images.clone()
+    for quarter in range(1, CLASSES):
+        chosen = turns.to(images.device) % CLASSES == quarter
+        turned[chosen] = torch.rot90(images[chosen], quarter, (2, 3))
+    return turned
+
+
 def take(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Return these rows and columns of an image CHW; outside of it its border is repeated."""
     _, height, width = image.shape

@@ -19,7 +19,7 @@ from volumen.objectives.labels import LabelBce, balanced_weights
 from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of, fabric_of
 from volumen.recipes.photos.photo_corpus import PhotoCorpus, warn_broken
 from volumen.recipes.photos.photo_course import photo_course
-from volumen.recipes.photos.photo_start import measure_photos, standard_of, start_from
+from volumen.recipes.photos.photo_start import encoder_of, measure_photos, start_from
 from volumen.recipes.photos.pooled import Pooled
 from volumen.recipes.photos.said_tags import write_said
 from volumen.recipes.photos.vocabulary import choose_tags, is_tagged, tag_matrix, with_tags
@@ -103,9 +103,7 @@ class TagLearner:
         photos = with_tags(corpus.split.train)
         tags, warnings = choose_tags(photos, settings)
         torch.manual_seed(settings.seed)
-        model = build_photo_encoder(
-            settings.encoder_name, len(tags), head=settings.head, standard=standard_of(settings.encoder)
-        )
+        model = build_photo_encoder(outputs=len(tags), head=settings.head, **encoder_of(settings, settings.encoder))
         warnings += start_from(model, settings.encoder, settings)
         view = None if settings.freeze else PhotoView(name=settings.views)
         train, held_out = (

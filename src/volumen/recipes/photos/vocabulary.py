@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from volumen.settings.train_tagger import TaggerTraining
+    from volumen.settings.train_tagger import TagChoice
     from volumen.sources.photo import Photo
 
 _NAMED = 5  # tags that a message names
@@ -42,7 +42,7 @@ def with_tags(photos: Sequence[Photo]) -> tuple[Photo, ...]:
     return tuple(replace(photo, tags=all_tags(photo)) for photo in photos)
 
 
-def choose_tags(photos: Sequence[Photo], settings: TaggerTraining) -> tuple[tuple[str, ...], list[str]]:
+def choose_tags(photos: Sequence[Photo], settings: TagChoice) -> tuple[tuple[str, ...], list[str]]:
     """Choose the tags to learn, sorted, and say which were left out.
 
     Parameters

@@ -1,0 +1,126 @@
+"""embed_windows: any callable over windows of a volume, a vector each, read and computed at the same time."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from volumen.errors import CheckpointError
+from volumen.events import Finished, Started, Stepped
+from volumen.prediction.ahead import read_ahead
+from volumen.prediction.cells import Cells
+from volumen.prediction.halving import compute_halving
+from volumen.prediction.plan import Tile
+from volumen.windows import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from volumen.events import Event
+    from volumen.sources.window_index import IndexPart
+    from volumen.windows import Range
+
+
+class Embedder(Protocol):
+    """What makes a vector of a window: voxels in the source's type, NCHW, to float32 (N, channels).
+
+    It runs in the thread that pulls the events, raises `MemoryError` where a batch is too large for it, and gives the
+    same numbers for the same batch.
+    """
+
+    def __call__(self, voxels: NDArray[Any], /) -> NDArray[np.float32]:
+        """Embed one batch."""
+        ...
+
+
+def embed_windows(
+    embedder: Embedder,
+    read: Callable[[Window], NDArray[Any]],
+    *,
+    volume: tuple[int, int, int],
+    layers: Range,
+    side: int,
+    part: IndexPart,
+    cell: int = 256,
+) -> Iterator[Event]:
+    """Embed the windows of a part that are not done, batch by batch, and finish the part.
+
+    One thread reads ahead, every piece of the source once; memory grows with the width of the volume, neither with its
+    height nor with the number of windows. A part that was interrupted at any moment ends with the same bytes as an
+    unbroken one.
+
+    Parameters
+    ----------
+    embedder
+        Voxels (N, layers, side, side) to vectors (N, channels).
+    read
+        Reads voxels (layers, h, w) of a window inside the volume, such as `Segment.read`.
+    volume
+        Its extent (Z, Y, X).
+    layers
+        Half-open range of layers to read.
+    side
+        Of a window in px.
+    part
+        Corners of the windows, and where their vectors go.
+    cell
+        Side in pixels of the pieces in which the source is read, see `cell_side`.
+
+    Yields
+    ------
+    Event
+        `Started`; `Stepped` after each batch, with ``windows_per_second``; `Warned` where a batch did not fit into
+        memory and was halved; `Finished` with ``windows``, ``added`` and ``seconds``.
+
+    Raises
+    ------
+    SourceError
+        When the source is damaged or holds NaN.
+    CheckpointError
+        When the answer has another shape than the part.
+    DivergedError
+        When a vector holds what the part's type cannot.
+    OutOfMemoryError
+        When a single window does not fit into memory.
+    OutOfSpaceError
+        When the disk is full.
+    """
+    began, total, channels = time.perf_counter(), len(part.corners), part.vectors.shape[1]
+    todo = [] if part.finished else part.todo()
+    before = done = total - sum(map(len, todo))
+    yield Started(work="index", total=total, unit="windows", detail={"segment": part.name, "done": done})
+    if todo:
+        cells = Cells(
+            read, volume=volume, tiles=(_tile(part, row, layers, side) for rows in todo for row in rows), side=cell
+        )
+        limit = max(map(len, todo))
+
+        def cut(rows: range) -> NDArray[Any]:
+            return np.stack([cells.tile(_tile(part, row, layers, side)) for row in rows])
+
+        with closing(read_ahead(cut, todo)) as batches:
+            for rows, voxels in batches:
+                vectors, limit = yield from compute_halving(embedder, voxels, limit, unit="window")
+                if vectors.shape != (len(rows), channels):
+                    raise CheckpointError(
+                        f"Expected a vector of {channels} numbers a window, shape {(len(rows), channels)}; got "
+                        f"{vectors.shape}."
+                    )
+                part.write(rows, vectors)
+                done += len(rows)
+                rate = (done - before) / max(time.perf_counter() - began, 1e-9)
+                yield Stepped(done=done, total=total, values={"windows_per_second": rate})
+    if not part.finished:
+        part.finish()
+    yield Finished(result={"windows": total, "added": total - before, "seconds": time.perf_counter() - began})
+
+
+def _tile(part: IndexPart, row: int, layers: Range, side: int) -> Tile:
+    y, x = map(int, part.corners[row])
+    window = Window(layers, (y, y + side), (x, x + side))
+    return Tile(window=window, keep=window)

@@ -1,0 +1,53 @@
+"""Settings of making an index of windows."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from volumen.settings.base import Count, Layers, MemoryFraction, Region, Share
+from volumen.settings.source import LabelPaths, Path
+from volumen.settings.voxels import Voxels
+
+
+class Index(LabelPaths, Voxels):
+    """Index the windows of segments by what an encoder sees in them; more segments, and stopped work, are added."""
+
+    positional: ClassVar[tuple[str, ...]] = ("segments",)
+
+    segments: tuple[Path, ...] = Field(min_length=1, description="Segments to index; what is there already is left")
+    encoder: Path = Field(description="Encoder, checkpoint or run whose features are compared")
+    out: Path = Field(description="Index folder to make, or to add to")
+    overwrite: bool = Field(False, description="Replace the index at the output path")
+
+    window: Count = Field(64, ge=32, description="Side of a window in pixels, a multiple of 32: about what to find")
+    stride: Count | None = Field(None, description="Distance between windows in pixels; half the window if not given")
+    layers: Layers | None = Field(None, description="Layers to read; those that the encoder was made for if not given")
+    region: Region | None = Field(None, description="Index only inside this box")
+    min_papyrus: Share = Field(0.95, gt=0, description="Least share of a window that lies on papyrus")
+
+    stage: Count = Field(5, le=5, description="Which of the encoder's maps to pool: 1 at stride 2, 5 at stride 32")
+    norms: Literal["auto", "measured", "kept"] = Field(
+        "auto",
+        description="Norm statistics of the encoder: measured once on the first segment, or those it came with; auto "
+        "measures for an encoder alone, which pretraining leaves with statistics of masked crops",
+    )
+    encoder_name: str | None = Field(None, description="Which encoder the file holds, where the file does not say it")
+    numbers: Literal["float16", "float32"] = Field("float16", description="Number format of the vectors on disk")
+
+    batch: Count = Field(32, description="Windows in a forward pass")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute")
+    memory_fraction: MemoryFraction = 1.0
+    precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="Number format of the arithmetic")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.window % 32:
+            raise ValueError(f"window must be a multiple of 32; got {self.window}")
+        return self
+
+    @property
+    def window_stride(self) -> int:
+        """Distance between windows in pixels."""
+        return self.stride or self.window // 2

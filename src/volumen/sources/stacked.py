@@ -1,0 +1,50 @@
+"""StackedRows: several arrays of rows as one long array, read when it is sliced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class StackedRows:
+    """Arrays of rows, one under the other.
+
+    Parameters
+    ----------
+    arrays
+        Each (rows, columns), such as memory maps.
+    columns
+        Of all of them.
+
+    Examples
+    --------
+    >>> rows = StackedRows((np.array([[1], [2]]), np.array([[3]])), 1)
+    >>> rows.shape, rows[1:3].tolist()
+    ((3, 1), [[2], [3]])
+    """
+
+    arrays: tuple[NDArray[Any], ...]
+    columns: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return (sum(map(len, self.arrays)), self.columns)
+
+    def __getitem__(self, key: slice) -> NDArray[Any]:
+        """Read the rows of a slice without a step."""
+        start, stop, _ = key.indices(self.shape[0])
+        parts: list[NDArray[Any]] = [np.empty((0, self.columns), np.float16)]
+        above = 0
+        for array in self.arrays:
+            first, last = max(start - above, 0), min(stop - above, len(array))
+            if first < last:
+                parts.append(array[first:last])
+            above += len(array)
+        return parts[1] if len(parts) == 2 else np.concatenate(parts)

@@ -1,0 +1,272 @@
+"""WindowIndex: vectors of windows of segments on disk, added segment by segment, resumable after a kill.
+
+The folder holds what any program can read::
+
+    index.json               kind, version, and `embedding`: all that decides a vector
+    encoder.safetensors      the encoder, as it made the vectors; whoever creates the index puts it there
+    parts/0001-NAME-HASH/    a segment, or a region of one; parts/….unfinished while it is being made
+        job.json             what it is: segment, layers, region, mask, number of windows (see `Journal`)
+        done                 a byte a batch of windows, 1 once its vectors are written
+        windows.npy          int32 (windows, 2): y and x of each window's top left pixel, row by row
+        vectors.npy          float16 or float32 (windows, channels), in the same order
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from volumen.errors import DivergedError, OutputExistsError, SettingsError, SourceError, SourceNotFoundError
+from volumen.sources.journal import Journal
+from volumen.sources.pyramid import out_of_space
+from volumen.sources.stacked import StackedRows
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+ENCODER = "encoder.safetensors"
+"""File of the encoder in an index."""
+
+_HEADER = "index.json"
+_KIND, _VERSION = "window_index", 1
+_UNFINISHED = ".unfinished"
+_APART = ("region", "windows")  # two parts of one segment may differ in these
+
+
+@dataclass(frozen=True, eq=False)
+class IndexPart:
+    """The windows of a segment, or of a region of it, and their vectors.
+
+    Parameters
+    ----------
+    folder
+        Where it is.
+    job
+        What it is: ``segment`` (name, shape, dtype), ``source``, ``layers``, ``reverse``, ``region``, ``mask``,
+        ``windows`` (their number), ``batch`` (windows in a unit of work).
+    corners
+        y and x of each window's top left pixel, int32 (windows, 2).
+    vectors
+        (windows, channels), mapped from the disk; those of units that are not done are zeros.
+    """
+
+    folder: Path
+    job: Mapping[str, Any]
+    corners: NDArray[np.int32]
+    vectors: NDArray[Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> IndexPart:
+        """Open a part, finished or not."""
+        journal = Journal.read(folder)
+        if journal is None:
+            raise SourceError(f"{folder} holds no part of an index; make the index again.")
+        try:
+            corners, vectors = (np.load(folder / name, mmap_mode="r") for name in ("windows.npy", "vectors.npy"))
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{folder} is damaged ({error}); remove it, and index its segment again.") from error
+        if len(corners) != len(vectors) or len(corners) != journal.job["windows"]:
+            raise SourceError(f"{folder} is damaged: its files disagree. Remove it, and index its segment again.")
+        return cls(folder, journal.job, np.asarray(corners), vectors)
+
+    @property
+    def name(self) -> str:
+        """Of the segment."""
+        return str(self.job["segment"]["name"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether every vector is there."""
+        return not self.folder.name.endswith(_UNFINISHED)
+
+    def todo(self) -> list[range]:
+        """Return the rows of every batch that is not done."""
+        batch, count = int(self.job["batch"]), len(self.corners)
+        done = cast("Journal", Journal.read(self.folder)).done()
+        starts = range(0, count, batch)
+        return [
+            range(start, min(start + batch, count)) for start, is_done in zip(starts, done, strict=True) if not is_done
+        ]
+
+    def write(self, rows: range, vectors: NDArray[Any]) -> None:
+        """Write the vectors of a batch that `todo` named, then mark it done.
+
+        Raises
+        ------
+        DivergedError
+            A vector holds NaN, infinity or more than its type can.
+        OutOfSpaceError
+            The disk is full; batches that are marked stay valid.
+        """
+        with np.errstate(over="ignore"):
+            kept = np.ascontiguousarray(vectors, dtype=self.vectors.dtype)
+        if not np.isfinite(kept).all():
+            raise DivergedError(
+                f"Expected vectors that {kept.dtype} can hold; got NaN, infinity or more. Take --numbers float32, or "
+                "another encoder."
+            )
+        file = self.folder / "vectors.npy"
+        with out_of_space(file), file.open("r+b", buffering=0) as out:
+            out.seek(file.stat().st_size - (len(self.corners) - rows.start) * kept[0].nbytes)
+            out.write(kept.data)
+        Journal(self.folder, self.job, 0).mark(rows.start // int(self.job["batch"]))
+
+    def finish(self) -> IndexPart:
+        """Make it a part of the index; return it at its place."""
+        place = self.folder.with_name(self.folder.name.removesuffix(_UNFINISHED))
+        self.folder.replace(place)
+        return IndexPart.open(place)
+
+
+@dataclass(frozen=True, eq=False)
+class WindowIndex:
+    """An index: what decided its vectors, and its finished parts in the order in which they were begun."""
+
+    path: Path
+    embedding: Mapping[str, Any]
+    parts: tuple[IndexPart, ...]
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> WindowIndex:
+        """Open an index to search it or to add to it.
+
+        Raises
+        ------
+        SourceNotFoundError
+            There is none.
+        SourceError
+            It is damaged, or of another version.
+        """
+        path = Path(path)
+        try:
+            header = json.loads((path / _HEADER).read_text(encoding="utf-8"))
+            kind, version, embedding = header["kind"], header["version"], dict(header["embedding"])
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise SourceNotFoundError(f"Expected an index with a {_HEADER}; {path} is none.") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise SourceError(f"{path / _HEADER} is damaged ({error}); make the index again.") from error
+        if (kind, version) != (_KIND, _VERSION):
+            raise SourceError(f"{path} is a {kind} of version {version}; expected {_KIND} of version {_VERSION}.")
+        folders = sorted(each for each in (path / "parts").glob("*") if each.is_dir())
+        return cls(path, embedding, tuple(IndexPart.open(each) for each in folders if not _is_draft(each)))
+
+    @property
+    def window(self) -> int:
+        """Side of a window in pixels."""
+        return int(self.embedding["window"])
+
+    @property
+    def vectors(self) -> StackedRows:
+        """The vectors of all parts as one array, read when it is sliced."""
+        return StackedRows(tuple(part.vectors for part in self.parts), int(self.embedding["channels"]))
+
+    def find(self, row: int) -> tuple[IndexPart, int]:
+        """Return the part that a row of `vectors` is of, and which of its windows."""
+        for part in self.parts:
+            if row < len(part.corners):
+                return part, row
+            row -= len(part.corners)
+        raise SettingsError("The index holds fewer windows.")
+
+    def part(self, job: Mapping[str, Any], corners: NDArray[np.int32]) -> IndexPart:
+        """Return the part that is this job, finished or not; begin it where there is none.
+
+        Raises
+        ------
+        SettingsError
+            The segment is there already, but not the same: other layers, another mask or size.
+        """
+        job = json.loads(json.dumps({**job, "windows": len(corners)}))  # as it will be read back
+        known = _decisive(job)
+        for found in (*self.parts, *map(IndexPart.open, self._unfinished())):
+            theirs = _decisive(found.job)
+            if theirs == known:
+                return found
+            differing = [name for name in known if theirs.get(name) != known[name] and name not in _APART]
+            if found.name == job["segment"]["name"] and differing:
+                raise SettingsError(
+                    f"{self.path} holds {found.name} already, with other {', '.join(differing)}: "
+                    f"{[theirs.get(name) for name in differing]}, now {[known[name] for name in differing]}. "
+                    "Index it as before, or into another folder."
+                )
+        return self._begin(job, known, np.asarray(corners, dtype=np.int32).reshape(-1, 2))
+
+    def _unfinished(self) -> list[Path]:
+        return sorted((self.path / "parts").glob(f"*{_UNFINISHED}"))
+
+    def _begin(self, job: Mapping[str, Any], known: Mapping[str, Any], corners: NDArray[np.int32]) -> IndexPart:
+        number = 1 + max((int(each.name[:4]) for each in (self.path / "parts").glob("[0-9]" * 4 + "-*")), default=0)
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", str(job["segment"]["name"]))[:60]
+        digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:8]
+        folder = self.path / "parts" / f"{number:04d}-{name}-{digest}{_UNFINISHED}"
+        draft = folder.with_name(f".{folder.name}")
+        shape = (len(corners), int(self.embedding["channels"]))
+        with out_of_space(folder):
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            np.save(draft / "windows.npy", corners)
+            _reserve(draft / "vectors.npy", shape, np.dtype(str(self.embedding["numbers"])))
+            Journal.start(draft, job, -(-len(corners) // int(job["batch"])))
+            draft.replace(folder)
+        return IndexPart.open(folder)
+
+
+def create_index(
+    path: str | os.PathLike[str], embedding: Mapping[str, Any], save_encoder: Callable[[Path], object]
+) -> WindowIndex:
+    """Create an index without parts, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Folder to make.
+    embedding
+        All that decides a vector: ``window`` (px), ``channels``, ``numbers`` (float16 or float32), and what else the
+        embedder needs to be made again. Plain values.
+    save_encoder
+        Writes the encoder to the path that it is called with.
+
+    Raises
+    ------
+    OutputExistsError
+        Something is at ``path``.
+    """
+    path = Path(path)
+    if path.exists():
+        raise OutputExistsError(f"{path} is already there and is no index; give another path, or remove it.")
+    draft = path.with_name(f".{path.name}.draft")
+    header = {"kind": _KIND, "version": _VERSION, "embedding": dict(embedding)}
+    with out_of_space(path):
+        shutil.rmtree(draft, ignore_errors=True)
+        (draft / "parts").mkdir(parents=True)
+        save_encoder(draft / ENCODER)
+        (draft / _HEADER).write_text(json.dumps(header, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        draft.replace(path)
+    return WindowIndex.open(path)
+
+
+def _decisive(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes two parts the same: where a segment was read from, and in which batches, does not."""
+    return {name: job[name] for name in sorted(job) if name not in ("source", "batch")}
+
+
+def _is_draft(folder: Path) -> bool:
+    return folder.name.startswith(".") or folder.name.endswith(_UNFINISHED)
+
+
+def _reserve(file: Path, shape: tuple[int, int], kind: np.dtype[Any]) -> None:
+    """Write the header of a .npy file and room for its numbers, which read as zeros until they are written."""
+    with file.open("wb") as out:
+        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(out, header)
+        out.truncate(out.tell() + shape[0] * shape[1] * kind.itemsize)
