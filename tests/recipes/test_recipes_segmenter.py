@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,9 +31,7 @@ from volumen.sources.photos import read_photos
 from volumen.training.devices import open_fabric
 from volumen.training.run import Run
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+STREET = Path(__file__).parents[3] / "shared/data/scene_text/ctw_style.jsonl"
 SMALL = {"model_width": 1 / 8, "size": (32, 64), "batch": 4, "epochs": 2, "held_out_share": 0.25, "device": "cpu"}
 
 
@@ -228,3 +227,19 @@ def test_settings_say_what_cannot_be(photos: Path, tmp_path: Path) -> None:
     assert settings.TrainSegmenter.model_validate(read.model_dump(mode="json")) == read
     usual = settings.TrainSegmenter(photos=("a",), out="b")
     assert (usual.batch, usual.epochs, usual.learning_rate, usual.size, usual.plateau) == (8, 100, 1e-4, (512, 512), 0)
+
+
+@pytest.mark.skipif(not STREET.exists(), reason="needs ../shared/data/scene_text")
+def test_all_real_street_photographs_run_through(tmp_path: Path) -> None:
+    changes = {"model": "simple_segnet", "size": (96, 160), "epochs": 1, "held_out_share": 0.3}
+    told = result(train_segmenter(chosen(STREET, tmp_path / "run", **changes)))
+    assert np.isfinite(told["scores"]["loss"])
+    model, _ = load_checkpoint(told["checkpoint"])
+    dataset = PhotoDataset(read_photos(STREET).photos, size=(96, 160))
+    judged = judge(model, dataset, BceDice(bce_weight=0.0), batch=4, fabric=open_fabric(device="cpu"))
+    assert len(judged.names) == 10
+    nothing = [name for name, true in zip(judged.names, judged.overlap.hard[:, 2], strict=True) if not true]
+    assert sorted(nothing) == ["img_4", "img_5"]  # only regions to ignore
+    assert judged.overlap.empty == 2
+    assert np.isfinite(judged.loss)
+    assert np.isfinite(list(judged.overlap.scores(batch=4).values())).all()

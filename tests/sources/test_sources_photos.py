@@ -236,6 +236,11 @@ def test_folders_of_images_with_masks_or_without(tmp_path: Path) -> None:
     assert [photo.name for photo in read_photos(tmp_path / "alone").photos] == ["a.png", "x/a.png"]
     joined = read_photos([tmp_path / "both", tmp_path / "alone"])
     assert [photo.name for photo in joined.photos] == ["both/a", "both/b", "alone/a.png", "alone/x/a.png"]
+    for folder in ("one", "two"):
+        write_image(tmp_path / folder / "a.png")
+        (tmp_path / folder / "list.csv").write_text("image\na.png\n")
+    lists = [tmp_path / folder / "list.csv" for folder in ("one", "two")]
+    assert [photo.name for photo in read_photos(lists).photos] == [f"{path}/a" for path in lists]
     with pytest.raises(SourceError, match="Expected every photograph once"):
         read_photos([tmp_path / "both", tmp_path / "both"])
 

@@ -45,6 +45,7 @@ _RECIPES = {
     "compare ink": "volumen.recipes.compare_ink:compare_ink",
     "compare handwriting": "volumen.recipes.compare_handwriting:compare_handwriting",
     "compare apparel": "volumen.recipes.compare_apparel:compare_apparel",
+    "compare characters": "volumen.recipes.compare_characters:compare_characters",
     "resume": "volumen.recipes.resume:resume",
     "predict": "volumen.recipes.infer:predict",
     "evaluate": "volumen.recipes.evaluate:evaluate",

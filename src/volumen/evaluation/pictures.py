@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -66,6 +66,30 @@ def agreement(
     for where, colour in ((ink & called, FOUND), (ink & ~called, MISSED), (~ink & called, FALSE)):
         grey[where & scored] = 0.35 * grey[where & scored] + 0.65 * np.array(colour)
     return grey.clip(0, 255).astype(np.uint8)
+
+
+def veil(photo: NDArray[np.uint8], probability: NDArray[Any]) -> NDArray[np.uint8]:
+    """Lay a probability map in [0, 1], YX, over a photograph, YXC RGB: the likelier, the more of the colour `FOUND`.
+
+    Examples
+    --------
+    >>> veil(np.zeros((1, 2, 3), np.uint8), np.array([[0.0, 1.0]])).tolist()
+    [[[0, 0, 0], [20, 124, 91]]]
+    """
+    share = 0.65 * probability[..., None].astype(np.float64)  # YX -> YX1
+    laid: NDArray[np.uint8] = np.rint((1 - share) * photo + share * np.array(FOUND)).astype(np.uint8)
+    return laid
+
+
+def outlined(
+    photo: NDArray[np.uint8], polygons: Iterable[Sequence[tuple[float, float]]], colour: tuple[int, int, int]
+) -> NDArray[np.uint8]:
+    """Draw polygons of (x, y) corners, two pixels thick, over a YXC RGB picture."""
+    picture = Image.fromarray(photo)
+    drawing = ImageDraw.Draw(picture)
+    for polygon in polygons:
+        drawing.polygon(list(polygon), outline=colour, width=2)
+    return np.array(picture)
 
 
 def section(

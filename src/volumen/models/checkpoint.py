@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = [
+    "PHOTOS",
     "Header",
     "KeyReport",
     "load_checkpoint",
@@ -37,6 +38,9 @@ __all__ = [
 ]
 
 _KEY = "volumen"
+
+PHOTOS = "photos"
+"""What a header says only of models of photographs."""
 
 
 class Header(TypedDict, total=False):
@@ -87,6 +91,11 @@ class Header(TypedDict, total=False):
     """Held-out scores of these weights in training."""
     held_out: dict[str, list[list[int]]]
     """Boxes (y0, y1, x0, x1) of each segment that no training crop touched."""
+    photos: dict[str, Any]
+    """Of a segmenter of photographs: ``fit`` (``resize`` or ``crop``) and ``background`` (values of masks); what it
+    sees as three layers are the colours."""
+    held_out_photos: list[str]
+    """Names of the photographs that it never learned from."""
 
 
 def save_checkpoint(path: str | os.PathLike[str], model: Segmenter, header: Mapping[str, Any]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from volumen.recipes.compare_apparel import compare_apparel
+from volumen.recipes.compare_characters import compare_characters
 from volumen.recipes.compare_handwriting import compare_handwriting
 from volumen.recipes.compare_ink import compare_ink
 from volumen.settings.compare_apparel import CompareApparel
+from volumen.settings.compare_characters import CompareCharacters
 from volumen.settings.compare_handwriting import CompareHandwriting
 
 if TYPE_CHECKING:
@@ -17,13 +19,14 @@ if TYPE_CHECKING:
     from volumen.settings.compare_ink import CompareInk
 
 
-def compare(settings: CompareInk | CompareHandwriting | CompareApparel) -> Iterator[Event]:
-    """Train the same task from random and from pretrained weights, over several seeds, and put all into one table.
+def compare(settings: CompareInk | CompareHandwriting | CompareCharacters | CompareApparel) -> Iterator[Event]:
+    """Train the same task in several ways, over several seeds, and put all into one table.
 
     `CompareInk` finds ink, see `volumen.recipes.compare_ink.compare_ink`; `CompareHandwriting` reads lines of text,
-    see `volumen.recipes.compare_handwriting.compare_handwriting`; `CompareApparel` tells tags of photographs and finds
-    them, see `volumen.recipes.compare_apparel.compare_apparel`. A comparison that was stopped or killed goes on when
-    the same settings are given again.
+    see `volumen.recipes.compare_handwriting.compare_handwriting`; `CompareCharacters` finds characters in photographs,
+    see `volumen.recipes.compare_characters.compare_characters`; `CompareApparel` tells tags of photographs and finds
+    what is like them, see `volumen.recipes.compare_apparel.compare_apparel`. A comparison that was stopped or killed
+    goes on when the same settings are given again.
 
     Yields
     ------
@@ -53,5 +56,7 @@ def compare(settings: CompareInk | CompareHandwriting | CompareApparel) -> Itera
             yield from compare_apparel(settings)
         case CompareHandwriting():
             yield from compare_handwriting(settings)
+        case CompareCharacters():
+            yield from compare_characters(settings)
         case _:
             yield from compare_ink(settings)

@@ -1,4 +1,4 @@
-"""Infer: a checkpoint and a segment in, an ink map out."""
+"""Infer: a checkpoint and a segment, or a photograph, in, a map of probabilities out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from volumen.crops.normalize import Normalization
 from volumen.crops.select import centre_layers
 from volumen.errors import CheckpointError
 from volumen.events import Finished, Saved, Started, Warned, relay
-from volumen.models.checkpoint import load_checkpoint
+from volumen.models.checkpoint import PHOTOS, load_checkpoint
 from volumen.models.fuse import fuse_norms
 from volumen.models.unet import LEAST_CROP, STRIDE
 from volumen.prediction.averaging import BothDirections, Mirrored
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from volumen.settings import Predict
     from volumen.sources.segment import Segment
     from volumen.training.devices import Device, Precision
+
+_LARGER = 1.5  # times as large as in training, from which on a photograph is warned of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +140,7 @@ def predict(settings: Predict) -> Iterator[Event]:
     """
     limit_memory(pick_device(settings.device), settings.memory_fraction)
     model = load_model(settings.checkpoint, device=settings.device, precision=settings.precision)
-    segment = open_all((settings.segment,), settings)[0]
+    segment = open_all((settings.segment,), settings, colours=PHOTOS in model.header)[0]
     wrong_order = _wrong_order(model, segment)
     segment = segment.reversed() if settings.direction == "reverse" else segment
     plan = TilePlan(
@@ -158,7 +160,7 @@ def predict(settings: Predict) -> Iterator[Event]:
         resume=settings.resume,
         overwrite=settings.overwrite,
     )
-    for warning in filter(None, (wrong_order, _too_far(model, plan))):
+    for warning in filter(None, (wrong_order, _too_far(model, plan), _larger(model, segment))):
         yield Warned(message=warning)
     part = predict_tiles(
         _averaged(model, settings),
@@ -242,7 +244,7 @@ def _wrong_order(model: InkModel, segment: Segment) -> str | None:
 
 def _too_far(model: InkModel, plan: TilePlan) -> str | None:
     """Notice tiles that show more than a model of small crops ever saw at once."""
-    learned = int(model.header.get("input_size", LEAST_CROP))
+    learned = min(_input_sides(model))
     side, tile = max(plan.shape[1:]), max(64, learned)
     if learned >= LEAST_CROP or side <= tile:
         return None
@@ -250,3 +252,22 @@ def _too_far(model: InkModel, plan: TilePlan) -> str | None:
         f"The model learned from crops of {learned} px and does not know what it sees in tiles of {side} px. "
         f"--tile {tile} --overlap {tile // 2} may score better, at about four times the work."
     )
+
+
+def _larger(model: InkModel, segment: Segment) -> str | None:
+    """Notice a photograph in which everything is larger than in those that the model learned from."""
+    height, width = _input_sides(model)
+    times = max(segment.shape[1] / height, segment.shape[2] / width)
+    if (model.header.get(PHOTOS) or {}).get("fit") != "resize" or times < _LARGER:
+        return None
+    return (
+        f"The model learned from whole photographs brought to {height} x {width} px; this one, at its native "
+        f"{segment.shape[1]} x {segment.shape[2]} px, shows everything up to {times:.1f} times as large. Train with "
+        "--fit crop to predict at native size, or give a smaller copy."
+    )
+
+
+def _input_sides(model: InkModel) -> tuple[int, int]:
+    """Return height and width of what the model learned from, in px."""
+    said = model.header.get("input_size", LEAST_CROP)
+    return (int(said), int(said)) if isinstance(said, int) else (int(said[0]), int(said[1]))

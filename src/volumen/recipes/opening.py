@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from volumen.sources.segment import Segment
 
 
-def open_all(paths: Sequence[str], labels: LabelPaths) -> tuple[Segment, ...]:
+def open_all(paths: Sequence[str], labels: LabelPaths, *, colours: bool = False) -> tuple[Segment, ...]:
     """Open segments with the labels and masks given for them, each kind in the segments' order.
+
+    With ``colours``, single images are opened as three layers, red, green and blue.
 
     Raises
     ------
@@ -40,6 +42,7 @@ def open_all(paths: Sequence[str], labels: LabelPaths) -> tuple[Segment, ...]:
             **{key: files[index] for key, files in given.items()},
             reverse=labels.reverse,
             voxel_um=labels.voxel_um,
+            colours=colours,
         )
         for index, path in enumerate(paths)
     )

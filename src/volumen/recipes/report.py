@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from volumen.errors import VolumenError
 from volumen.evaluation.figures import plot_curves, plot_levels, plot_reliability, plot_threshold
 from volumen.events import Finished, Saved, Started, Stepped, Warned, relay
-from volumen.recipes.reporting import line_runs, pretraining, story
+from volumen.recipes.reporting import line_runs, photo_runs, pretraining, story
 from volumen.recipes.reporting.courses import courses, loss_courses
 from volumen.recipes.reporting.exhibit import Gallery, open_gallery, score
 from volumen.recipes.reporting.page import MapView, Page, PlaceView, Plot, SegmentView, write_all
@@ -46,9 +46,9 @@ def report(settings: choose.Report) -> Iterator[Event]:
     """Write ``report.html``: scores, pictures, curves, settings and provenance of one run or several.
 
     Runs of `finetune` are shown by their ink maps, runs of `pretrain_spark` by what they reconstruct, runs over text
-    lines by what they read. A run may be
-    unfinished and its data may be gone: the page shows what is there and says what is not. Maps without scores are
-    scored first, as `evaluate` does.
+    lines by what they read, runs over photographs by what they find in them or say of them. A run may be unfinished and
+    its data may be gone: the page shows what is there and says what is not. Maps without scores are scored first, as
+    `evaluate` does.
 
     Yields
     ------
@@ -99,30 +99,44 @@ def report(settings: choose.Report) -> Iterator[Event]:
     yield Finished(result={"path": path, "runs": len(runs), "maps": len(exhibits), "auc": aucs})
 
 
-def _by_kind(runs: Sequence[RunRecord]) -> tuple[list[RunRecord], list[RunRecord], list[RunRecord]]:
-    """Part runs into those that learned from labels, those that were pretrained, and those over text lines."""
-    pretrained = [run for run in runs if run.verb in pretraining.VERBS]
-    over_lines = [run for run in runs if run.verb in line_runs.VERBS]
-    return [run for run in runs if run not in pretrained and run not in over_lines], pretrained, over_lines
+def _by_kind(
+    runs: Sequence[RunRecord],
+) -> tuple[list[RunRecord], list[RunRecord], list[RunRecord], list[RunRecord]]:
+    """Part runs into those that learned from ink, those pretrained for it, those over text lines, over photographs."""
+    kinds = [
+        [run for run in runs if run.verb in verbs] for verbs in (pretraining.VERBS, line_runs.VERBS, photo_runs.VERBS)
+    ]
+    pretrained, over_lines, over_photos = kinds
+    trained = [run for run in runs if not any(run in kind for kind in kinds)]
+    return trained, pretrained, over_lines, over_photos
 
 
 def _compose(
     runs: Sequence[RunRecord], exhibits: Sequence[Exhibit], segments: Sequence[SegmentView], notes: Sequence[str]
 ) -> Page:
     """Gather all that the page says."""
-    trained, pretrained, over_lines = _by_kind(runs)
+    trained, pretrained, over_lines, over_photos = _by_kind(runs)
     return Page(
         subject=story.subject(runs),
         title=story.title(runs),
         lead=story.lead(runs),
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by volumen {version('volumen')}",
         runs=runs,
-        headlines=story.headlines(exhibits) or pretraining.headlines(pretrained) or line_runs.headlines(over_lines),
+        headlines=story.headlines(exhibits)
+        or pretraining.headlines(pretrained)
+        or line_runs.headlines(over_lines)
+        or photo_runs.headlines(over_photos),
         tables=scope_tables(exhibits),
         pretraining=[pretraining.show(run) for run in pretrained],
         readings=[view for run in over_lines if (view := line_runs.show(run)) is not None],
+        photographs=[seen for run in over_photos if (seen := photo_runs.show(run)) is not None],
         segments=segments,
-        curves=[*_draw_curves(trained), *pretraining.draw_curves(pretrained), *line_runs.draw_curves(over_lines)],
+        curves=[
+            *_draw_curves(trained),
+            *pretraining.draw_curves(pretrained),
+            *line_runs.draw_curves(over_lines),
+            *photo_runs.draw_curves(over_photos),
+        ],
         training=story.training(runs),
         maps=[_show_map(exhibit) for exhibit in exhibits if exhibit.scores],
         settings=setting_rows(runs),

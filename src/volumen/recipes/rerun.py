@@ -66,7 +66,7 @@ def _recipe(verb: str) -> Callable[[Any], Iterator[Event]]:
         case "train tagger":
             tagger: Callable[[Any], Iterator[Event]] = volumen.train_tagger
             return tagger
-        case "compare ink" | "compare handwriting" | "compare apparel":
+        case "compare ink" | "compare handwriting" | "compare apparel" | "compare characters":
             return volumen.compare
         case "resume":
             return volumen.resume

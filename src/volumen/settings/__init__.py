@@ -3,6 +3,7 @@
 from volumen.settings.boxes import Boxes
 from volumen.settings.check import Check
 from volumen.settings.compare_apparel import CompareApparel
+from volumen.settings.compare_characters import CompareCharacters
 from volumen.settings.compare_handwriting import CompareHandwriting
 from volumen.settings.compare_ink import CompareInk
 from volumen.settings.convert import Convert
@@ -36,6 +37,7 @@ __all__ = [
     "Boxes",
     "Check",
     "CompareApparel",
+    "CompareCharacters",
     "CompareHandwriting",
     "CompareInk",
     "Convert",

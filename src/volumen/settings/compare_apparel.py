@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import Field, model_validator
 
 from volumen.settings.base import Count
-from volumen.settings.comparing import Comparison, check_one_device, listed
+from volumen.settings.comparing import Comparison, check_one_device, words
 from volumen.settings.pretrain_photos import PhotoPretraining, check_task
 from volumen.settings.source import Path
 from volumen.settings.train_tagger import TaggerTraining, Tags
@@ -36,19 +36,7 @@ STARTS: dict[str, str] = {
 """Route -> the one whose encoder it starts from."""
 
 
-def _distinct(routes: tuple[str, ...]) -> tuple[str, ...]:
-    if len({*routes}) < len(routes):
-        raise ValueError(f"each route may be given once; got {','.join(routes)}")
-    return routes
-
-
-Routes = Annotated[
-    tuple[Route, ...],
-    BeforeValidator(listed),
-    AfterValidator(_distinct),
-    PlainSerializer(",".join),
-    Field(min_length=1, json_schema_extra={"metavar": "NAME,NAME"}),
-]
+Routes = Annotated[tuple[Route, ...], *words("NAME,NAME")]
 """Routes to an encoder, separated by commas."""
 
 

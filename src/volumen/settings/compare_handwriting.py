@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import Field, model_validator
 
 from volumen.settings.base import Count
 from volumen.settings.comparing import (
@@ -12,35 +12,16 @@ from volumen.settings.comparing import (
     LabelShares,
     check_one_device,
     check_told_apart,
-    listed,
     weight_names,
+    words,
 )
 from volumen.settings.source import Path
 from volumen.settings.train_reader import ReaderTraining
 
-W = TypeVar("W", bound=str)
-
-
-def _distinct(words: tuple[W, ...]) -> tuple[W, ...]:
-    if len({*words}) < len(words):
-        raise ValueError(f"each may be given once; got {','.join(words)}")
-    return words
-
-
-def _words(metavar: str) -> tuple[Any, ...]:
-    """Return how words separated by commas are read, checked and written."""
-    return (
-        BeforeValidator(listed),
-        AfterValidator(_distinct),
-        PlainSerializer(",".join),
-        Field(min_length=1, json_schema_extra={"metavar": metavar}),
-    )
-
-
-Decoders = Annotated[tuple[Literal["ctc", "attention", "transformer"], ...], *_words("NAME,NAME")]
+Decoders = Annotated[tuple[Literal["ctc", "attention", "transformer"], ...], *words("NAME,NAME")]
 """Decoders, separated by commas."""
 
-Trainings = Annotated[tuple[Literal["frozen", "full"], ...], *_words("MODE,MODE")]
+Trainings = Annotated[tuple[Literal["frozen", "full"], ...], *words("MODE,MODE")]
 """Ways to train, separated by commas."""
 
 

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
@@ -20,6 +20,8 @@ RANDOM = "random"
 SEED = "{seed}"
 """What stands in a path for the seed of a run."""
 
+W = TypeVar("W", bound=str)
+
 _BEST = "best"  # what a run calls its weights
 _OF_SEED = re.compile(r"[-_.]?(seed[-_]?)?\{seed\}")
 
@@ -31,6 +33,22 @@ def listed(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(part for item in value for part in (listed(item) if isinstance(item, str) else (item,)))
     return (value,)
+
+
+def words(metavar: str, *, least: int = 1) -> tuple[Any, ...]:
+    """Return how words separated by commas are read, checked and written: the annotations of such a setting."""
+    return (
+        BeforeValidator(listed),
+        AfterValidator(_each_once),
+        PlainSerializer(",".join),
+        Field(min_length=least, json_schema_extra={"metavar": metavar}),
+    )
+
+
+def _each_once(given: tuple[W, ...]) -> tuple[W, ...]:
+    if len({*given}) < len(given):
+        raise ValueError(f"each may be given once; got {','.join(given)}")
+    return given
 
 
 def _distinct(values: tuple[float, ...]) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ class Predict(LabelPaths):
     positional: ClassVar[tuple[str, ...]] = ("checkpoint", "segment")
 
     checkpoint: Path = Field(description="Checkpoint (.safetensors) or run folder")
-    segment: Path = Field(description="Segment to read")
+    segment: Path = Field(description="Segment to read; a photograph, for models of photographs")
     out: Path = Field(description="OME-Zarr to write the ink map to")
     resume: bool = Field(False, description="Go on where an interrupted prediction stopped")
     overwrite: bool = Field(False, description="Replace what is at the output path")

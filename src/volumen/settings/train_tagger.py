@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field
 
 from volumen.settings.base import Count, Settings
-from volumen.settings.comparing import listed
+from volumen.settings.comparing import words
 from volumen.settings.photos import PhotoTraining
 from volumen.settings.source import Path
 
 
-def _words(value: Any) -> Any:
-    """Read ``a,b,c``, or a list of such texts; nothing is no word."""
-    return tuple(word for word in listed(value) if word != "")
+def _named(tags: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out what is no word: nothing, as ``--drop-tags ""`` gives it, is no tag."""
+    return tuple(tag for tag in tags if tag != "")
 
 
-def _distinct(words: tuple[str, ...]) -> tuple[str, ...]:
-    if len({*words}) < len(words):
-        raise ValueError(f"each tag may be given once; got {','.join(words)}")
-    return words
-
-
-Tags = Annotated[
-    tuple[str, ...],
-    BeforeValidator(_words),
-    AfterValidator(_distinct),
-    PlainSerializer(",".join),
-    Field(json_schema_extra={"metavar": "TAG,TAG"}),
-]
+Tags = Annotated[tuple[str, ...], BeforeValidator(_named), *words("TAG,TAG", least=0)]
 """Tags, separated by commas."""
 
 

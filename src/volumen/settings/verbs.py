@@ -6,6 +6,7 @@ from volumen.settings.base import Settings
 from volumen.settings.boxes import Boxes
 from volumen.settings.check import Check
 from volumen.settings.compare_apparel import CompareApparel
+from volumen.settings.compare_characters import CompareCharacters
 from volumen.settings.compare_handwriting import CompareHandwriting
 from volumen.settings.compare_ink import CompareInk
 from volumen.settings.convert import Convert
@@ -55,6 +56,7 @@ VERBS: dict[str, type[Settings]] = {
     "compare ink": CompareInk,
     "compare handwriting": CompareHandwriting,
     "compare apparel": CompareApparel,
+    "compare characters": CompareCharacters,
     "resume": Resume,
     "predict": Predict,
     "evaluate": Evaluate,

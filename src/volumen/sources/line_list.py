@@ -17,12 +17,12 @@ _FIRST = 3  # names that are kept for each reason
 
 @dataclass(frozen=True, kw_only=True)
 class Dropped:
-    """How many lines were left out for one reason.
+    """How much was left out for one reason.
 
     Parameters
     ----------
     count
-        Number of lines, or of files that should have held some.
+        Number of lines or photographs, or of files that should have held some.
     first
         Names of the first of them.
     """
@@ -68,7 +68,7 @@ class Drops:
         self._names: dict[str, list[str]] = {}
 
     def add(self, reason: str, name: str) -> None:
-        """Count one line, by its name, or one file that should have held some."""
+        """Count one line or photograph, by its name, or one file that should have held some."""
         self._names.setdefault(reason, []).append(name)
 
     @property

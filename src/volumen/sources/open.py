@@ -15,6 +15,7 @@ from volumen.sources.inside import open_inner_rasters
 from volumen.sources.layer_stack import LayerStack, find_layers, open_picture, open_stack, open_tiff_stack
 from volumen.sources.location import Location
 from volumen.sources.npy_volume import open_npy
+from volumen.sources.photo_volume import open_colours
 from volumen.sources.segment import RASTERS, LazyArray, Segment
 from volumen.sources.zarr_volume import open_zarr
 
@@ -37,6 +38,7 @@ def open_segment(
     reverse: bool = False,
     voxel_um: float | None = None,
     name: str | None = None,
+    colours: bool = False,
 ) -> Segment:
     """Open a segment lazily: only headers and metadata are read, and no store is listed.
 
@@ -55,6 +57,8 @@ def open_segment(
         Edge of a voxel in micrometres, where the files do not say it.
     name
         Identity of the segment; the file's or folder's name if not given.
+    colours
+        Open one image as three layers, red, green and blue, turned as its EXIF says: what models of photographs see.
 
     Raises
     ------
@@ -71,7 +75,7 @@ def open_segment(
     >>> segment.shape, segment.surface_index  # doctest: +SKIP
     ((65, 9163, 5048), 32)
     """
-    found = _open_volume(Location.of(path))
+    found = _open_volume(Location.of(path), colours=colours)
     _check(found)
     given = {"ink": ink, "supervision": supervision, "held_out": held_out, "mask": mask}
     identity = name or found.identity
@@ -123,11 +127,13 @@ class _Found:
         return stem.removesuffix("_superseded") or "segment"
 
 
-def _open_volume(location: Location) -> _Found:
+def _open_volume(location: Location, *, colours: bool = False) -> _Found:
+    if colours and suffix(location) in (*PICTURES, *TIFFS):
+        return _picture(location, open_colours(location))
     if suffix(location) == ".npy":
         return _single(location, (open_npy(location),))
     if suffix(location) in PICTURES or (suffix(location) in TIFFS and is_picture(location)):
-        return _picture(location)
+        return _picture(location, open_picture(location))
     if suffix(location) in TIFFS:
         return _single(location, (open_tiff_stack(location),))
     image = open_zarr(location)
@@ -159,9 +165,9 @@ def _single(
     return replace(found, places=((parent, alone), (parent / found.identity, True)))
 
 
-def _picture(location: Location) -> _Found:
+def _picture(location: Location, volume: LazyArray) -> _Found:
     """Describe a single image; among the images beside it only those that bear its name are its rasters."""
-    found = _Found(location=location, levels=(open_picture(location),), voxel_um=None)
+    found = _Found(location=location, levels=(volume,), voxel_um=None)
     return replace(found, places=((location.parent, False), (location.parent / found.identity, True)))
 
 

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     from volumen.sources.location import Location
 
+UPRIGHT = 1
+"""How EXIF counts an image that is not turned."""
+
 _ORIENTATION = 274  # EXIF and TIFF tag
-_UPRIGHT = 1
 _INDEXED = ("1", "L", "P", "I;16", "I")
 
 
@@ -75,7 +77,7 @@ def open_photo(location: Location) -> PhotoImage:
             said = _tiff_orientation(file) if suffix(location) in TIFFS else _orientation(location, file)
         except DAMAGE as error:
             raise damaged(location, error) from error
-    return PhotoImage(image=image, orientation=said if said in range(1, 9) else _UPRIGHT)
+    return PhotoImage(image=image, orientation=said if said in range(1, 9) else UPRIGHT)
 
 
 def read_mask(location: Location, shape: tuple[int, int], *, background: tuple[int, ...] = (0,)) -> NDArray[np.bool_]:
@@ -110,13 +112,13 @@ def read_mask(location: Location, shape: tuple[int, int], *, background: tuple[i
 def _orientation(location: Location, file: IO[bytes]) -> int:
     with PngImageFile(file) if suffix(location) == ".png" else JpegImageFile(file) as image:
         # not image.getexif(), which decodes a whole PNG in search of what may stand behind its pixels
-        return int(Image.Image.getexif(image).get(_ORIENTATION, _UPRIGHT))
+        return int(Image.Image.getexif(image).get(_ORIENTATION, UPRIGHT))
 
 
 def _tiff_orientation(file: IO[bytes]) -> int:
     with tifffile.TiffFile(file) as tiff:
         tag = tiff.pages.first.tags.get(_ORIENTATION)
-        return _UPRIGHT if tag is None else int(tag.value)
+        return UPRIGHT if tag is None else int(tag.value)
 
 
 def _rgb(image: FlatImage) -> NDArray[np.uint8]:

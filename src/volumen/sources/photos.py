@@ -75,11 +75,9 @@ def read_photos(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     sources = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     drops, clips = Drops(), Drops()
     photos: list[Photo] = []
-    for source in sources:
-        location = Location.of(source)
+    for location, stem in zip(map(Location.of, sources), _stems(sources), strict=True):
         listed = _read(location)
-        stem = PurePosixPath(location.name).stem
-        names = [f"{stem}/{name}" if len(sources) > 1 else name for name in distinct([each.file for each in listed])]
+        names = [f"{stem}/{name}" if stem else name for name in distinct([each.file for each in listed])]
         photos += _looked_at(names, listed, drops, clips)
     said = ", ".join(map(str, sources))
     dropped = drops.counted()
@@ -89,6 +87,14 @@ def read_photos(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     if twice:
         raise SourceError(f"Expected every photograph once; {twice} is there more than once. Leave out one.")
     return PhotoList(source=said, photos=tuple(photos), dropped=dropped, clipped=clips.counted())
+
+
+def _stems(sources: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Return what stands before the names of each list's photographs, where there are several."""
+    if len(sources) == 1:
+        return [""]
+    stems = [PurePosixPath(Location.of(source).name).stem for source in sources]
+    return stems if len({*stems}) == len(stems) else [str(source) for source in sources]
 
 
 def _twice(photos: Sequence[Photo]) -> str | None:

@@ -27,7 +27,7 @@ _BAND_BYTES = 2**20
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TiffLayer:
-    """A grey page whose directory has been read.
+    """A grey page, or one colour of a page, whose directory has been read.
 
     Parameters
     ----------
@@ -43,6 +43,8 @@ class TiffLayer:
         (rows, columns) of a strip or tile: what is decoded at once.
     offsets, lengths
         Where each strip or tile lies in the file, in bytes.
+    sample
+        Which of the colours of a pixel.
     stored
         Type of a voxel on disk, where the page lies there as in memory, from the first offset on; else None. Its
         pieces are then bands of rows, for a remote file to be read by.
@@ -56,6 +58,7 @@ class TiffLayer:
     offsets: tuple[int, ...]
     lengths: tuple[int, ...]
     stored: np.dtype[Any] | None
+    sample: int = 0
 
     def map(self) -> NDArray[Any] | None:
         """Map the page into memory, where it lies uncompressed in a local file."""
@@ -82,7 +85,7 @@ class TiffLayer:
             decoded = self._decoder(raw, index)[0]
         except DAMAGE as error:
             raise damaged(self.location, error) from error
-        return np.asarray(decoded[0, :, :, 0], dtype=self.dtype)  # ZYXC, Z = C = 1 -> YX
+        return np.asarray(decoded[0, :, :, self.sample], dtype=self.dtype)  # ZYXC, Z = 1 -> YX
 
     @cached_property
     def _decoder(self) -> Callable[..., tuple[Any, ...]]:
@@ -117,6 +120,42 @@ def open_tiff_layers(location: Location) -> tuple[TiffLayer, ...]:
         if 0 in layer.lengths or end > length:
             raise SourceError(f"{location} is truncated: it ends within page {layer.page}. Copy it again.")
     return layers
+
+
+def open_colour_tiff(location: Location) -> tuple[TiffLayer, ...]:
+    """Read the directory of a single page in RGB, 8 bit, pixel by pixel, as a layer a colour; none for other pages.
+
+    Raises
+    ------
+    SourceError
+        When the file is damaged.
+    """
+    with location.open() as file:
+        try:
+            with tifffile.TiffFile(file) as tiff:
+                page = tiff.pages.first
+                alone = len(tiff.series) == 1 and tiff.series[0].size == page.size
+                chunky = page.planarconfig == tifffile.PLANARCONFIG.CONTIG and page.samplesperpixel == 3
+                coloured = page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+                if not (alone and chunky and coloured and page.dtype == np.uint8):
+                    return ()
+                strip = (min(page.rowsperstrip, page.imagelength), page.imagewidth)
+                return tuple(
+                    TiffLayer(
+                        location=location,
+                        page=0,
+                        shape=(page.imagelength, page.imagewidth),
+                        dtype=np.dtype(np.uint8),
+                        piece=(page.tilelength, page.tilewidth) if page.is_tiled else strip,
+                        offsets=tuple(page.dataoffsets),
+                        lengths=tuple(page.databytecounts),
+                        stored=None,
+                        sample=sample,
+                    )
+                    for sample in range(3)
+                )
+        except DAMAGE as error:
+            raise damaged(location, error) from error
 
 
 def _layers(location: Location, file: IO[bytes]) -> tuple[TiffLayer, ...]:

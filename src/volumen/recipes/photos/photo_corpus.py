@@ -82,6 +82,13 @@ class PhotoCorpus:
         warnings += [f"Left out {left} of {len(found.photos)} photographs: {lack}."] if left else []
         return cls(split=split, identities=(_identity(found),), warnings=tuple(warnings))
 
+    @classmethod
+    def annotated(cls, settings: PhotoSource) -> PhotoCorpus:
+        """Read and part photographs, and leave out those without polygons or mask, as `of` does and raises."""
+        return cls.of(
+            settings, usable=lambda photo: photo.annotated, lack="without polygons or mask, which is not background"
+        )
+
     @property
     def found(self) -> dict[str, Any]:
         """What a run records of its data."""

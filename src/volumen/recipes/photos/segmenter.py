@@ -13,7 +13,7 @@ import torch
 from volumen.crops.batches import steps_per_epoch
 from volumen.crops.normalize import Normalization
 from volumen.crops.photo_dataset import PhotoDataset
-from volumen.models.checkpoint import load_checkpoint, load_encoder, save_checkpoint
+from volumen.models.checkpoint import PHOTOS, load_checkpoint, load_encoder, save_checkpoint
 from volumen.models.segmenters import Segmenter, build_segmenter
 from volumen.objectives.segmentation import BCE_WEIGHTS, BceDice
 from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of, fabric_of
@@ -97,9 +97,7 @@ class SegmentLearner:
     @classmethod
     def of(cls, settings: TrainSegmenter) -> SegmentLearner:
         """Open the data, build the model and start the devices' processes, in this order."""
-        corpus = PhotoCorpus.of(
-            settings, usable=lambda photo: photo.annotated, lack="without polygons or mask, which is not background"
-        )
+        corpus = PhotoCorpus.annotated(settings)
         torch.manual_seed(settings.seed)
         model = build_segmenter(settings.model, **_arguments(settings))
         warnings = list(corpus.warnings)
@@ -190,7 +188,7 @@ class SegmentLearner:
             "normalization": Normalization().to_dict(),
             "input_size": list(settings.size),
             "threshold": _HALF,
-            "photos": {"fit": settings.fit, "background": list(settings.background)},
+            PHOTOS: {"fit": settings.fit, "background": list(settings.background)},
             "held_out_photos": [photo.name for photo in self.corpus.split.held_out],
             "scores": {name: value for name, value in scores.items() if math.isfinite(value)},
         }

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from volumen.recipes.reporting.line_runs import ReadingView
     from volumen.recipes.reporting.panels import Panel
+    from volumen.recipes.reporting.photo_runs import PhotoView
     from volumen.recipes.reporting.pretraining import PretrainingView
     from volumen.recipes.reporting.run_record import RunRecord
     from volumen.recipes.reporting.tables import Cell, ScopeTable, SettingRow
@@ -105,6 +106,7 @@ class Page:
     tables: Sequence[ScopeTable]
     pretraining: Sequence[PretrainingView]
     readings: Sequence[ReadingView]
+    photographs: Sequence[PhotoView]
     segments: Sequence[SegmentView]
     curves: Sequence[Plot]
     training: Sequence[tuple[str, ...]]
@@ -126,6 +128,10 @@ class Page:
         for view in self.pretraining:
             for panel in view.sheets:
                 found[f"{slug(view.name, 'reconstructions', panel.title.split(',')[0])}.png"] = panel.image
+        for photographs in self.photographs:
+            for example in photographs.examples:
+                for panel in example.panels:
+                    found[f"{slug(photographs.name, example.name, panel.title)}.png"] = panel.image
         for segment in self.segments:
             for panel in segment.overviews:
                 found[f"{slug(segment.name, panel.title)}.png"] = panel.image

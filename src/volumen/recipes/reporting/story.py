@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from volumen.recipes.reporting import line_runs, pretraining
+from volumen.recipes.reporting import line_runs, photo_runs, pretraining
 from volumen.recipes.reporting.page import Headline
 from volumen.recipes.reporting.tables import SCOPE_NAMES, SCORE_NAMES, Cell, score_cell
 
@@ -22,6 +22,8 @@ def subject(runs: Sequence[RunRecord]) -> str:
     """Say what the page is about in a word or two."""
     if all(run.verb in line_runs.VERBS for run in runs):
         return "reading" if any(run.verb == "train_reader" for run in runs) else "pretraining"
+    if all(run.verb in photo_runs.VERBS for run in runs):
+        return "photographs"
     return "pretraining" if all(run.verb in pretraining.VERBS for run in runs) else "ink detection"
 
 
@@ -39,6 +41,8 @@ def lead(runs: Sequence[RunRecord]) -> str:
         return pretraining.lead(run)
     if run.verb in line_runs.VERBS:
         return line_runs.lead(run)
+    if run.verb in photo_runs.VERBS:
+        return photo_runs.lead(run)
     chosen, epochs = run.settings, run.epochs
     encoder = f"A U-Net with a {chosen['encoder_name']} encoder" if chosen.get("encoder_name") else "A model"
     start = "weights from a file" if chosen.get("encoder") else "random weights"
