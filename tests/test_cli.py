@@ -40,7 +40,7 @@ def test_verbs_of_two_words():
     parser = build_parser(verbs, {"learn": "Learn."})
     assert vars(parser.parse_args(["learn", "fast", "runs/a", "--json"])) == {
         "verb": "learn",
-        "task": "fast",
+        "word": "fast",
         "run": "runs/a",
         "json": True,
     }
@@ -177,7 +177,7 @@ def test_words_may_be_written_together_or_given_again(capsys):
     parser = build_parser({name: kind for name, (kind, _) in cli.VERBS.items()}, cli.FAMILIES)
     for given in (["ctc,transformer"], ["ctc", "transformer"]):
         options = vars(parser.parse_args(["compare", "handwriting", "w", "--out", "o", *flags("--decoder", given)]))
-        del options["verb"], options["task"]
+        del options["verb"], options["word"]
         assert cli.VERBS["compare handwriting"][0](**options).decoder == ("ctc", "transformer")
     assert cli.main(["compare", "handwriting", "w", "--out", "o", "--decoder", "ctc,crf"]) == 2
     assert "--decoder" in capsys.readouterr().err

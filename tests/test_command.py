@@ -40,7 +40,7 @@ FORMS = {
 
 def parsed(arguments: list[str]) -> tuple[str, Settings]:
     options = vars(PARSER.parse_args(arguments))
-    verb = " ".join(options.pop(part) for part in ("verb", "task") if part in options)
+    verb = " ".join(options.pop(part) for part in ("verb", "word") if part in options)
     return verb, VERBS[verb](**options)
 
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageDraw
 from pydantic import ValidationError
 
-from volumen import settings
+from volumen import cli, settings
 from volumen.errors import SettingsError
 from volumen.events import Scored, Started, Stepped, result
 from volumen.models.checkpoint import load_checkpoint, load_encoder, read_origin
@@ -156,3 +156,10 @@ def test_a_pretrained_encoder_is_no_model_that_predicts(photos, tmp_path):
     result(pretrain_photos(chosen(photos, tmp_path / "run", epochs=1)))
     with pytest.raises(Exception, match="holds an encoder"):
         load_checkpoint(tmp_path / "run" / "best.safetensors")
+
+
+def test_the_command_line_takes_the_task_as_an_option(photos, tmp_path):
+    words = ["pretrain", "photos", str(photos), "--out", str(tmp_path / "run"), "--task", "spark", "--epochs", "1"]
+    small = ["--encoder-name", "tu-test_resnet", "--size", "64", "--decoder-width", "32", "--device", "cpu", "--json"]
+    assert cli.main([*words, *small]) == 0
+    assert Run.open(tmp_path / "run").recipe["settings"]["task"] == "spark"

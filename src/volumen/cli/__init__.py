@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser({name: kind for name, (kind, _) in VERBS.items()}, FAMILIES)
     options = vars(parser.parse_args(arguments))
     as_json, debug = options.pop("json", False), options.pop("debug", False)
-    verb = " ".join(options.pop(part) for part in ("verb", "task") if part in options)
+    verb = " ".join(options.pop(part) for part in ("verb", "word") if part in options)
     kind, recipe = VERBS[verb]
     try:
         result = _run(recipe, kind(**options), as_json)

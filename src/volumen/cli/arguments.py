@@ -27,7 +27,7 @@ def build_parser(verbs: Mapping[str, type[Settings]], families: Mapping[str, str
     """Build the parser of every verb from its settings; unset options are left out of the result.
 
     Of a verb of two words, such as ``pretrain spark``, the first is one of the ``families``, with its summary; the
-    result then holds the words as ``verb`` and ``task``.
+    result then holds the words as ``verb`` and ``word``.
     """
     shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     shared.add_argument("--json", action="store_true", help="print events as JSON lines; the last one has the result")
@@ -47,7 +47,7 @@ def build_parser(verbs: Mapping[str, type[Settings]], families: Mapping[str, str
         if family and family not in tasks:
             about = families[family]
             member = commands.add_parser(family, help=about, description=about, parents=[shared], allow_abbrev=False)
-            tasks[family] = member.add_subparsers(dest="task", metavar="TASK", required=True)
+            tasks[family] = member.add_subparsers(dest="word", metavar="TASK", required=True)
         summary = (settings.__doc__ or "").strip()
         command = tasks.get(family, commands).add_parser(
             word,
