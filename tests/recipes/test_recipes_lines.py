@@ -129,7 +129,12 @@ def test_a_stopped_pretraining_goes_on_to_the_same_weights(task, words, tmp_path
 
 @pytest.mark.parametrize(
     "changes",
-    [{"decoder": "ctc"}, {"decoder": "attention", "label_share": 0.5}, {"decoder": "transformer", "freeze": True}],
+    [
+        {"decoder": "ctc"},
+        {"decoder": "bilstm_ctc", "freeze": True},
+        {"decoder": "attention", "label_share": 0.5},
+        {"decoder": "transformer", "freeze": True},
+    ],
 )
 def test_a_stopped_reader_goes_on_to_the_same_weights_and_readings(changes, words, flipped, tmp_path):
     changes = {**changes, "encoder": str(flipped)}
