@@ -22,7 +22,7 @@ an error). Exit codes: 0 done, 1 findings of `check`, 2 an error, 130 stopped by
 def make() -> str:
     """Return the whole page."""
     parts = [_HEAD, "## Commands\n"]
-    for verb, (settings, _) in cli.VERBS.items():
+    for verb, settings in cli.VERBS.items():
         fields = settings.model_fields
         given = [f"{name.upper()}{' …' if is_list(fields[name]) else ''}" for name in settings.positional]
         parts += [f"### `{' '.join(['volumen', verb, *given])}`\n", inspect.cleandoc(settings.__doc__ or "") + "\n"]

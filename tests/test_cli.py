@@ -14,7 +14,7 @@ from volumen.settings.fields import option
 
 
 def parse(*arguments):
-    parser = build_parser({name: kind for name, (kind, _) in cli.VERBS.items()}, cli.FAMILIES)
+    parser = build_parser(cli.VERBS, cli.FAMILIES)
     return vars(parser.parse_args(arguments))
 
 
@@ -58,7 +58,7 @@ def test_help_names_every_field(verb, capsys):
         cli.main([*verb.split(), "--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    kind, _ = cli.VERBS[verb]
+    kind = cli.VERBS[verb]
     for name in kind.model_fields:
         shown = name.upper() if name in kind.positional else option(name)
         assert shown in text
@@ -95,7 +95,7 @@ def test_json_prints_a_line_an_event_and_the_result_last(monkeypatch, capsys):
         yield Stepped(done=1, total=1)
         yield Finished(result={"findings": ["reversed"], "path": chosen.path})
 
-    monkeypatch.setattr("volumen.cli._load", lambda _: recipe)
+    monkeypatch.setattr("volumen.cli.load_recipe", lambda _: recipe)
     assert cli.main(["check", "seg", "--json"]) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["event"] for line in lines] == ["started", "stepped", "finished"]
@@ -109,7 +109,7 @@ def test_people_see_words_and_the_result(monkeypatch, capsys):
         yield Stepped(done=2, total=2)
         yield Finished(result={"findings": [], "scores": {"auc": 0.98765}})
 
-    monkeypatch.setattr("volumen.cli._load", lambda _: recipe)
+    monkeypatch.setattr("volumen.cli.load_recipe", lambda _: recipe)
     assert cli.main(["check", "seg"]) == 0
     streams = capsys.readouterr()
     assert "scores.auc: 0.9877" in streams.out
@@ -127,7 +127,7 @@ def recipe(_):
         yield Transcribed(done=number + 1, total=5000, name=f"l{number}", text=" nu ν", confidence=0.123456)
     yield Finished(result={"lines": 5000})
 
-cli._load = lambda _: recipe
+cli.load_recipe = lambda _: recipe
 sys.exit(cli.main(["check", "seg"]))
 """
 
@@ -139,7 +139,7 @@ def test_texts_alone_are_put_out(monkeypatch, capsys):
         yield Transcribed(done=2, total=2, name="b", text="", confidence=1.0)
         yield Finished(result={"lines": 2})
 
-    monkeypatch.setattr("volumen.cli._load", lambda _: recipe)
+    monkeypatch.setattr("volumen.cli.load_recipe", lambda _: recipe)
     assert cli.main(["check", "seg"]) == 0
     streams = capsys.readouterr()
     assert streams.out == "a\ttwo [words]\t0.9877\nb\t\t1\n"
@@ -174,11 +174,11 @@ def test_module_and_command_are_the_same():
 
 
 def test_words_may_be_written_together_or_given_again(capsys):
-    parser = build_parser({name: kind for name, (kind, _) in cli.VERBS.items()}, cli.FAMILIES)
+    parser = build_parser(cli.VERBS, cli.FAMILIES)
     for given in (["ctc,transformer"], ["ctc", "transformer"]):
         options = vars(parser.parse_args(["compare", "handwriting", "w", "--out", "o", *flags("--decoder", given)]))
         del options["verb"], options["word"]
-        assert cli.VERBS["compare handwriting"][0](**options).decoder == ("ctc", "transformer")
+        assert cli.VERBS["compare handwriting"](**options).decoder == ("ctc", "transformer")
     assert cli.main(["compare", "handwriting", "w", "--out", "o", "--decoder", "ctc,crf"]) == 2
     assert "--decoder" in capsys.readouterr().err
 

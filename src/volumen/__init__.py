@@ -20,20 +20,18 @@ if TYPE_CHECKING:
     from volumen import settings
     from volumen.events import result
     from volumen.recipes.check import check
-    from volumen.recipes.compare import compare
-    from volumen.recipes.demo import demo
     from volumen.recipes.evaluate import evaluate
+    from volumen.recipes.families import compare, pretrain, train
+    from volumen.recipes.finding.index import index
+    from volumen.recipes.finding.search import search
+    from volumen.recipes.finding.suggest import suggest
     from volumen.recipes.finetune import finetune
     from volumen.recipes.infer import load_model, predict
-    from volumen.recipes.pretrain import pretrain_spark
-    from volumen.recipes.reading.pretrain import pretrain_lines
     from volumen.recipes.reading.read import read
-    from volumen.recipes.reading.train import train_reader
     from volumen.recipes.report import report
     from volumen.recipes.resume import resume
     from volumen.sources.convert import convert
     from volumen.sources.open import open_segment
-    from volumen.sources.phantom import make_phantom
     from volumen.sources.segment import Segment
     from volumen.windows import Window
 
@@ -41,23 +39,23 @@ _HOMES = {
     "Segment": "volumen.sources.segment",
     "Window": "volumen.windows",
     "check": "volumen.recipes.check",
-    "compare": "volumen.recipes.compare",
+    "compare": "volumen.recipes.families",
     "convert": "volumen.sources.convert",
-    "demo": "volumen.recipes.demo",
     "evaluate": "volumen.recipes.evaluate",
     "finetune": "volumen.recipes.finetune",
+    "index": "volumen.recipes.finding.index",
     "load_model": "volumen.recipes.infer",
-    "make_phantom": "volumen.sources.phantom",
     "open_segment": "volumen.sources.open",
     "predict": "volumen.recipes.infer",
-    "pretrain_lines": "volumen.recipes.reading.pretrain",
-    "pretrain_spark": "volumen.recipes.pretrain",
+    "pretrain": "volumen.recipes.families",
     "read": "volumen.recipes.reading.read",
     "report": "volumen.recipes.report",
     "result": "volumen.events",
     "resume": "volumen.recipes.resume",
+    "search": "volumen.recipes.finding.search",
     "settings": "volumen",
-    "train_reader": "volumen.recipes.reading.train",
+    "suggest": "volumen.recipes.finding.suggest",
+    "train": "volumen.recipes.families",
 }
 
 __all__ = [
@@ -66,21 +64,21 @@ __all__ = [
     "check",
     "compare",
     "convert",
-    "demo",
     "evaluate",
     "finetune",
+    "index",
     "load_model",
-    "make_phantom",
     "open_segment",
     "predict",
-    "pretrain_lines",
-    "pretrain_spark",
+    "pretrain",
     "read",
     "report",
     "result",
     "resume",
+    "search",
     "settings",
-    "train_reader",
+    "suggest",
+    "train",
 ]
 
 

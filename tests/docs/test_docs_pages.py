@@ -1,6 +1,5 @@
 """The documentation is true: the tutorial runs from top to bottom, and the reference is what the code says."""
 
-import importlib
 import re
 import runpy
 import shlex
@@ -18,6 +17,7 @@ from volumen.cli.arguments import build_parser
 from volumen.events import Finished, result
 from volumen.models.checkpoint import save_encoder
 from volumen.models.unet import build_encoder
+from volumen.recipes.verbs import load_recipe
 
 DOCS = Path(__file__).parents[2] / "docs"
 FENCE = re.compile(r"^```(console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -64,14 +64,14 @@ def test_the_three_lines_put_an_encoder_into_a_plain_unet_and_a_plain_resnet(tmp
 
 @pytest.mark.parametrize("page", ["../README.md", "pretraining.md", "comparison.md", "reading.md"])
 def test_every_command_that_is_shown_can_be_given(page):
-    parser = build_parser({name: kind for name, (kind, _) in cli.VERBS.items()}, cli.FAMILIES)
+    parser = build_parser(cli.VERBS, cli.FAMILIES)
     lines = [line for language, block in pages(page) if language == "console" for line in block.splitlines()]
     lines = [line for line in lines if line.startswith("volumen ")]
     assert lines
     for line in lines:
         options = vars(parser.parse_args(shlex.split(line, comments=True)[1:]))
         verb = " ".join(options.pop(part) for part in ("verb", "task") if part in options)
-        cli.VERBS[verb][0](**options)
+        cli.VERBS[verb](**options)
 
 
 def test_the_page_on_reading_runs_on_printed_words(tmp_path, monkeypatch):
@@ -79,7 +79,7 @@ def test_the_page_on_reading_runs_on_printed_words(tmp_path, monkeypatch):
     write_words(tmp_path / "handwriting")
     small = {"height": 32, "model_width": 1 / 16, "batch": 6, "steps": 4, "score_steps": 2, "seeds": 1, "device": "cpu"}
     small |= {"decoder": ("ctc",), "training": ("full",)}
-    parser = build_parser({name: kind for name, (kind, _) in cli.VERBS.items()}, cli.FAMILIES)
+    parser = build_parser(cli.VERBS, cli.FAMILIES)
     names = {}
     for language, block in pages("reading.md"):
         if language == "python":
@@ -88,13 +88,12 @@ def test_the_page_on_reading_runs_on_printed_words(tmp_path, monkeypatch):
         for line in block.splitlines():
             options = vars(parser.parse_args(shlex.split(line)[1:]))
             verb = " ".join(options.pop(part) for part in ("verb", "task") if part in options)
-            kind, recipe = cli.VERBS[verb]
+            kind = cli.VERBS[verb]
             fewer = {name: value for name, value in small.items() if name in kind.model_fields}
             if verb == "train reader":
                 del fewer["decoder"]
-            module, function = recipe.split(":")
             chosen = kind(**{**options, **fewer})
-            assert result(getattr(importlib.import_module(module), function)(chosen)), line
+            assert result(load_recipe(verb)(chosen)), line
     assert (tmp_path / "transcripts.tsv").read_text("utf-8").startswith("name\tgroup\ttext\tread\tconfidence\n")
     assert isinstance(names["line"], Finished)
 

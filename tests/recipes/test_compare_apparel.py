@@ -16,12 +16,12 @@ from volumen.evaluation.labels import score_tags
 from volumen.evaluation.retrieval import chance_overlap, retrieval_overlap
 from volumen.events import Stepped, result
 from volumen.models.photo_encoder import build_photo_encoder
-from volumen.recipes.compare import compare
 from volumen.recipes.comparing.apparel.background import Foreground
 from volumen.recipes.comparing.apparel.cells import ApparelCell, cells_of, lacking, untrained_of
 from volumen.recipes.comparing.apparel.finding import Found
 from volumen.recipes.comparing.apparel.inputs import ApparelPhotos
 from volumen.recipes.comparing.apparel.results import drawn_verdict, retrieval_rows
+from volumen.recipes.families import compare
 from volumen.recipes.photos.said_tags import read_said
 from volumen.recipes.photos.vocabulary import tag_matrix
 from volumen.settings.command import command_line

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import sys
@@ -16,50 +15,15 @@ from volumen.cli.arguments import build_parser
 from volumen.cli.interrupt import until_interrupted
 from volumen.errors import VolumenError
 from volumen.events import Finished, to_json
+from volumen.recipes.verbs import load_recipe
 from volumen.settings.fields import option
-from volumen.settings.verbs import VERBS as SETTINGS
+from volumen.settings.verbs import VERBS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from volumen.events import Event
     from volumen.settings.base import Settings
-
-_RECIPES = {
-    "demo": "volumen.recipes.demo:demo",
-    "check": "volumen.recipes.check:check",
-    "convert": "volumen.sources.convert:convert",
-    "phantom": "volumen.sources.phantom:make_phantom",
-    "pretrain spark": "volumen.recipes.pretrain:pretrain_spark",
-    "pretrain seqclr": "volumen.recipes.reading.pretrain:pretrain_lines",
-    "pretrain rotation": "volumen.recipes.reading.pretrain:pretrain_lines",
-    "pretrain flip": "volumen.recipes.reading.pretrain:pretrain_lines",
-    "pretrain jigsaw": "volumen.recipes.reading.pretrain:pretrain_lines",
-    "pretrain sorting": "volumen.recipes.reading.pretrain:pretrain_lines",
-    "pretrain reconstruction": "volumen.recipes.reading.pretrain:pretrain_lines",
-    "pretrain photos": "volumen.recipes.photos.pretrain:pretrain_photos",
-    "finetune": "volumen.recipes.finetune:finetune",
-    "train reader": "volumen.recipes.reading.train:train_reader",
-    "train segmenter": "volumen.recipes.photos.segmenter:train_segmenter",
-    "train tagger": "volumen.recipes.photos.tagger:train_tagger",
-    "compare ink": "volumen.recipes.compare_ink:compare_ink",
-    "compare handwriting": "volumen.recipes.compare_handwriting:compare_handwriting",
-    "compare apparel": "volumen.recipes.compare_apparel:compare_apparel",
-    "compare characters": "volumen.recipes.compare_characters:compare_characters",
-    "resume": "volumen.recipes.resume:resume",
-    "predict": "volumen.recipes.infer:predict",
-    "evaluate": "volumen.recipes.evaluate:evaluate",
-    "boxes": "volumen.recipes.boxes:boxes",
-    "index": "volumen.recipes.finding.index:index",
-    "search": "volumen.recipes.finding.search:search",
-    "suggest": "volumen.recipes.finding.suggest:suggest",
-    "read": "volumen.recipes.reading.read:read",
-    "report": "volumen.recipes.report:report",
-    "run": "volumen.recipes.rerun:rerun",
-}
-
-VERBS: dict[str, tuple[type[Settings], str]] = {verb: (kind, _RECIPES[verb]) for verb, kind in SETTINGS.items()}
-"""Each verb's settings, and the recipe it calls: imported only then, so that ``--help`` is instant."""
 
 _UNREAD = 141
 """Exit code of programs that a closed pipe ends: 128 + SIGPIPE."""
@@ -77,13 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 done, 1 findings of ``check``, 2 an error, 130 stopped by hand, 141 nobody reads what is printed any more.
     """
-    parser = build_parser({name: kind for name, (kind, _) in VERBS.items()}, FAMILIES)
+    parser = build_parser(VERBS, FAMILIES)
     options = vars(parser.parse_args(arguments))
     as_json, debug = options.pop("json", False), options.pop("debug", False)
     verb = " ".join(options.pop(part) for part in ("verb", "word") if part in options)
-    kind, recipe = VERBS[verb]
     try:
-        result = _run(recipe, kind(**options), as_json)
+        result = _run(verb, VERBS[verb](**options), as_json)
     except KeyboardInterrupt:
         _say("Stopped. What was finished is kept; the same command with --resume, or `volumen resume`, goes on.")
         return 130
@@ -99,18 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if verb == "check" and result.get("findings") else 0
 
 
-def _run(recipe: str, chosen: Settings, as_json: bool) -> dict[str, Any]:
-    """Pull every event of a recipe and show it; of several processes only the first has events."""
+def _run(verb: str, chosen: Settings, as_json: bool) -> dict[str, Any]:
+    """Pull every event of a verb and show it; of several processes only the first has events."""
     tune_allocator()
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # its banners are not events
-    events = until_interrupted(_load(recipe)(chosen))
+    events = until_interrupted(load_recipe(verb)(chosen))
     return _print_lines(events) if as_json else _show(events)
-
-
-def _load(recipe: str) -> Callable[[Settings], Iterator[Event]]:
-    module, name = recipe.split(":")
-    verb: Callable[[Settings], Iterator[Event]] = getattr(importlib.import_module(module), name)
-    return verb
 
 
 def _print_lines(events: Iterator[Event]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ _DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
 class CustomUNet(nn.Module):
     """Map an image, NCHW in [0, 1], to logits, N × classes × H × W; H and W are multiples of 16.
 
-    The U-Net (Ronneberger et al., 2015) of the Chinese character assignment (seed 002, §2.2): five levels of 32, 64,
+    The U-Net (Ronneberger et al., 2015) of an assignment on Chinese characters (CTW): five levels of 32, 64,
     128, 256 and 512 channels, the fifth of which is the bottleneck, so that there are four poolings; each level two
     convolutions with dropout between them, 0.1, 0.1, 0.2, 0.2 and 0.3 from the top to the bottleneck; transposed
     convolutions up, skips concatenated, He initialisation of all convolutions. The text names dropout for the encoder

@@ -23,7 +23,7 @@ _DECODER = (64, 32, 16)
 class SimpleSegNet(nn.Module):
     """Map an image, NCHW in [0, 1], to logits, N × classes × H × W; H and W are multiples of 8.
 
-    After SegNet (Badrinarayanan et al., 2017), as the Chinese character assignment (seed 002, §2.1) makes it small:
+    After SegNet (Badrinarayanan et al., 2017), as an assignment on Chinese characters (CTW) makes it small:
     encoder blocks of two convolution-norm-ReLU, 32, 64 and 128 channels, each with a 2 × 2 max pooling whose indices
     are kept; a fourth at 128 channels without pooling; decoder blocks that begin with a max unpooling by the indices
     of their partner, to 64, 32 and 16 channels; a 3 × 3 convolution to the logits. The text counts four decoder

@@ -69,3 +69,14 @@ VERBS: dict[str, type[Settings]] = {
     "run": Rerun,
 }
 """Settings by verb, in the order in which the command line lists them."""
+
+
+def verb_of(settings: Settings) -> str:
+    """Return the verb that takes settings of this kind.
+
+    Examples
+    --------
+    >>> verb_of(Resume(run="runs/first"))
+    'resume'
+    """
+    return next(verb for verb, kind in VERBS.items() if kind is type(settings))
