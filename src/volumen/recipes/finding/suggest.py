@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from volumen.recipes.ink_map import InkMap
 from volumen.recipes.opening import open_all
 from volumen.run_folder import weights_file
 from volumen.settings import Index, Predict
+from volumen.settings.command import absolute
 from volumen.sources.window_index import WindowIndex
 from volumen.windows import Window
 
@@ -64,6 +64,7 @@ def suggest(settings: Suggest) -> Iterator[Event]:
         Something is at the output path.
     """
     began = time.monotonic()
+    settings = absolute(settings)
     out = Path(settings.out)
     prepare(out, FILES, overwrite=settings.overwrite, resume=settings.resume)
     segment = open_all((settings.segment,), settings)[0]
@@ -159,7 +160,7 @@ def _overlapping(corners: NDArray[np.int32], row: int, side: int) -> NDArray[np.
 
 def _record(settings: Suggest, candidates: Candidates) -> dict[str, Any]:
     return {
-        "checkpoint": os.path.abspath(settings.checkpoint),
+        "checkpoint": settings.checkpoint,
         "settings": settings.model_dump(mode="json"),
         "candidates": int(candidates.free.sum()),
         "labelled": int(candidates.labelled.sum()),
