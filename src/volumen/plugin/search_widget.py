@@ -115,6 +115,7 @@ class SearchWidget(TaskWidget):
                 border_width=0.04,
                 scale=grid.scale,
                 translate=grid.translate,
+                units=tuple(layer.units[-2:]),
                 features={"rank": [place.rank for place in places]},
                 text={"string": "{rank}", "size": 10, "color": "orange", "anchor": "upper_left"},
             )

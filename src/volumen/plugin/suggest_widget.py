@@ -86,6 +86,7 @@ class SuggestWidget(TaskWidget):
             edge_width=_PX,
             scale=grid.scale,
             translate=grid.translate,
+            units=tuple(layer.units[-2:]),
             features={"rank": [place.rank for place in places]},
             text={"string": "{rank}", "size": 10, "color": "yellow", "anchor": "upper_left"},
         )

@@ -14,7 +14,7 @@ from volumen.crops.select import spread
 from volumen.errors import SettingsError, VolumenError
 from volumen.evaluation.nearest import nearest
 from volumen.evaluation.scaled import ScaledRows
-from volumen.events import Finished, Saved, Started, Warned
+from volumen.events import Finished, Saved, Started, Stepped, Warned
 from volumen.recipes.finding.found import Found, contact_sheet, prepare, write_found
 from volumen.settings.command import absolute
 from volumen.sources.open import open_segment
@@ -76,6 +76,7 @@ def search(settings: Search) -> Iterator[Event]:
         yield Warned(
             message=f"The index holds only {len(kept)} places apart from each other; {settings.k} were asked for."
         )
+    yield Stepped(done=total, total=total)
     result: dict[str, Any] = {
         "places": [place.to_dict() for place in kept],
         "given": [place.to_dict() for place in asked],

@@ -13,7 +13,7 @@ from volumen.errors import SettingsError
 from volumen.evaluation.farthest import pick_farthest
 from volumen.evaluation.nearest import nearest
 from volumen.evaluation.scaled import ScaledRows
-from volumen.events import Finished, Saved, Started, Warned, relay
+from volumen.events import Finished, Saved, Started, Stepped, Warned, relay
 from volumen.models.checkpoint import read_header
 from volumen.recipes.finding.candidates import Candidates
 from volumen.recipes.finding.found import Found, contact_sheet, prepare, write_found
@@ -108,6 +108,7 @@ def suggest(settings: Suggest) -> Iterator[Event]:
         box = (y, y + settings.window, x, x + settings.window)
         scores["score"] = scores["score"] if np.isfinite(scores["score"]) else pick.worth
         places.append(Found(rank=rank, segment=segment.name, source=segment.source, box=box, scores=scores))
+    yield Stepped(done=settings.n, total=settings.n)
     layers = tuple(part.job["layers"])
     sheet = contact_sheet(places, lambda _: (segment, layers), "uncertainty")
     write_found(out, "suggestions", places, sheet, _record(settings, candidates))
