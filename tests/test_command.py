@@ -33,9 +33,14 @@ FORMS = {
     "H,W": SIDES,
     "N|H,W": SIDES,
     "Y,X": st.tuples(st.integers(0, 9), st.integers(0, 9)),
+    "SEGMENT:Y,X": st.lists(
+        st.tuples(PATHS, st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=3, unique=True
+    ).map(tuple),
     "Z,Y,X": st.tuples(*[st.integers(1, 99)] * 3),
     "X,X": st.lists(st.floats(0.001, 1), min_size=1, max_size=3, unique=True).map(tuple),
+    "N,N": st.lists(st.integers(0, 255), min_size=1, max_size=3).map(tuple),
 }
+ENDINGS = {"boxes": {"out": ".csv"}}  # of paths that say by their ending what is written
 
 
 def parsed(arguments: list[str]) -> tuple[str, Settings]:
@@ -47,7 +52,7 @@ def parsed(arguments: list[str]) -> tuple[str, Settings]:
 def values_of(field: FieldInfo) -> st.SearchStrategy[Any]:
     """Draw what a field takes, from its type and bounds."""
     kind, form = bare(field), metavar(field)
-    if is_list(field) and form != "X,X":
+    if is_list(field) and form not in ("X,X", "N,N", "SEGMENT:Y,X"):
         words = choices(get_args(kind)[0])
         return st.lists(st.sampled_from(words) if words else PATHS, min_size=1, max_size=3).map(tuple)
     if form in FORMS:
@@ -73,6 +78,8 @@ def chosen(draw: st.DrawFn, verb: str) -> Settings:
     free = [name for name in fields if name not in required]
     others = draw(st.lists(st.sampled_from(free), max_size=4, unique=True)) if free else []
     values: dict[str, Any] = {name: draw(values_of(fields[name])) for name in (*required, *others)}
+    for name, ending in ENDINGS.get(verb, {}).items():
+        values[name] += ending
     for name in others:
         try:
             return VERBS[verb](**values)

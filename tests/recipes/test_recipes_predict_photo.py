@@ -15,6 +15,7 @@ from PIL import Image
 from volumen import settings
 from volumen.crops.normalize import Normalization
 from volumen.crops.photo_images import resize_pixels
+from volumen.errors import CheckpointError
 from volumen.events import result
 from volumen.models.checkpoint import save_checkpoint
 from volumen.models.encoders import measure_norms
@@ -125,3 +126,11 @@ def test_a_model_of_whole_photographs_sees_them_at_the_scale_it_learned_at(tmp_p
     assert isinstance(native, SimpleSegNet)
     other = predicted(tmp_path, tmp_path / "photo.png", "native.zarr")
     assert np.abs(other - whole).mean() > 3
+
+
+def test_a_model_of_photographs_refuses_segments(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a.safetensors")
+    np.save(tmp_path / "segment.npy", np.zeros((7, 64, 64), np.uint8))
+    with pytest.raises(CheckpointError, match=r"learned from photographs, of 3 colours; .* has 7 layers"):
+        predicted(tmp_path, tmp_path / "segment.npy", "a.zarr")
+    assert not (tmp_path / "a.zarr").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from volumen.errors import CheckpointError
 from volumen.models.checkpoint import PHOTOS
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
     from volumen.sources.segment import Segment
 
+_COLOURS = 3
 _STRIDE = 32  # tiles begin at multiples of it, in px of the photograph
 _LARGEST = 8192  # px of the photograph; a tile takes three bytes a pixel, and is seen much smaller
 
@@ -29,7 +31,17 @@ def seen_scale(header: Mapping[str, Any], segment: Segment) -> tuple[float, floa
     -------
     tuple or None
         None where the model sees its input as it is: a segment, or a photograph at native size.
+
+    Raises
+    ------
+    CheckpointError
+        The model is one of photographs, and this is none.
     """
+    if PHOTOS in header and segment.depth != _COLOURS:
+        raise CheckpointError(
+            f"The model learned from photographs, of {_COLOURS} colours; {segment.source} has {segment.depth} layers. "
+            "Give a photograph, or a model of segments (`volumen finetune`)."
+        )
     if (header.get(PHOTOS) or {}).get("fit") != "resize":
         return None
     height, width = header["input_size"]
