@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from volumen.errors import LabelError
-from volumen.evaluation.labels import THRESHOLDS, best_threshold, guesses, score_tags
+from volumen.errors import LabelError, SettingsError
+from volumen.evaluation.labels import THRESHOLDS, best_threshold, guesses, micro_f1_draws, score_tags
 
 RNG = np.random.default_rng(0)
 
@@ -66,3 +66,18 @@ def test_what_does_not_fit_is_refused():
         score_tags(np.zeros((3, 2)), np.zeros((3, 1)))
     with pytest.raises(LabelError, match="not empty"):
         score_tags(np.zeros((0, 2)), np.zeros((0, 2)))
+
+
+def test_draws_of_f1_are_of_images_and_paired() -> None:
+    random = np.random.default_rng(0)
+    truth = random.random((12, 3)) < 0.4
+    said = truth ^ (random.random((12, 3)) < 0.3)
+    drawn = micro_f1_draws(said, truth, draws=30, seed=4)
+    copies = np.random.default_rng(4).poisson(1.0, size=(30, 12))
+    for row, value in zip(copies, drawn, strict=True):
+        chosen = np.repeat(np.arange(12), row)
+        assert value == pytest.approx(score_tags(said[chosen], truth[chosen])["micro_f1"])
+    assert (micro_f1_draws(truth, truth, draws=30, seed=4) == 1).all()
+    assert np.isnan(micro_f1_draws(np.zeros((3, 1)), np.zeros((3, 1)), draws=2)).all()
+    with pytest.raises(SettingsError, match="draw"):
+        micro_f1_draws(said, truth, draws=0)

@@ -9,7 +9,7 @@ from volumen.models.recognizer.decoders import build_decoder
 from volumen.models.recognizer.frames import Frames
 from volumen.objectives.transcription import Transcription
 
-NAMES = ("ctc", "attention", "transformer")
+NAMES = ("ctc", "bilstm_ctc", "attention", "transformer")
 
 
 def batch(lengths: tuple[int, ...], texts: list[tuple[int, ...]]):

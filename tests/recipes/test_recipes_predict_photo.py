@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import torch.nn.functional as F
 import zarr
 from PIL import Image
 
 from volumen import settings
 from volumen.crops.normalize import Normalization
-from volumen.events import Warned, result
+from volumen.crops.photo_images import resize_pixels
+from volumen.events import result
 from volumen.models.checkpoint import save_checkpoint
 from volumen.models.encoders import measure_norms
 from volumen.models.segnet import SimpleSegNet
@@ -100,11 +102,26 @@ def test_without_colours_a_photograph_is_one_grey_layer_still(tmp_path: Path) ->
     assert open_segment(tmp_path / "photo.png").shape == (1, *SIZE)
 
 
-def test_a_model_of_whole_photographs_says_so_of_larger_ones(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "a.safetensors", photos={"fit": "resize", "background": [0]}, input_size=[160, 160])
-    Image.fromarray(photograph()).save(tmp_path / "photo.png")
-    chosen = settings.Predict(
-        checkpoint=str(tmp_path / "a.safetensors"), segment=str(tmp_path / "photo.png"), out=str(tmp_path / "a.zarr")
+def test_a_model_of_whole_photographs_sees_them_at_the_scale_it_learned_at(tmp_path: Path) -> None:
+    model = write_checkpoint(
+        tmp_path / "a.safetensors", photos={"fit": "resize", "background": [0]}, input_size=[160, 208]
     )
-    warned = [event.message for event in predict(chosen) if isinstance(event, Warned)]
-    assert any("shows everything up to 2.6 times as large" in text for text in warned)
+    Image.fromarray(photograph()).save(tmp_path / "photo.png")
+    small = resize_pixels(photograph(), (160, 208))
+    with torch.no_grad():
+        padded = F.pad(
+            torch.from_numpy(small / np.float32(255)).permute(2, 0, 1)[None], (0, 16, 0, 0), mode="replicate"
+        )
+        seen = torch.sigmoid(model(padded))[..., :208]
+        expected = F.interpolate(seen, size=SIZE, mode="bilinear")[0, 0] * 255
+    whole = predicted(tmp_path, tmp_path / "photo.png", "whole.zarr")
+    assert whole.shape == SIZE
+    assert whole.std() > 10
+    assert np.abs(whole - expected.round().int().numpy()).max() <= 1
+    # tiles of 192 px as the model sees them; its logits reach no further than what is cut off around them
+    tiles = predicted(tmp_path, tmp_path / "photo.png", "tiles.zarr", tile=192, tiling="halo", overlap=REACH)
+    assert np.abs(tiles - whole).max() <= 1
+    native = write_checkpoint(tmp_path / "a.safetensors")
+    assert isinstance(native, SimpleSegNet)
+    other = predicted(tmp_path, tmp_path / "photo.png", "native.zarr")
+    assert np.abs(other - whole).mean() > 3

@@ -83,7 +83,7 @@ def words(tmp_path: Path) -> Path:
     return tmp_path / "words" / "words.tsv"
 
 
-@pytest.mark.parametrize("decoder", ["ctc", "attention", "transformer"])
+@pytest.mark.parametrize("decoder", ["ctc", "bilstm_ctc", "attention", "transformer"])
 def test_a_line_reads_as_it_does_alone_whatever_the_batch(tmp_path: Path, words: Path, decoder: str) -> None:
     file = write_reader(tmp_path / "reader.safetensors", decoder)
     chosen = settings.Read(checkpoint=file, images=(str(words),), batch=5, device="cpu")
@@ -259,7 +259,7 @@ def test_a_job_file_reads_again(reader: str, words: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("precision", ["bf16", "16"])
-@pytest.mark.parametrize("decoder", ["ctc", "attention", "transformer"])
+@pytest.mark.parametrize("decoder", ["ctc", "bilstm_ctc", "attention", "transformer"])
 def test_narrower_numbers_read_much_the_same(tmp_path: Path, words: Path, decoder: str, precision: Any) -> None:
     file = write_reader(tmp_path / "reader.safetensors", decoder)
     chosen = settings.Read(checkpoint=file, images=(str(words),), device="cpu")

@@ -14,6 +14,7 @@ from test_compare import Reader as PageReader
 from test_recipes_segmenter import SMALL, write_photos
 
 from volumen import settings
+from volumen.evaluation.labels import score_tags
 from volumen.evaluation.pictures import FOUND, outlined, veil
 from volumen.events import result
 from volumen.recipes.photos.overlaps import read_overlaps
@@ -82,6 +83,9 @@ def test_a_tagger_is_shown_beside_guessing_with_its_characters_outlined(runs: Pa
     assert record.result["guesses"]["always"] == pytest.approx(always)
     assert record.result["guesses"]["never"] == 0
     assert f"<td>{always:.3f}" in text
+    better = score_tags(said.said, said.truth)["micro_f1"] - always
+    assert f"less that of saying them of every photograph, is {better:+.3f} (95 %" in text
+    assert "example by example" not in text.partition('id="training"')[0], "that says nothing of a single tag"
     view = photo_runs.show(record)
     assert view is not None
     shown = {example.name: example for example in view.examples}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from volumen.errors import LabelError
+from volumen.errors import LabelError, SettingsError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -130,6 +130,31 @@ def guesses(known: ArrayLike, truth: ArrayLike, *, score: str = "f1") -> dict[st
         "never": score_tags(np.zeros_like(had), had)[score],
         "frequent": best_threshold(share, had, score=score)[1][score],
     }
+
+
+def micro_f1_draws(predicted: ArrayLike, truth: ArrayLike, *, draws: int = 1000, seed: int = 0) -> NDArray[np.float64]:
+    """Return ``micro_f1`` of resampled sets of images, (draws,); NaN where a set has no tag to find and none is said.
+
+    Each image weighs into each draw with its own Poisson(1) number of copies, as in
+    `volumen.evaluation.intervals.BlockBootstrap`. The same truth and seed give the same copies, whatever was
+    predicted: draws of two predictions are pairs.
+
+    Raises
+    ------
+    LabelError
+        As `score_tags`.
+    SettingsError
+        When there is no draw to make.
+    """
+    said, had = _pair(predicted, truth)
+    if draws < 1:
+        raise SettingsError(f"A bootstrap needs at least one draw; got {draws}.")
+    sums = np.stack([(said & had).sum(axis=1), said.sum(axis=1) + had.sum(axis=1)], axis=1).astype(np.float64)
+    copies = np.random.default_rng(seed).poisson(1.0, size=(draws, len(sums)))
+    hits, both = (copies.astype(np.float64) @ sums).T
+    drawn = np.full(draws, np.nan)
+    np.divide(2 * hits, both, out=drawn, where=both > 0)
+    return drawn
 
 
 def _pair(predicted: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

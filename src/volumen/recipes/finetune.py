@@ -16,11 +16,12 @@ from volumen.crops.datasets import CropDataset
 from volumen.crops.select import centre_layers
 from volumen.errors import CheckpointError
 from volumen.events import Started, Warned
-from volumen.models.checkpoint import load_checkpoint, load_encoder, save_checkpoint
+from volumen.models.checkpoint import load_checkpoint, save_checkpoint
 from volumen.models.encoders import freeze, measure_norms
 from volumen.models.unet import LEAST_CROP, Unet, build_unet
 from volumen.objectives.segmentation import BceDice
 from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of, fabric_of
+from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.held_out import HeldOut
 from volumen.recipes.lessons import Lessons
 from volumen.run_folder import weights_file
@@ -104,10 +105,9 @@ class Trainee:
             )
         torch.manual_seed(settings.seed)
         model = build_unet(settings.encoder_name, lessons.layer_count)
-        if settings.encoder is not None:
-            report = load_encoder(model, settings.encoder, adapt_channels=settings.adapt_channels)
-            report.check(settings.encoder, least=settings.least_loaded)
-            warnings.append(f"Encoder weights from {settings.encoder}: {report}.")
+        warnings += take_encoder(
+            model, settings.encoder, least=settings.least_loaded, adapt_channels=settings.adapt_channels
+        )
         if settings.start is not None:
             _start_from(model, settings.start)
         if settings.freeze:

@@ -14,13 +14,16 @@ from volumen.errors import CheckpointError
 from volumen.events import Finished, Saved, Started, Warned, relay
 from volumen.models.checkpoint import PHOTOS, load_checkpoint
 from volumen.models.fuse import fuse_norms
-from volumen.models.unet import LEAST_CROP, STRIDE
+from volumen.models.unet import STRIDE
 from volumen.prediction.averaging import BothDirections, Mirrored
 from volumen.prediction.cells import cell_side
 from volumen.prediction.forward import Forward
 from volumen.prediction.plan import TilePlan
+from volumen.prediction.scaled import Scaled
 from volumen.prediction.tiles import predict_tiles
+from volumen.recipes.mismatches import too_far, wrong_order
 from volumen.recipes.opening import chunk_of, open_all
+from volumen.recipes.photos.seen_scale import scaled_tile, seen_scale
 from volumen.run_folder import weights_file
 from volumen.sources.export import export_png, export_tiff
 from volumen.sources.write import create_map
@@ -39,8 +42,6 @@ if TYPE_CHECKING:
     from volumen.settings import Predict
     from volumen.sources.segment import Segment
     from volumen.training.devices import Device, Precision
-
-_LARGER = 1.5  # times as large as in training, from which on a photograph is warned of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,9 @@ def load_model(path: str | Path, *, device: Device = "auto", precision: Precisio
 def predict(settings: Predict) -> Iterator[Event]:
     """Predict ink over a segment, streamed to an OME-Zarr whose pyramid grows block by block.
 
+    With a model of photographs, predict what it learned over a photograph, at native size; one that learned from whole
+    photographs brought to one size is shown it at that scale, and its map is brought back to native size.
+
     Yields
     ------
     Event
@@ -141,29 +145,33 @@ def predict(settings: Predict) -> Iterator[Event]:
     limit_memory(pick_device(settings.device), settings.memory_fraction)
     model = load_model(settings.checkpoint, device=settings.device, precision=settings.precision)
     segment = open_all((settings.segment,), settings, colours=PHOTOS in model.header)[0]
-    wrong_order = _wrong_order(model, segment)
+    warnings = [wrong_order(model.header, segment)]
     segment = segment.reversed() if settings.direction == "reverse" else segment
+    scale = seen_scale(model.header, segment)
+    tile, overlap = scaled_tile(settings.tile, settings.overlap, scale)
     plan = TilePlan(
         volume=segment.shape,
         region=_region(settings, model, segment),
-        tile=settings.tile,
-        overlap=settings.overlap,
+        tile=tile,
+        overlap=overlap,
         tiling=settings.tiling,
         stride=STRIDE,
     )
+    if PHOTOS not in model.header:
+        warnings.append(too_far(model.header, plan))
     output = create_map(
         settings.out,
         shape=segment.shape[1:],
-        settings=_decisive(settings, model, segment, plan),
+        settings={**_decisive(settings, model, segment, plan), **({} if scale is None else {"scale": list(scale)})},
         provenance=_provenance(settings, model, segment),
         voxel_um=segment.voxel_um,
         resume=settings.resume,
         overwrite=settings.overwrite,
     )
-    for warning in filter(None, (wrong_order, _too_far(model, plan), _larger(model, segment))):
+    for warning in filter(None, warnings):
         yield Warned(message=warning)
     part = predict_tiles(
-        _averaged(model, settings),
+        _averaged(model, settings, scale),
         segment.read,
         plan=plan,
         output=output,
@@ -198,8 +206,8 @@ def _region(settings: Predict, model: InkModel, segment: Segment) -> Window:
     return Window(whole.z, (y0, y1), (x0, x1))
 
 
-def _averaged(model: InkModel, settings: Predict) -> Predictor:
-    predictor: Predictor = model
+def _averaged(model: InkModel, settings: Predict, scale: tuple[float, float] | None) -> Predictor:
+    predictor: Predictor = model if scale is None else Scaled(model=model, scale=scale, stride=STRIDE)
     if settings.direction == "both":
         predictor = BothDirections(predictor)
     return Mirrored(predictor) if settings.mirror else predictor
@@ -231,43 +239,3 @@ def _provenance(settings: Predict, model: InkModel, segment: Segment) -> dict[st
         "source": segment.source,
         **{key: model.header[key] for key in keys if key in model.header},
     }
-
-
-def _wrong_order(model: InkModel, segment: Segment) -> str | None:
-    """Notice a segment that the model learned from, now read the other way round."""
-    trained = segment.name in model.header.get("held_out", {})
-    if not trained or bool(model.header.get("reverse")) == segment.reverse:
-        return None
-    cure = "give --reverse" if not segment.reverse else "leave --reverse out"
-    return f"The model learned from {segment.name} with its layers the other way round; {cure} to read it the same way."
-
-
-def _too_far(model: InkModel, plan: TilePlan) -> str | None:
-    """Notice tiles that show more than a model of small crops ever saw at once."""
-    learned = min(_input_sides(model))
-    side, tile = max(plan.shape[1:]), max(64, learned)
-    if learned >= LEAST_CROP or side <= tile:
-        return None
-    return (
-        f"The model learned from crops of {learned} px and does not know what it sees in tiles of {side} px. "
-        f"--tile {tile} --overlap {tile // 2} may score better, at about four times the work."
-    )
-
-
-def _larger(model: InkModel, segment: Segment) -> str | None:
-    """Notice a photograph in which everything is larger than in those that the model learned from."""
-    height, width = _input_sides(model)
-    times = max(segment.shape[1] / height, segment.shape[2] / width)
-    if (model.header.get(PHOTOS) or {}).get("fit") != "resize" or times < _LARGER:
-        return None
-    return (
-        f"The model learned from whole photographs brought to {height} x {width} px; this one, at its native "
-        f"{segment.shape[1]} x {segment.shape[2]} px, shows everything up to {times:.1f} times as large. Train with "
-        "--fit crop to predict at native size, or give a smaller copy."
-    )
-
-
-def _input_sides(model: InkModel) -> tuple[int, int]:
-    """Return height and width of what the model learned from, in px."""
-    said = model.header.get("input_size", LEAST_CROP)
-    return (int(said), int(said)) if isinstance(said, int) else (int(said[0]), int(said[1]))

@@ -12,11 +12,12 @@ import torch
 from volumen.crops.batches import steps_per_epoch
 from volumen.crops.datasets import CropDataset
 from volumen.events import Started, Warned
-from volumen.models.checkpoint import load_encoder, save_encoder
+from volumen.models.checkpoint import save_encoder
 from volumen.models.spark import Spark, build_spark
 from volumen.objectives.reconstruction import Reconstruction
 from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of, fabric_of
 from volumen.recipes.corpus import Corpus
+from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.unseen import Unseen
 from volumen.settings import PretrainSpark
 from volumen.settings.command import absolute
@@ -91,13 +92,11 @@ class Pupil:
     def of(cls, settings: PretrainSpark) -> Pupil:
         """Open the data, build the model and start the devices' processes, in this order."""
         corpus = Corpus.of(settings)
-        warnings = []
         torch.manual_seed(settings.seed)
         model = build_spark(
             settings.encoder_name, corpus.layer_count, width=settings.decoder_width, patch=settings.patch
         )
-        if settings.encoder is not None:
-            warnings.append(f"Encoder weights from {settings.encoder}: {load_encoder(model, settings.encoder)}.")
+        warnings = take_encoder(model, settings.encoder)
         fabric = fabric_of(settings)
         return cls(settings=settings, corpus=corpus, model=model, fabric=fabric, warnings=tuple(warnings))
 

@@ -16,9 +16,9 @@ from volumen.settings.comparing import (
     words,
 )
 from volumen.settings.source import Path
-from volumen.settings.train_reader import ReaderTraining
+from volumen.settings.train_reader import DecoderName, ReaderTraining
 
-Decoders = Annotated[tuple[Literal["ctc", "attention", "transformer"], ...], *words("NAME,NAME")]
+Decoders = Annotated[tuple[DecoderName, ...], *words("NAME,NAME")]
 """Decoders, separated by commas."""
 
 Trainings = Annotated[tuple[Literal["frozen", "full"], ...], *words("MODE,MODE")]
@@ -38,7 +38,9 @@ class CompareHandwriting(Comparison, ReaderTraining):
         description="Pretrained weights to compare with random ones: runs of pretraining, or files; {seed} in a path "
         "is the run's seed. Named in the table by the file or its run",
     )
-    decoder: Decoders = Field(("ctc", "transformer"), description="Decoders to train: ctc, attention, transformer")
+    decoder: Decoders = Field(
+        ("ctc", "transformer"), description="Decoders to train: ctc, bilstm_ctc, attention, transformer"
+    )
     training: Trainings = Field(
         ("frozen", "full"), description="Teach the decoder alone above a frozen recogniser, or all of the reader"
     )

@@ -86,7 +86,7 @@ class Finetune(InkTraining):
     """Train a ResNet-UNet on labelled segments; the run folder can be resumed at any moment."""
 
     out: Path = Field(description="Run folder to make")
-    encoder: Path | None = Field(None, description="Weights to start the encoder from; none means random")
+    encoder: Path | None = Field(None, description="File or run to start the encoder from; none means random")
     start: Path | None = Field(None, description="Checkpoint or run to go on learning from: encoder and decoder")
     freeze: bool = Field(False, description="Keep the encoder as it is; see also --frozen-norms")
     label_share: Share = Field(

@@ -64,7 +64,7 @@ class PretrainSpark(LabelPaths, Voxels, Computing):
     resized_crop: bool = Field(True, description="Cut a random part of each crop and resize it to the input size")
 
     encoder_name: str = Field("resnet50", description="Any smp or timm convolutional encoder that can run packed")
-    encoder: Path | None = Field(None, description="Weights to start the encoder from; none means random")
+    encoder: Path | None = Field(None, description="File or run to start the encoder from; none means random")
     patch: Count = Field(32, description="Side of a masked patch in pixels of the input; a multiple of 32")
     masked: Share = Field(0.6, gt=0, lt=1, description="Share of the patches that are masked")
     targets: Literal["patch", "layer", "pixels"] = Field(

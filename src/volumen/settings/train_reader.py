@@ -8,6 +8,8 @@ from pydantic import Field
 
 from volumen.settings.lines import LineTraining, OneEncoder
 
+DecoderName = Literal["ctc", "bilstm_ctc", "attention", "transformer"]
+
 
 class ReaderTraining(LineTraining):
     """How a reader is trained: shared by a single run and by a comparison of several."""
@@ -27,8 +29,10 @@ class TrainReader(OneEncoder, ReaderTraining):
 
     positional: ClassVar[tuple[str, ...]] = ("lines",)
 
-    decoder: Literal["ctc", "attention", "transformer"] = Field(
-        "ctc", description="From frames to text: connectionist temporal classification, or a decoder that writes"
+    decoder: DecoderName = Field(
+        "ctc",
+        description="From frames to text: connectionist temporal classification, the same above a BiLSTM of its own, "
+        "or a decoder that writes",
     )
     freeze: bool = Field(False, description="Keep the recogniser as it is, and teach the decoder alone")
     label_share: float = Field(1.0, gt=0, le=1, description="Share of the lines to learn from, drawn by the seed")

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from volumen.errors import SettingsError
+from volumen.models.recognizer.bilstm import BiLstm
 from volumen.models.recognizer.ctc_search import best_path, best_prefix
 from volumen.models.recognizer.decoder import NOTHING, Reading, check_targets
 
@@ -30,6 +31,10 @@ class CtcDecoder(nn.Module):
         F of the frames.
     classes
         Characters, and one more for the blank, index 0.
+    hidden
+        Features of a BiLSTM of its own, one layer of it, between the frames and the linear layer; none if not given.
+        Above a frozen encoder it tells what frames lack from what they merely say in another way than a linear layer
+        can hear: Garrido-Munoz and Calvo-Zaragoza, 2026, arXiv 2609.35473, probe with both.
     beams
         Prefixes kept when reading; 1 takes the best character of each frame.
 
@@ -41,7 +46,7 @@ class CtcDecoder(nn.Module):
     False
     """
 
-    def __init__(self, features: int, classes: int, *, beams: int = 1) -> None:
+    def __init__(self, features: int, classes: int, *, hidden: int | None = None, beams: int = 1) -> None:
         super().__init__()
         if classes < 2 or beams < 1:
             raise SettingsError(
@@ -49,11 +54,13 @@ class CtcDecoder(nn.Module):
             )
         self.classes = classes
         self.beams = beams
-        self.linear = nn.Linear(features, classes)
+        self.around = None if hidden is None else BiLstm(features, hidden, layers=1)
+        self.linear = nn.Linear(hidden or features, classes)
 
     def log_probabilities(self, frames: Frames) -> Tensor:
         """Return log probabilities of every class in every frame, float32 (N, T, classes)."""
-        return F.log_softmax(self.linear(frames.values), dim=-1, dtype=torch.float32)
+        seen = frames if self.around is None else self.around(frames)
+        return F.log_softmax(self.linear(seen.values), dim=-1, dtype=torch.float32)
 
     def fits(self, frames: Frames, targets: Tensor, target_lengths: Tensor) -> Tensor:
         """Say which lines have a frame for each character, and one between those that repeat; bool (N,)."""

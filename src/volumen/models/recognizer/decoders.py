@@ -9,7 +9,7 @@ from volumen.models.recognizer.attention import AttentionDecoder
 from volumen.models.recognizer.ctc import CtcDecoder
 from volumen.models.recognizer.transformer import TransformerDecoder
 
-DecoderName = Literal["ctc", "attention", "transformer"]
+DecoderName = Literal["ctc", "bilstm_ctc", "attention", "transformer"]
 
 _HIDDEN = 256  # at width 1
 _LEAST = 16
@@ -23,13 +23,13 @@ def build_decoder(
     Parameters
     ----------
     name
-        ``ctc``, ``attention`` or ``transformer``.
+        ``ctc``, ``bilstm_ctc``, ``attention`` or ``transformer``.
     features
         F of the frames that it reads.
     classes
         Characters, and one more for the index that is none.
     width
-        Share of the full width, 256, inside a decoder that writes; nothing to CTC, which has no inside.
+        Share of the full width, 256, inside a decoder; nothing to plain CTC, which has no inside.
 
     Raises
     ------
@@ -45,6 +45,8 @@ def build_decoder(
     match name:
         case "ctc":
             return CtcDecoder(features, classes)
+        case "bilstm_ctc":
+            return CtcDecoder(features, classes, hidden=hidden)
         case "attention":
             return AttentionDecoder(features, classes, hidden=hidden)
         case "transformer":

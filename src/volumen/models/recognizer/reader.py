@@ -28,7 +28,7 @@ class Reader(nn.Module):
     classes
         Characters, and one more for the index that is none: `volumen.crops.alphabet.Alphabet.classes`.
     decoder
-        ``ctc``, ``attention`` or ``transformer``.
+        One of `volumen.models.recognizer.decoders.DecoderName`.
     features
         What the decoder reads: ``contextual`` frames H, or ``visual`` ones V, without the BiLSTM.
     width

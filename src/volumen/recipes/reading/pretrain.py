@@ -13,9 +13,10 @@ from torch import nn
 from volumen.crops.line_dataset import LineDataset
 from volumen.crops.width_buckets import by_width
 from volumen.errors import SourceError
-from volumen.models.checkpoint import load_encoder, save_encoder
+from volumen.models.checkpoint import save_encoder
 from volumen.models.recognizer.recognizer import Recognizer
 from volumen.recipes.bookkeeping import begun, carry_out, conclude, fabric_of
+from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.reading.line_corpus import LineCorpus
 from volumen.recipes.reading.line_course import left_out, line_course, line_steps, warn_broken
 from volumen.recipes.reading.pretexts import build_pretext
@@ -109,10 +110,7 @@ class LinePupil:
         warnings = [*corpus.warnings]
         torch.manual_seed(settings.seed)
         recognizer = Recognizer(settings.model_width)
-        if settings.encoder is not None:
-            report = load_encoder(recognizer, settings.encoder)
-            report.check(settings.encoder, least=settings.least_loaded)
-            warnings.append(f"Encoder weights from {settings.encoder}: {report}.")
+        warnings += take_encoder(recognizer, settings.encoder, least=settings.least_loaded)
         features = recognizer.features if settings.features == "contextual" else recognizer.visual_features
         pretext = build_pretext(settings, features)
         view = SequenceView(name=settings.views)

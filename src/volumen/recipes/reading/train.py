@@ -11,7 +11,7 @@ import torch
 from volumen.crops.alphabet import Alphabet
 from volumen.crops.line_dataset import LineDataset
 from volumen.crops.line_splits import share_of_lines
-from volumen.models.checkpoint import load_encoder, read_origin
+from volumen.models.checkpoint import read_origin
 from volumen.models.encoders import freeze
 from volumen.models.reader_checkpoint import load_reader, save_reader
 from volumen.models.recognizer.frames import Frames
@@ -19,10 +19,12 @@ from volumen.models.recognizer.reader import Reader
 from volumen.models.recognizer.resnet29 import frame_counts
 from volumen.objectives.transcription import Transcription
 from volumen.recipes.bookkeeping import begun, carry_out, conclude, fabric_of
+from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.reading.line_corpus import LineCorpus
 from volumen.recipes.reading.line_course import left_out, line_course, line_steps, warn_broken
 from volumen.recipes.reading.readings import read_texts, score_texts, write_readings
 from volumen.recipes.reading.seen_frames import SeenFrames, measure_lines
+from volumen.run_folder import weights_file
 from volumen.settings import TrainReader
 from volumen.settings.command import absolute
 from volumen.views.sequence import SequenceView
@@ -108,11 +110,8 @@ class Apprentice:
         model = Reader(
             alphabet.classes, decoder=settings.decoder, features=settings.features, width=settings.model_width
         )
-        if settings.encoder is not None:
-            report = load_encoder(model.recognizer, settings.encoder)
-            report.check(settings.encoder, least=settings.least_loaded)
-            warnings.append(f"Encoder weights from {settings.encoder}: {report}.")
-            warnings += _other_form(settings.encoder, corpus)
+        warnings += take_encoder(model.recognizer, settings.encoder, least=settings.least_loaded)
+        warnings += _other_form(_origin(settings), corpus)
         view = None if settings.freeze else SequenceView(name=settings.views)
         train = LineDataset(lines, form=corpus.form, view=view, seed=settings.seed)
         warnings += left_out(train)
@@ -202,19 +201,23 @@ class Apprentice:
 
     def save(self, path: Path, scores: Mapping[str, float]) -> None:
         """Write the reader with all that reading needs, and where its scores come from."""
-        origin = read_origin(self.settings.encoder) if self.settings.encoder is not None else {}
         header = {
             "alphabet": self.alphabet.to_json(),
             "form": asdict(self.corpus.form),
-            "pretext": origin.get("pretext", ""),
+            "pretext": _origin(self.settings).get("pretext", ""),
             "scores": {name: value for name, value in scores.items() if value == value},
         }
         save_reader(path, self.model, header)
 
 
-def _other_form(encoder: str, corpus: LineCorpus) -> list[str]:
+def _origin(settings: TrainReader) -> dict[str, Any]:
+    """Return what the weights that the recogniser starts from say about themselves."""
+    return {} if settings.encoder is None else read_origin(weights_file(settings.encoder))
+
+
+def _other_form(origin: Mapping[str, Any], corpus: LineCorpus) -> list[str]:
     """Say where weights were pretrained on images of another form than those that are to be read."""
-    then, now = read_origin(encoder).get("form") or {}, asdict(corpus.form)
+    then, now = origin.get("form") or {}, asdict(corpus.form)
     differing = [f"{name} {then[name]}, now {value}" for name, value in now.items() if then.get(name, value) != value]
     if not differing:
         return []

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from volumen.recipes.reporting.line_runs import ReadingView
     from volumen.recipes.reporting.panels import Panel
-    from volumen.recipes.reporting.photo_runs import PhotoView
+    from volumen.recipes.reporting.photo_view import PhotoView
     from volumen.recipes.reporting.pretraining import PretrainingView
     from volumen.recipes.reporting.run_record import RunRecord
     from volumen.recipes.reporting.tables import Cell, ScopeTable, SettingRow

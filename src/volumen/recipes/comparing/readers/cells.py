@@ -23,7 +23,7 @@ class ReaderCell:
     Parameters
     ----------
     decoder
-        ``ctc``, ``attention`` or ``transformer``.
+        As ``volumen train reader`` calls it.
     share
         Of the lines that may be learned from, in (0, 1].
     encoder
