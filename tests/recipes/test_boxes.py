@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
+from test_recipes_predict_photo import REACH, photograph, predicted, write_checkpoint
 
 from volumen.errors import OutputExistsError, SourceNotFoundError
 from volumen.evaluation.boxes import find_boxes
@@ -97,6 +98,18 @@ def test_an_unfinished_map_says_so(tmp_path: Path) -> None:
     warned = [e.message for e in boxes(Boxes(prediction=source, out=str(tmp_path / "b.csv"))) if isinstance(e, Warned)]
     assert len(warned) == 1
     assert "not finished" in warned[0]
+
+
+def test_a_photographs_map_has_the_boxes_of_its_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_checkpoint(tmp_path / "a.safetensors", threshold=0.45)
+    Image.fromarray(photograph()).save(tmp_path / "photo.png")
+    level = predicted(tmp_path, tmp_path / "photo.png", "map.zarr", tile=192, tiling="halo", overlap=REACH)
+    monkeypatch.setattr(room, "_SIDE", 256)
+    chosen = Boxes(prediction=str(tmp_path / "map.zarr"), out=str(tmp_path / "boxes.json"), min_area=4)
+    assert result(boxes(chosen))["threshold"] == 0.45
+    expected = find_boxes(level.astype(np.uint8), threshold=0.45, min_area=4)
+    assert len(expected) > 1
+    assert listed(tmp_path / "boxes.json") == [(b.y0, b.y1, b.x0, b.x1, b.area) for b in expected]
 
 
 def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:

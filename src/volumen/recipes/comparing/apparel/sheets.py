@@ -69,7 +69,7 @@ def _row(query: str, names: list[str], known: dict[str, Photo], tags: tuple[str,
         if number == 0:
             draw.rectangle((left, 0, left + pixels.shape[1] - 1, _HEIGHT - 1), outline=_QUERY, width=3)
         else:
-            draw.text((left + 2, _HEIGHT + 1), f"{overlaps[number - 1]:.2f}", fill=_INK, font=font)
+            draw.text((left + 2, _HEIGHT + 1), _said(overlaps[number - 1]), fill=_INK, font=font)
         left += pixels.shape[1] + _GAP
     return np.asarray(canvas)
 
@@ -83,3 +83,7 @@ def _thumbnail(photo: Photo) -> NDArray[np.uint8]:
         return resize_pixels(photo.pixels(), size)
     except VolumenError:
         return np.full((*size, 3), 200, np.uint8)
+
+
+def _said(overlap: float) -> str:
+    return f"{overlap:.2f}" if overlap == overlap else "–"

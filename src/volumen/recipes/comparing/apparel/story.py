@@ -50,7 +50,7 @@ def _remarks(chosen: CompareApparel, record: Record, outcome: Outcome, finds: tu
             "from random weights, where the document's began from ImageNet's."
         )
     yield from few_seeds(chosen.seeds)
-    yield from _documented(record, outcome)
+    yield from _documented(record, outcome, finds[0])
     guessed = [run.record.result for runs in outcome.values() for run in runs if run.record.result]
     frequent = [each["guesses"]["frequent"] for each in guessed if "guesses" in each]
     if frequent:
@@ -82,14 +82,21 @@ def _remarks(chosen: CompareApparel, record: Record, outcome: Outcome, finds: tu
     yield from record.content["left_out"]
 
 
-def _documented(record: Record, outcome: Outcome) -> Iterator[str]:
+def _documented(record: Record, outcome: Outcome, whole: Finds) -> Iterator[str]:
     """Say why numbers differ from the document's."""
     if any(cell.work in ("tagger", "rotation", "segmenter") for cell in outcome):
         counts = record.content["photos"]
         yield (
-            "The document's numbers are of another collection, larger and with other tags, at 224 × 224 px, and "
-            f"mostly from ImageNet's weights; here {counts['train']} photographs, {len(record.content['tags'])} tags "
-            "and the settings below. They show the order to expect, not the values."
+            "The document's numbers are of another collection with other tags, at 224 × 224 px, and mostly from "
+            f"ImageNet's weights; here {counts['train']} photographs, {len(record.content['tags'])} tags and the "
+            "settings below. They show the order to expect, not the values."
+        )
+    if whole:
+        means = {cell.name: np.mean([np.nanmean(found.overlap) for found in runs]) for cell, runs in whole.items()}
+        order = sorted(means, key=lambda name: -means[name])
+        yield (
+            "By what is found alike, the document's order is fine-tuned, from scratch, ImageNet's own, triplets, "
+            f"rotation, chance. Here it is {and_list(order)}; the differences say which steps of it are shown."
         )
 
 

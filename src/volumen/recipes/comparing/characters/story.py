@@ -45,7 +45,7 @@ def remarks(chosen: CompareCharacters, record: Record, outcome: Outcome) -> list
 def _remarks(chosen: CompareCharacters, record: Record, outcome: Outcome) -> Iterator[str]:
     yield (
         "The weights of each run are the best by the same photographs that it is scored on, so all scores are a little "
-        "too good; differences between runs are not the worse for it."
+        "too good, those of runs that waver more than others."
     )
     yield from few_seeds(chosen.seeds)
     first = next(iter(outcome.values()))[0]
