@@ -1,8 +1,9 @@
 """How many of the places that one click finds are copies of the mark that was clicked on.
 
-Run ``python benchmarks/search.py``. It writes a phantom on which one letter stands 60 times among as many others as
-there is room for, every letter somewhere else in its cell; pretrains a ResNet-18 on it by SparK, without labels;
-indexes the phantom with that encoder and with one of random weights; and searches once from each of some copies.
+Run ``python benchmarks/search.py``. It writes a phantom on which one letter stands 60 times, among other letters or
+alone, every letter somewhere else in its cell; pretrains a ResNet-18 on it by SparK, without labels;
+trains another on the ink of another phantom; indexes the phantom with each encoder and with one of random weights; and
+searches once from each of some copies.
 Precision at 20 is the share of the 20 best places whose middle lies within half a letter of another copy.
 """
 
@@ -23,6 +24,7 @@ from volumen.models.checkpoint import save_encoder
 from volumen.models.unet import build_encoder
 from volumen.recipes.finding.index import index
 from volumen.recipes.finding.search import search
+from volumen.recipes.finetune import finetune
 from volumen.recipes.pretrain import pretrain_spark
 from volumen.sources.letters import ALPHABET, glyph
 from volumen.sources.phantom import make_phantom
@@ -37,21 +39,26 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to keep phantom, encoders and indices; else a temporary one")
     parser.add_argument("--side", type=int, default=1024, help="height and width of the phantom in pixels")
     parser.add_argument("--contrast", type=float, default=2.0, help="strength of the ink, 1 being hard")
+    parser.add_argument("--others", type=float, default=0.0, help="share of the other cells that hold another letter")
     parser.add_argument("--epochs", type=int, default=20, help="of the pretraining")
     parser.add_argument("--stride", type=int, default=16, help="between windows of 64 px")
     parser.add_argument("--clicks", type=int, default=20, help="copies to search from")
     parser.add_argument("--stages", type=int, nargs="+", default=[3, 4, 5], help="maps to pool")
+    parser.add_argument("--only", choices=["random", "spark", "ink"], help="one encoder alone")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        copies = write_phantom(folder, options.side, options.contrast)
+        copies = write_phantom(folder, options.side, options.contrast, options.others)
+        learn_ink(folder, options.contrast, options.epochs)
         for name, encoder in encoders(folder, options.epochs).items():
+            if options.only not in (None, name):
+                continue
             for stage in options.stages:
                 compare(folder, name, encoder, stage, copies, options)
 
 
-def write_phantom(folder: Path, side: int, contrast: float) -> list[tuple[int, int]]:
+def write_phantom(folder: Path, side: int, contrast: float, share: float) -> list[tuple[int, int]]:
     """Write ``marks.zarr``, and return the middle (y, x) of every copy of the mark."""
     rng = np.random.default_rng(0)
     cells = [(y, x) for y in range(CELL, side - 2 * CELL, CELL) for x in range(CELL, side - 2 * CELL, CELL)]
@@ -59,6 +66,8 @@ def write_phantom(folder: Path, side: int, contrast: float) -> list[tuple[int, i
     others = [letter for letter in ALPHABET if letter != MARK]
     for number, cell in enumerate(rng.permutation(len(cells))):
         letter = MARK if number < COPIES else others[rng.integers(len(others))]
+        if number >= COPIES and rng.random() >= share:
+            continue
         shape = glyph(letter, HEIGHT, int(rng.integers(5)))
         free = np.maximum(CELL - np.array(shape.shape), 1)
         y, x = np.array(cells[cell]) + rng.integers(0, free)
@@ -103,7 +112,30 @@ def encoders(folder: Path, epochs: int) -> dict[str, Path]:
         )
         result(pretrain_spark(chosen))
         print(f"pretrained for {epochs} epochs in {time.monotonic() - began:.0f} s", flush=True)
-    return {"random": random, "spark": folder / "spark"}
+    return {"random": random, "spark": folder / "spark", "ink": folder / "ink"}
+
+
+def learn_ink(folder: Path, contrast: float, epochs: int) -> None:
+    """Train an ink model on the letters of another phantom; its encoder has never seen the one that is searched."""
+    if (folder / "ink" / "best.safetensors").exists():
+        return
+    began = time.monotonic()
+    other = str(folder / "letters.zarr")
+    result(make_phantom(settings.Phantom(out=other, size=(512, 512), layers=16, contrast=contrast, seed=7)))
+    chosen = settings.Finetune(
+        segments=(other,),
+        out=str(folder / "ink"),
+        layers=LAYERS,
+        window=64,
+        input_size=64,
+        resized_crop=False,
+        views="flips",
+        encoder_name="resnet18",
+        learning_rate=1e-3,
+        epochs=epochs,
+    )
+    scores = result(finetune(chosen))["scores"]
+    print(f"learned ink elsewhere in {time.monotonic() - began:.0f} s, AUC there {scores['auc']:.3f}", flush=True)
 
 
 def compare(
@@ -117,7 +149,7 @@ def compare(
     made = result(index(chosen))
     corners = np.concatenate([part.corners for part in WindowIndex.open(out).parts]) + 32
     indexed = [copy for copy in copies if (np.abs(corners - copy).max(axis=1) <= options.stride).any()]
-    for comparison in ("plain", "unit", "standardized"):
+    for comparison in ("plain", "unit", "standardized", "local"):
         shares = [precision(out, indexed, at, comparison) for at in indexed[: options.clicks]]
         print(
             f"{name:7} stage {stage} {comparison:12} precision at {K}: {np.mean(shares):.3f} "

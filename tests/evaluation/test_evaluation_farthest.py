@@ -8,6 +8,7 @@ import pytest
 from volumen.errors import SettingsError
 from volumen.evaluation.farthest import pick_farthest
 from volumen.evaluation.scaled import ScaledRows
+from volumen.evaluation.surroundings import LocalRows
 from volumen.evaluation.uncertainty import doubt, window_sums
 
 
@@ -84,6 +85,29 @@ def test_unit_rows_have_length_one_and_plain_ones_stay():
     assert ScaledRows.of(rows, "plain")[0:2].tolist() == rows.tolist()
     with pytest.raises(SettingsError, match="cosine"):
         ScaledRows.of(rows, "cosine")
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("reach", [0, 15, 40, 1000])
+def test_surroundings_are_those_of_looking_at_every_window(seed, reach):
+    rng = np.random.default_rng(seed)
+    corners = np.array([(y, x) for y in (0, 16, 32, 48, 90) for x in sorted(rng.permutation(120)[:9])])
+    vectors = rng.normal(size=(45, 3)).astype(np.float16)
+    local = LocalRows(vectors, corners, reach)
+    plain = vectors.astype(np.float64)
+    wanted = [
+        row - plain[(np.abs(corners - corner) <= reach).all(axis=1)].mean(axis=0)
+        for row, corner in zip(plain, corners, strict=True)
+    ]
+    np.testing.assert_allclose(local[0:45], wanted, atol=1e-12)
+    for start, stop in ((0, 1), (7, 20), (44, 45), (9, 18), (5, 5)):
+        np.testing.assert_allclose(local[start:stop], np.reshape(wanted[start:stop], (-1, 3)), atol=1e-12)
+
+
+def test_surroundings_need_windows_row_by_row():
+    for corners in ([[0, 0], [0, 0]], [[5, 0], [0, 0]], [[0, 5], [0, 0]], [[0, 0]]):
+        with pytest.raises(SettingsError, match="sorted by y"):
+            LocalRows(np.zeros((2, 1)), np.array(corners), 3)
 
 
 def test_doubt_is_the_textbook_s():

@@ -36,7 +36,7 @@ class ScaledRows:
     unit: bool = False
 
     @classmethod
-    def of(cls, rows: Rows, comparison: Comparison) -> ScaledRows:
+    def of(cls, rows: Rows, comparison: Comparison, *, unit: bool = False) -> ScaledRows:
         """Fit on all rows, read once.
 
         Parameters
@@ -46,6 +46,8 @@ class ScaledRows:
         comparison
             ``plain`` leaves them; ``unit`` brings each to length 1, so that directions are compared; ``standardized``
             takes each channel less its mean over its standard deviation, those that never change left 0.
+        unit
+            Whether to bring standardized rows to length 1 as well.
 
         Raises
         ------
@@ -61,7 +63,7 @@ class ScaledRows:
                 raise SettingsError("Expected vectors to standardize; there are none.")
             mean, deviation = _moments(rows)
             scale = np.where(deviation > 0, deviation, np.inf)
-        return cls(rows, mean, scale, unit=comparison == "unit")
+        return cls(rows, mean, scale, unit=unit or comparison == "unit")
 
     @property
     def shape(self) -> tuple[int, ...]:

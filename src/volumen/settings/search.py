@@ -47,10 +47,10 @@ class Search(Settings):
         min_length=1, description="Place to find more of; of several, a place that looks like any of them is found"
     )
     k: Count = Field(50, title="How many", description="How many places to find")
-    comparison: Literal["standardized", "unit", "plain"] = Field(
-        "standardized",
-        description="How vectors are compared: each number by its spread over the index, by direction alone, or as "
-        "they are",
+    comparison: Literal["local", "standardized", "unit", "plain"] = Field(
+        "local",
+        description="How vectors are compared: by how a window differs from those around it; each number by its spread "
+        "over the index; by direction alone; or as they are",
     )
     overlap: Share = Field(
         0.25, description="Largest share of a window that two places, or a place and a given one, may have in common"

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+class _Rows(Protocol):
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, key: slice, /) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +25,7 @@ class StackedRows:
     Parameters
     ----------
     arrays
-        Each (rows, columns), such as memory maps.
+        Each (rows, columns), such as memory maps; anything of this shape that reads what is sliced.
     columns
         Of all of them.
 
@@ -29,13 +36,13 @@ class StackedRows:
     ((3, 1), [[2], [3]])
     """
 
-    arrays: tuple[NDArray[Any], ...]
+    arrays: tuple[_Rows, ...]
     columns: int
 
     @property
     def shape(self) -> tuple[int, int]:
         """(rows, columns)."""
-        return (sum(map(len, self.arrays)), self.columns)
+        return (sum(array.shape[0] for array in self.arrays), self.columns)
 
     def __getitem__(self, key: slice) -> NDArray[Any]:
         """Read the rows of a slice without a step."""
@@ -43,8 +50,8 @@ class StackedRows:
         parts: list[NDArray[Any]] = [np.empty((0, self.columns), np.float16)]
         above = 0
         for array in self.arrays:
-            first, last = max(start - above, 0), min(stop - above, len(array))
+            first, last = max(start - above, 0), min(stop - above, array.shape[0])
             if first < last:
                 parts.append(array[first:last])
-            above += len(array)
+            above += array.shape[0]
         return parts[1] if len(parts) == 2 else np.concatenate(parts)

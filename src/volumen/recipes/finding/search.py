@@ -6,7 +6,7 @@ import os
 import time
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -14,10 +14,12 @@ from volumen.crops.select import spread
 from volumen.errors import SettingsError, VolumenError
 from volumen.evaluation.nearest import nearest
 from volumen.evaluation.scaled import ScaledRows
+from volumen.evaluation.surroundings import LocalRows
 from volumen.events import Finished, Saved, Started, Stepped, Warned
 from volumen.recipes.finding.found import Found, contact_sheet, prepare, write_found
 from volumen.settings.command import absolute
 from volumen.sources.open import open_segment
+from volumen.sources.stacked import StackedRows
 from volumen.sources.window_index import WindowIndex
 from volumen.windows import Window
 
@@ -67,7 +69,7 @@ def search(settings: Search) -> Iterator[Event]:
     given = [_row_at(index, *spot) for spot in settings.at]
     total = index.vectors.shape[0]
     yield Started(work="search", total=total, unit="windows", detail={"k": settings.k})
-    rows = ScaledRows.of(index.vectors, settings.comparison)
+    rows = _comparable(index, settings.comparison)
     queries = np.concatenate([rows[row : row + 1] for row in given])
     asked = [_found(index, row, 0, {"distance": 0.0, "score": 1.0}) for row in given]
     typical = _typical_distance(rows, queries)
@@ -93,6 +95,14 @@ def search(settings: Search) -> Iterator[Event]:
         write_found(out, "places", kept, sheet, {**record, "given": result["given"]})
         yield Saved(path=str(out), what="places")
     yield Finished(result={**result, "seconds": time.monotonic() - began})
+
+
+def _comparable(index: WindowIndex, comparison: Literal["local", "standardized", "unit", "plain"]) -> ScaledRows:
+    """Return the vectors as they are compared; ``local`` compares directions away from what lies around a window."""
+    if comparison != "local":
+        return ScaledRows.of(index.vectors, comparison)
+    local = [LocalRows(part.vectors, part.corners, index.window) for part in index.parts]
+    return ScaledRows.of(StackedRows(tuple(local), index.vectors.columns), "standardized", unit=True)
 
 
 def _row_at(index: WindowIndex, name: str, y: int, x: int) -> int:
