@@ -33,6 +33,9 @@ FORMS = {
     "H,W": SIDES,
     "N|H,W": SIDES,
     "Y,X": st.tuples(st.integers(0, 9), st.integers(0, 9)),
+    "SEGMENT:Y,X": st.lists(
+        st.tuples(PATHS, st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=3, unique=True
+    ).map(tuple),
     "Z,Y,X": st.tuples(*[st.integers(1, 99)] * 3),
     "X,X": st.lists(st.floats(0.001, 1), min_size=1, max_size=3, unique=True).map(tuple),
 }
@@ -47,7 +50,7 @@ def parsed(arguments: list[str]) -> tuple[str, Settings]:
 def values_of(field: FieldInfo) -> st.SearchStrategy[Any]:
     """Draw what a field takes, from its type and bounds."""
     kind, form = bare(field), metavar(field)
-    if is_list(field) and form != "X,X":
+    if is_list(field) and form not in ("X,X", "SEGMENT:Y,X"):
         words = choices(get_args(kind)[0])
         return st.lists(st.sampled_from(words) if words else PATHS, min_size=1, max_size=3).map(tuple)
     if form in FORMS:

@@ -16,7 +16,7 @@ from volumen.plugin.editors import Lines, Real, Tick, Ticks, Whole, Words
 from volumen.plugin.forms import SettingsForm
 from volumen.plugin.remembered import remember, remembered
 from volumen.settings import Finetune, Predict, PretrainSpark
-from volumen.settings.fields import limits
+from volumen.settings.fields import limits, metavar
 from volumen.settings.verbs import VERBS
 
 LEARN = {"segments": ("a.zarr",), "out": "run"}
@@ -39,7 +39,10 @@ def words_of(form):
 def test_a_form_at_rest_says_the_defaults_of_its_verb(qtbot, verb):
     kind = VERBS[verb]
     required = {name for name, field in kind.model_fields.items() if field.is_required()}
-    least = {name: ("a",) if "tuple" in str(kind.model_fields[name].annotation) else "a" for name in required}
+    words = {name: "a:1,2" if metavar(kind.model_fields[name]) == "SEGMENT:Y,X" else "a" for name in required}
+    least = {
+        name: (word,) if "tuple" in str(kind.model_fields[name].annotation) else word for name, word in words.items()
+    }
     form = SettingsForm(kind, (), hidden=required)
     qtbot.addWidget(form)
     form.give(**least)

@@ -31,7 +31,7 @@ class FieldRow(QWidget):
 
     def __init__(self, name: str, field: FieldInfo, pick_region: Callable[[], str | None] | None) -> None:
         super().__init__()
-        self.label = QLabel(in_words(name))
+        self.label = QLabel(field.title or in_words(name))
         self.editor = make_editor(field, pick=pick_region)
         self._problem = problem_label()
         column = QVBoxLayout(self)

@@ -77,7 +77,7 @@ class TaskWidget(QWidget):
         self.form = SettingsForm(
             VERBS[verb],
             basic,
-            hidden={"out", "overwrite", "resume", *_preferred(), *hidden},
+            hidden={"out", "overwrite", "resume", *_preferred(verb), *hidden},
             pick_region=self.pick_region,
         )
         self.out = PathLine()
@@ -133,7 +133,7 @@ class TaskWidget(QWidget):
         except (VolumenError, OSError) as error:
             self._say(str(error))
             return None
-        self.form.give(**_preferred(), **given, out=self.out.value())
+        self.form.give(**_preferred(self.verb), **given, out=self.out.value())
         if not self.form.check():
             self._say("Something is missing or cannot be: see above, at the field.")
             problem = self.form.first_problem
@@ -247,7 +247,8 @@ class TaskWidget(QWidget):
         self._say("")
 
 
-def _preferred() -> dict[str, Any]:
-    """Return what a person set once for all jobs."""
+def _preferred(verb: str) -> dict[str, Any]:
+    """Return what a person set once for all jobs, of that which the verb can be told."""
     chosen = preferences()
-    return {"device": chosen.device, "memory_fraction": chosen.memory_fraction}
+    preferred = {"device": chosen.device, "memory_fraction": chosen.memory_fraction}
+    return {name: value for name, value in preferred.items() if name in VERBS[verb].model_fields}

@@ -46,7 +46,7 @@ class Search(Settings):
     at: tuple[Spot, ...] = Field(
         min_length=1, description="Place to find more of; of several, a place that looks like any of them is found"
     )
-    k: Count = Field(50, description="How many places to find")
+    k: Count = Field(50, title="How many", description="How many places to find")
     comparison: Literal["standardized", "unit", "plain"] = Field(
         "standardized",
         description="How vectors are compared: each number by its spread over the index, by direction alone, or as "

@@ -24,7 +24,7 @@ class Suggest(LabelPaths):
         None, description="Ink map that the checkpoint made of the segment; it is made if not given"
     )
 
-    n: Count = Field(20, description="How many windows to suggest")
+    n: Count = Field(20, title="How many", description="How many windows to suggest")
     window: Count = Field(128, ge=32, description="Side of a window in pixels, a multiple of 32")
     stride: Count | None = Field(None, description="Distance between candidates in px; half the window if not given")
     region: Region | None = Field(None, description="Suggest only inside this box")

@@ -255,6 +255,15 @@ def create_index(
     return WindowIndex.open(path)
 
 
+def find_indices(folder: Path) -> list[Path]:
+    """Return the indices directly below a folder, the latest first, unread; none where there is no such folder."""
+    try:
+        found = [(each.stat().st_mtime, each.parent) for each in folder.glob(f"[!.]*/{_HEADER}")]
+    except OSError:
+        return []
+    return [path for _, path in sorted(found, reverse=True)]
+
+
 def _decisive(job: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes two parts the same: where a segment was read from, and in which batches, does not."""
     return {name: job[name] for name in sorted(job) if name not in ("source", "batch")}

@@ -15,6 +15,7 @@ from volumen.prediction.cells import cell_side
 from volumen.prediction.embed import embed_windows
 from volumen.recipes.finding.embedding import begin_index, check_same, corners_of, layers_of, load_embedder
 from volumen.recipes.opening import chunk_of, open_all
+from volumen.settings.command import absolute
 from volumen.sources.window_index import WindowIndex
 from volumen.training.devices import limit_memory, pick_device
 
@@ -47,6 +48,7 @@ def index(settings: Chosen) -> Iterator[Event]:
         Something else is at the output path.
     """
     began = time.monotonic()
+    settings = absolute(settings)
     limit_memory(pick_device(settings.device), settings.memory_fraction)
     segments = open_all(settings.segments, settings)
     names = [segment.name for segment in segments]

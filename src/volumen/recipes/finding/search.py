@@ -14,8 +14,9 @@ from volumen.crops.select import spread
 from volumen.errors import SettingsError, VolumenError
 from volumen.evaluation.nearest import nearest
 from volumen.evaluation.scaled import ScaledRows
-from volumen.events import Finished, Saved, Started, Warned
+from volumen.events import Finished, Saved, Started, Stepped, Warned
 from volumen.recipes.finding.found import Found, contact_sheet, prepare, write_found
+from volumen.settings.command import absolute
 from volumen.sources.open import open_segment
 from volumen.sources.window_index import WindowIndex
 from volumen.windows import Window
@@ -58,6 +59,7 @@ def search(settings: Search) -> Iterator[Event]:
         Something is at the output path.
     """
     began = time.monotonic()
+    settings = absolute(settings)
     out = None if settings.out is None else Path(settings.out)
     if out is not None:
         prepare(out, FILES, overwrite=settings.overwrite)
@@ -74,6 +76,7 @@ def search(settings: Search) -> Iterator[Event]:
         yield Warned(
             message=f"The index holds only {len(kept)} places apart from each other; {settings.k} were asked for."
         )
+    yield Stepped(done=total, total=total)
     result: dict[str, Any] = {
         "places": [place.to_dict() for place in kept],
         "given": [place.to_dict() for place in asked],
@@ -86,7 +89,7 @@ def search(settings: Search) -> Iterator[Event]:
             sheet = contact_sheet([*asked, *kept], _opener(index), "score")
         except VolumenError as error:
             yield Warned(message=f"There is no contact sheet: {error}")
-        record = {"index": os.path.abspath(settings.index), "settings": settings.model_dump(mode="json")}
+        record = {"index": settings.index, "settings": settings.model_dump(mode="json")}
         write_found(out, "places", kept, sheet, {**record, "given": result["given"]})
         yield Saved(path=str(out), what="places")
     yield Finished(result={**result, "seconds": time.monotonic() - began})

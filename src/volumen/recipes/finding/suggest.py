@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from volumen.errors import SettingsError
 from volumen.evaluation.farthest import pick_farthest
 from volumen.evaluation.nearest import nearest
 from volumen.evaluation.scaled import ScaledRows
-from volumen.events import Finished, Saved, Started, Warned, relay
+from volumen.events import Finished, Saved, Started, Stepped, Warned, relay
 from volumen.models.checkpoint import read_header
 from volumen.recipes.finding.candidates import Candidates
 from volumen.recipes.finding.found import Found, contact_sheet, prepare, write_found
@@ -24,6 +23,7 @@ from volumen.recipes.ink_map import InkMap
 from volumen.recipes.opening import open_all
 from volumen.run_folder import weights_file
 from volumen.settings import Index, Predict
+from volumen.settings.command import absolute
 from volumen.sources.window_index import WindowIndex
 from volumen.windows import Window
 
@@ -64,6 +64,7 @@ def suggest(settings: Suggest) -> Iterator[Event]:
         Something is at the output path.
     """
     began = time.monotonic()
+    settings = absolute(settings)
     out = Path(settings.out)
     prepare(out, FILES, overwrite=settings.overwrite, resume=settings.resume)
     segment = open_all((settings.segment,), settings)[0]
@@ -107,6 +108,7 @@ def suggest(settings: Suggest) -> Iterator[Event]:
         box = (y, y + settings.window, x, x + settings.window)
         scores["score"] = scores["score"] if np.isfinite(scores["score"]) else pick.worth
         places.append(Found(rank=rank, segment=segment.name, source=segment.source, box=box, scores=scores))
+    yield Stepped(done=settings.n, total=settings.n)
     layers = tuple(part.job["layers"])
     sheet = contact_sheet(places, lambda _: (segment, layers), "uncertainty")
     write_found(out, "suggestions", places, sheet, _record(settings, candidates))
@@ -159,7 +161,7 @@ def _overlapping(corners: NDArray[np.int32], row: int, side: int) -> NDArray[np.
 
 def _record(settings: Suggest, candidates: Candidates) -> dict[str, Any]:
     return {
-        "checkpoint": os.path.abspath(settings.checkpoint),
+        "checkpoint": settings.checkpoint,
         "settings": settings.model_dump(mode="json"),
         "candidates": int(candidates.free.sum()),
         "labelled": int(candidates.labelled.sum()),
