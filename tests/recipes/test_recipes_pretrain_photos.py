@@ -1,5 +1,7 @@
 """Pretraining on photographs: what runs write, that they can be gone on with, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from volumen.models.weights import read_safetensors
 from volumen.recipes.photos.photo_task import shown
 from volumen.recipes.photos.pretrain import PhotoPupil, pretrain_photos
 from volumen.recipes.photos.tagger import TagLearner
+from volumen.recipes.report import report
 from volumen.recipes.resume import resume
 from volumen.training.run import Run
 from volumen.views.turns import turn
@@ -163,3 +166,13 @@ def test_the_command_line_takes_the_task_as_an_option(photos, tmp_path):
     small = ["--encoder-name", "tu-test_resnet", "--size", "64", "--decoder-width", "32", "--device", "cpu", "--json"]
     assert cli.main([*words, *small]) == 0
     assert Run.open(tmp_path / "run").recipe["settings"]["task"] == "spark"
+
+
+@pytest.mark.parametrize(("task", "shown"), [("rotation", "Turns told right"), ("spark", "the first")])
+def test_a_report_tells_what_was_learned(task, shown, photos, tmp_path):
+    found = result(pretrain_photos(chosen(photos, tmp_path / "run", task=task)))
+    page = result(report(settings.Report(runs=(str(tmp_path / "run"),), out=str(tmp_path / "report"))))["path"]
+    text = Path(page).read_text()
+    assert shown in text
+    assert "An encoder, started from random weights" in text
+    assert f"{found['scores']['loss']:.3f}"[:4] in text

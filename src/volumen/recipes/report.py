@@ -127,7 +127,7 @@ def _compose(
         or line_runs.headlines(over_lines)
         or photo_runs.headlines(over_photos),
         tables=scope_tables(exhibits),
-        pretraining=[pretraining.show(run) for run in pretrained],
+        pretraining=[pretraining.show(run) for run in (*pretrained, *(run for run in over_photos if run.sheets))],
         readings=[view for run in over_lines if (view := line_runs.show(run)) is not None],
         photographs=[seen for run in over_photos if (seen := photo_runs.show(run)) is not None],
         segments=segments,

@@ -24,9 +24,16 @@ if TYPE_CHECKING:
 VERBS = tuple(verb.replace(" ", "_") for verb, kind in SETTINGS.items() if issubclass(kind, PhotoTraining))
 """Verbs whose runs are told of here."""
 
+_PRETEXTS = {"accuracy": "Turns told right", "overlap": "Overlap of neighbours' tags", "loss": "Loss"}
+"""What is told at the top of a pretraining, the first of these that it has, and its loss."""
+
 _PLOTS = {
     **{name: f"{title}, held out" for name, title in NAMES.items() if name in ("iou_hard_pooled", "iou_soft_image")},
-    **{name: f"{title}, held out" for name, title in TAG_SCORES.items() if name in ("f1", "micro_f1", "accuracy")},
+    **{name: f"{title}, held out" for name, title in TAG_SCORES.items() if name in ("f1", "micro_f1")},
+    "accuracy": "Accuracy, held out",
+    "overlap": "Overlap of neighbours' tags, held out",
+    "uniformity": "Uniformity of embeddings, 0 is collapse",
+    "effective_rank": "Effective rank of features, 1 is collapse",
     "learning_rate": "Learning rate",
 }
 
@@ -66,6 +73,13 @@ def headlines(runs: Sequence[RunRecord]) -> list[Headline]:
         ]
         if told:
             return told
+    for run in runs[:1]:
+        scores = _mapping(run, "scores")
+        chosen = [name for name in _PRETEXTS if name in scores]
+        return [
+            Headline(label=_PRETEXTS[name], cell=number_cell(scores[name]), note=f"held out, {run.name}")
+            for name in dict.fromkeys((*chosen[:1], *chosen[-1:]))
+        ]
     return []
 
 
