@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volumen.evaluation.retrieval import chance_overlap
-from volumen.events import Finished, Saved, relay
+from volumen.events import relay
 from volumen.recipes.comparing.apparel.cells import cells_of
 from volumen.recipes.comparing.apparel.inputs import ApparelPhotos, look
 from volumen.recipes.comparing.apparel.page import write_page
@@ -15,7 +15,8 @@ from volumen.recipes.comparing.apparel.results import difference_rows, retrieval
 from volumen.recipes.comparing.apparel.scoring import ApparelScores, check_same_photos, check_same_queries
 from volumen.recipes.comparing.apparel.searching import search_all
 from volumen.recipes.comparing.apparel.tables import rows_json, table_csv
-from volumen.recipes.comparing.record import FILE, Record
+from volumen.recipes.comparing.ending import end_comparison
+from volumen.recipes.comparing.record import Record
 from volumen.recipes.comparing.runs import train_cells
 from volumen.recipes.photos.pretrain import pretrain_photos
 from volumen.recipes.photos.segmenter import train_segmenter
@@ -94,19 +95,7 @@ def compare_apparel(settings: CompareApparel) -> Iterator[Event]:
     write_all(folder, {"table.csv": table_csv((*scores, *differences, *found))})
     write_page(chosen, record, photos, outcome, (whole, masked), chance, (scores, differences, found))
     results = {"scores": rows_json(scores), "differences": rows_json(differences), "found": rows_json(found)}
-    record.write(results)
-    for name, what in (("table.md", "table"), (FILE, "results"), ("report.html", "report")):
-        yield Saved(path=str(folder / name), what=what)
-    yield Finished(
-        result={
-            "report": str(folder / "report.html"),
-            "table": str(folder / "table.csv"),
-            "comparison": str(folder / FILE),
-            "runs": sum(map(len, outcome.values())),
-            **results,
-            "seconds": time.monotonic() - begun,
-        }
-    )
+    yield from end_comparison(chosen.out, record, outcome, results, begun=begun)
 
 
 def _train(cell: ApparelCell, chosen: CompareApparel, seed: int) -> Iterator[Event]:

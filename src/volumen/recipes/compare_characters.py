@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from volumen.events import Finished, Saved, relay
+from volumen.events import relay
 from volumen.recipes.comparing.characters.cells import cells_of
 from volumen.recipes.comparing.characters.costs import model_costs
 from volumen.recipes.comparing.characters.inputs import held_out_photos, look
@@ -14,7 +14,8 @@ from volumen.recipes.comparing.characters.page import write_page
 from volumen.recipes.comparing.characters.results import difference_rows, score_rows
 from volumen.recipes.comparing.characters.scoring import CharacterScores, check_same_photos
 from volumen.recipes.comparing.characters.tables import rows_json, table_csv
-from volumen.recipes.comparing.record import FILE, Record
+from volumen.recipes.comparing.ending import end_comparison
+from volumen.recipes.comparing.record import Record
 from volumen.recipes.comparing.runs import train_cells
 from volumen.recipes.photos.segmenter import train_segmenter
 from volumen.recipes.reporting.page import write_all
@@ -92,16 +93,4 @@ def _conclude(
     costs = model_costs(chosen.out, outcome, chosen.size)
     write_page(chosen, record, outcome, (scores, differences), costs, held_out)
     results = {"scores": rows_json(scores), "differences": rows_json(differences)}
-    record.write(results)
-    for name, what in (("table.md", "table"), (FILE, "results"), ("report.html", "report")):
-        yield Saved(path=str(folder / name), what=what)
-    yield Finished(
-        result={
-            "report": str(folder / "report.html"),
-            "table": str(folder / "table.csv"),
-            "comparison": str(folder / FILE),
-            "runs": sum(map(len, outcome.values())),
-            **results,
-            "seconds": time.monotonic() - begun,
-        }
-    )
+    yield from end_comparison(chosen.out, record, outcome, results, begun=begun)

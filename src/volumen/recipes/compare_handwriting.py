@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from volumen.events import Finished, Saved, relay
+from volumen.events import relay
+from volumen.recipes.comparing.ending import end_comparison
 from volumen.recipes.comparing.readers.cells import cells_of
 from volumen.recipes.comparing.readers.costs import reading_costs
 from volumen.recipes.comparing.readers.inputs import look
@@ -14,7 +15,7 @@ from volumen.recipes.comparing.readers.page import write_page
 from volumen.recipes.comparing.readers.results import difference_rows, score_rows
 from volumen.recipes.comparing.readers.scoring import ReaderScores, check_same_lines
 from volumen.recipes.comparing.readers.tables import rows_json, table_csv
-from volumen.recipes.comparing.record import FILE, Record
+from volumen.recipes.comparing.record import Record
 from volumen.recipes.comparing.runs import train_cells
 from volumen.recipes.reading.line_corpus import LineCorpus
 from volumen.recipes.reading.train import train_reader
@@ -88,16 +89,4 @@ def _conclude(chosen: CompareHandwriting, record: Record, outcome: Outcome, begu
     costs = reading_costs(chosen.out, outcome, corpus)
     write_page(chosen, record, corpus, outcome, (scores, differences), costs)
     results = {"scores": rows_json(scores), "differences": rows_json(differences)}
-    record.write(results)
-    for name, what in (("table.md", "table"), (FILE, "results"), ("report.html", "report")):
-        yield Saved(path=str(folder / name), what=what)
-    yield Finished(
-        result={
-            "report": str(folder / "report.html"),
-            "table": str(folder / "table.csv"),
-            "comparison": str(folder / FILE),
-            "runs": sum(map(len, outcome.values())),
-            **results,
-            "seconds": time.monotonic() - begun,
-        }
-    )
+    yield from end_comparison(chosen.out, record, outcome, results, begun=begun)

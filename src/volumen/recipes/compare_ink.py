@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from volumen.events import Finished, Saved, relay
+from volumen.events import relay
+from volumen.recipes.comparing.ending import end_comparison
 from volumen.recipes.comparing.ink import story
 from volumen.recipes.comparing.ink.cells import Cell, cells_of
 from volumen.recipes.comparing.ink.inputs import look
@@ -14,7 +15,7 @@ from volumen.recipes.comparing.ink.page import write_page
 from volumen.recipes.comparing.ink.results import difference_rows, score_rows
 from volumen.recipes.comparing.ink.scoring import RunScores, score_run
 from volumen.recipes.comparing.ink.tables import rows_json, table_csv, table_markdown
-from volumen.recipes.comparing.record import FILE, Record
+from volumen.recipes.comparing.record import Record
 from volumen.recipes.comparing.runs import train_cells
 from volumen.recipes.finetune import finetune
 from volumen.recipes.reporting.page import write_all
@@ -95,20 +96,7 @@ def _conclude(chosen: CompareInk, record: Record, outcome: Outcome, begun: float
         },
     )
     results = {"scores": rows_json(scores), "differences": rows_json(differences)}
-    record.write(results)
-    for name, what in (("table.md", "table"), (FILE, "results"), ("report.html", "report")):
-        yield Saved(path=str(folder / name), what=what)
-    yield Finished(
-        result={
-            "report": str(folder / "report.html"),
-            "table": str(folder / "table.csv"),
-            "comparison": str(folder / FILE),
-            "runs": sum(map(len, outcome.values())),
-            **results,
-            "order": _order(differences),
-            "seconds": time.monotonic() - begun,
-        }
-    )
+    yield from end_comparison(chosen.out, record, outcome, results, begun=begun, order=_order(differences))
 
 
 def _order(differences: Sequence[Row[Cell]]) -> dict[str, str]:

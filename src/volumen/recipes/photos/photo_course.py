@@ -2,60 +2,33 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Protocol
 
-from volumen.events import Scored, Started, Warned
-from volumen.training.loop import fit
-from volumen.training.optimizers import Rates, adamw, plateau
+from volumen.events import Scored
+from volumen.recipes.course import Learner, course
+from volumen.training.optimizers import Rates, plateau
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Generator, Mapping
     from typing import Any
 
     from lightning_fabric import Fabric
-    from torch import Tensor, nn
 
     from volumen.events import Event
-    from volumen.objectives.terms import LossTerms
     from volumen.settings.photos import PhotoTraining
     from volumen.training.loop import Outcome
     from volumen.training.run import Run
 
 
-class PhotoLearner(Protocol):
+class PhotoLearner(Learner, Protocol):
     """A model of photographs, ready to be taught."""
 
     @property
     def settings(self) -> PhotoTraining: ...  # noqa: D102
-    @property
-    def fabric(self) -> Fabric: ...  # noqa: D102
-    @property
-    def model(self) -> nn.Module: ...  # noqa: D102
-    @property
-    def warnings(self) -> tuple[str, ...]: ...  # noqa: D102
 
     @property
     def steps_per_epoch(self) -> int:
         """How many batches see every photograph once."""
-        ...
-
-    @property
-    def batches(self) -> Callable[[int, int], Iterator[dict[str, Tensor]]]:
-        """What is learned from in an epoch, counted from 0, from a step of it on."""
-        ...
-
-    def objective(self, model: nn.Module, batch: Mapping[str, Tensor]) -> LossTerms:
-        """Score a batch."""
-        ...
-
-    def judge(self, model: nn.Module) -> dict[str, float]:
-        """Score what is held out: ``loss``, and what else there is to know."""
-        ...
-
-    def save(self, path: Path, scores: Mapping[str, float]) -> None:
-        """Write the weights."""
         ...
 
 
@@ -103,32 +76,17 @@ def photo_course(
     run: Run, learner: PhotoLearner, *, work: str, detail: Mapping[str, Any], score: str
 ) -> Generator[Event, None, tuple[Outcome, float]]:
     """Teach a learner with Adam, and return how that ended and how many seconds it took."""
-    began = time.monotonic()
-    settings, fabric, steps = learner.settings, learner.fabric, learner.steps_per_epoch
-    opening = Started(
-        work=work,
-        total=steps * settings.epochs,
-        unit="steps",
-        device=str(fabric.device),
-        detail={**detail, "steps_per_epoch": steps},
+    settings, steps = learner.settings, learner.steps_per_epoch
+    peak, patience = settings.learning_rate, settings.plateau
+    return (
+        yield from course(
+            run,
+            learner,
+            work=work,
+            detail=detail,
+            score=score,
+            epochs=settings.epochs,
+            steps_per_epoch=steps,
+            rates=PlateauRates(run, learner.fabric, steps_per_epoch=steps, peak=peak, patience=patience),
+        )
     )
-    outcome = yield from fit(
-        fabric=fabric,
-        model=learner.model,
-        objective=learner.objective,
-        optimizer=adamw(learner.model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay),
-        rates=PlateauRates(run, fabric, steps_per_epoch=steps, peak=settings.learning_rate, patience=settings.plateau),
-        batches=learner.batches,
-        steps_per_epoch=steps,
-        epochs=settings.epochs,
-        validate=lambda model, _: learner.judge(model),
-        score=score,
-        patience=settings.patience,
-        run=run,
-        save_best=lambda path, _, scores: learner.save(path, scores),
-        clip_norm=settings.clip_norm,
-        save_seconds=settings.save_seconds,
-        seed=settings.seed,
-        opening=[opening, *(Warned(message=text) for text in learner.warnings)],
-    )
-    return outcome, time.monotonic() - began

@@ -5,14 +5,13 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
-from volumen.models.checkpoint import load_encoder, read_origin
+from volumen.models.checkpoint import read_origin
 from volumen.models.encoders import measure_norms
 from volumen.models.photo_encoder import CUSTOM
 from volumen.run_folder import weights_file
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-    from torch import nn
 
     from volumen.crops.photo_dataset import PhotoDataset
     from volumen.models.photo_encoder import PhotoEncoder
@@ -60,24 +59,6 @@ def _held(origin: dict[str, Any]) -> dict[str, Any]:
 def _standard(origin: dict[str, Any]) -> Standard:
     usual = "none" if "architecture" in origin else "imagenet"
     return cast("Standard", _held(origin).get("standard", origin.get("standard", usual)))
-
-
-def start_from(model: nn.Module, encoder: str | None, settings: PhotoTraining) -> list[str]:
-    """Put weights into a model's encoder, and say what became of them.
-
-    Raises
-    ------
-    SourceNotFoundError
-        There is no such file, or the run has no weights yet.
-    CheckpointError
-        They do not fit, or too little of them does.
-    """
-    if encoder is None:
-        return []
-    file = weights_file(encoder)
-    report = load_encoder(model, file)
-    report.check(file, least=settings.least_loaded)
-    return [f"Encoder weights from {file}: {report}."]
 
 
 def measure_photos(model: PhotoEncoder, photos: PhotoDataset, *, batch: int, fabric: Fabric) -> None:

@@ -13,9 +13,10 @@ from volumen.crops.photo_dataset import PhotoDataset
 from volumen.errors import SettingsError
 from volumen.models.checkpoint import save_encoder
 from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of, fabric_of
+from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.photos.photo_corpus import PhotoCorpus, warn_broken
 from volumen.recipes.photos.photo_course import photo_course
-from volumen.recipes.photos.photo_start import encoder_of, start_from
+from volumen.recipes.photos.photo_start import encoder_of
 from volumen.recipes.photos.rotation_task import RotationTask
 from volumen.recipes.photos.spark_task import SparkTask
 from volumen.recipes.photos.triplet_task import TripletTask
@@ -120,7 +121,7 @@ class PhotoPupil:
         fabric = fabric_of(settings)
         torch.manual_seed(settings.seed)
         task: PhotoTask = task_class.of(settings, held_out, fabric)
-        warnings += start_from(task.model, settings.encoder, settings)
+        warnings += take_encoder(task.model, settings.encoder, least=settings.least_loaded)
         return cls(
             settings=settings,
             corpus=corpus,

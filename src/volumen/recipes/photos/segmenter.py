@@ -13,16 +13,16 @@ import torch
 from volumen.crops.batches import steps_per_epoch
 from volumen.crops.normalize import Normalization
 from volumen.crops.photo_dataset import PhotoDataset
-from volumen.models.checkpoint import PHOTOS, load_checkpoint, load_encoder, save_checkpoint
+from volumen.models.checkpoint import PHOTOS, load_checkpoint, save_checkpoint
 from volumen.models.segmenters import Segmenter, build_segmenter
 from volumen.objectives.segmentation import BCE_WEIGHTS, BceDice
 from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of, fabric_of
+from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.photos.maps import write_maps
 from volumen.recipes.photos.overlaps import Judged, judge, write_overlaps
 from volumen.recipes.photos.photo_corpus import PhotoCorpus, warn_broken
 from volumen.recipes.photos.photo_course import photo_course
 from volumen.recipes.photos.photo_start import standard_of
-from volumen.run_folder import weights_file
 from volumen.settings.command import absolute
 from volumen.settings.train_segmenter import TrainSegmenter
 from volumen.views.photo import PhotoView
@@ -101,11 +101,7 @@ class SegmentLearner:
         torch.manual_seed(settings.seed)
         model = build_segmenter(settings.model, **_arguments(settings))
         warnings = list(corpus.warnings)
-        if settings.encoder is not None:
-            file = weights_file(settings.encoder)
-            report = load_encoder(model, file)
-            report.check(file, least=settings.least_loaded)
-            warnings.append(f"Encoder weights from {file}: {report}.")
+        warnings += take_encoder(model, settings.encoder, least=settings.least_loaded)
         # a crop at native scale is a random part already
         area = (1.0, 1.0) if settings.fit == "crop" else (0.5, 1.0)
         train, held_out = (

@@ -17,9 +17,10 @@ from volumen.models.photo_encoder import PhotoEncoder, build_photo_encoder
 from volumen.models.tagger_checkpoint import load_tagger, save_tagger
 from volumen.objectives.labels import LabelBce, balanced_weights
 from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of, fabric_of
+from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.photos.photo_corpus import PhotoCorpus, warn_broken
 from volumen.recipes.photos.photo_course import photo_course
-from volumen.recipes.photos.photo_start import encoder_of, measure_photos, start_from
+from volumen.recipes.photos.photo_start import encoder_of, measure_photos
 from volumen.recipes.photos.pooled import Pooled
 from volumen.recipes.photos.said_tags import write_said
 from volumen.recipes.photos.vocabulary import choose_tags, is_tagged, tag_matrix, with_tags
@@ -104,7 +105,7 @@ class TagLearner:
         tags, warnings = choose_tags(photos, settings)
         torch.manual_seed(settings.seed)
         model = build_photo_encoder(outputs=len(tags), head=settings.head, **encoder_of(settings, settings.encoder))
-        warnings += start_from(model, settings.encoder, settings)
+        warnings += take_encoder(model, settings.encoder, least=settings.least_loaded)
         view = None if settings.freeze else PhotoView(name=settings.views)
         train, held_out = (
             PhotoDataset(part, labels="tags", tags=tags, size=settings.size, view=view, seed=settings.seed)

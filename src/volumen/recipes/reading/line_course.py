@@ -2,64 +2,38 @@
 
 from __future__ import annotations
 
-import time
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from volumen.crops.batches import made_ahead, steps_per_epoch
 from volumen.crops.width_buckets import width_buckets
 from volumen.errors import SourceError
-from volumen.events import Started, Warned
+from volumen.events import Warned
 from volumen.recipes.bookkeeping import batch_threads
+from volumen.recipes.course import Learner, course
 from volumen.sources.line_list import told
-from volumen.training.loop import fit
-from volumen.training.optimizers import Rates, adamw, warm_up_cosine
+from volumen.training.optimizers import Rates, warm_up_cosine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-    from pathlib import Path
     from typing import Any
 
     from lightning_fabric import Fabric
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from volumen.crops.line_dataset import LineDataset
     from volumen.crops.line_images import LineBatch
     from volumen.events import Event
-    from volumen.objectives.terms import LossTerms
     from volumen.settings.lines import LineTraining
     from volumen.training.loop import Outcome
     from volumen.training.run import Run
 
 
-class LineLearner(Protocol):
+class LineLearner(Learner, Protocol):
     """A model of lines, ready to be taught."""
 
     @property
     def settings(self) -> LineTraining: ...  # noqa: D102
-    @property
-    def fabric(self) -> Fabric: ...  # noqa: D102
-    @property
-    def model(self) -> nn.Module: ...  # noqa: D102
-    @property
-    def warnings(self) -> tuple[str, ...]: ...  # noqa: D102
-
-    @property
-    def batches(self) -> Callable[[int, int], Iterator[dict[str, Tensor]]]:
-        """What is learned from in a round, counted from 0, from a step of it on."""
-        ...
-
-    def objective(self, model: nn.Module, batch: Mapping[str, Tensor]) -> LossTerms:
-        """Score a batch."""
-        ...
-
-    def judge(self, model: nn.Module) -> dict[str, float]:
-        """Score what is held out."""
-        ...
-
-    def save(self, path: Path, scores: Mapping[str, float]) -> None:
-        """Write the weights."""
-        ...
 
 
 def rounds_of(settings: LineTraining) -> tuple[int, int]:
@@ -148,38 +122,19 @@ def line_course(
     What `fit` calls an epoch is a round of ``score_steps`` steps here, so that few lines are learned from for as long
     as many. AdamW's rate rises in a line, then falls along half a cosine.
     """
-    began = time.monotonic()
-    settings, fabric = learner.settings, learner.fabric
+    settings = learner.settings
     rounds, per_round = rounds_of(settings)
     total = rounds * per_round
-    opening = Started(
-        work=work,
-        total=total,
-        unit="steps",
-        device=str(fabric.device),
-        detail={**detail, "steps_per_epoch": per_round},
+    warm_up = min(settings.warm_up_steps, total // 2)
+    return (
+        yield from course(
+            run,
+            learner,
+            work=work,
+            detail=detail,
+            score=score,
+            epochs=rounds,
+            steps_per_epoch=per_round,
+            rates=lambda step: Rates(warm_up_cosine(step, steps=total, warm_up=warm_up, peak=settings.learning_rate)),
+        )
     )
-    outcome = yield from fit(
-        fabric=fabric,
-        model=learner.model,
-        objective=learner.objective,
-        optimizer=adamw(learner.model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay),
-        rates=lambda step: Rates(
-            warm_up_cosine(
-                step, steps=total, warm_up=min(settings.warm_up_steps, total // 2), peak=settings.learning_rate
-            )
-        ),
-        batches=learner.batches,
-        steps_per_epoch=per_round,
-        epochs=rounds,
-        validate=lambda model, _: learner.judge(model),
-        score=score,
-        patience=settings.patience,
-        run=run,
-        save_best=lambda path, _, scores: learner.save(path, scores),
-        clip_norm=settings.clip_norm,
-        save_seconds=settings.save_seconds,
-        seed=settings.seed,
-        opening=[opening, *(Warned(message=text) for text in learner.warnings)],
-    )
-    return outcome, time.monotonic() - began

@@ -13,7 +13,8 @@ from volumen.evaluation.nearest import nearest
 from volumen.evaluation.retrieval import retrieval_overlap
 from volumen.models.photo_encoder import build_photo_encoder
 from volumen.models.tagger_checkpoint import load_tagger
-from volumen.recipes.photos.photo_start import encoder_of, measure_photos, start_from
+from volumen.recipes.first_weights import take_encoder
+from volumen.recipes.photos.photo_start import encoder_of, measure_photos
 from volumen.recipes.photos.triplet_task import EMBEDDER
 from volumen.recipes.photos.vocabulary import tag_matrix
 from volumen.recipes.reporting.page import write_all
@@ -91,7 +92,7 @@ def embedder_of(
     encoder = str(folder) if cell.work != "nothing" else cell.encoder(chosen, seed)
     torch.manual_seed(seed)  # the weights that the other random starts of this seed have
     model = build_photo_encoder(outputs=1, **encoder_of(chosen, encoder)).eval()
-    start_from(model, encoder, chosen)
+    take_encoder(model, encoder, least=chosen.least_loaded)
     fabric.to_device(model)
     if cell.work in _UNMEASURED and cell.start != "imagenet":
         measure_photos(model, photos, batch=chosen.batch, fabric=fabric)

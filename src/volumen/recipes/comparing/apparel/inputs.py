@@ -11,8 +11,9 @@ from volumen.crops.photo_dataset import PhotoDataset
 from volumen.models.photo_encoder import build_photo_encoder
 from volumen.recipes.bookkeeping import recipe_of
 from volumen.recipes.comparing.record import digest
+from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.photos.photo_corpus import PhotoCorpus
-from volumen.recipes.photos.photo_start import encoder_of, start_from
+from volumen.recipes.photos.photo_start import encoder_of
 from volumen.recipes.photos.vocabulary import choose_tags, is_tagged, with_tags
 from volumen.settings.compare_apparel import IMAGENET
 
@@ -80,7 +81,7 @@ def look(chosen: CompareApparel) -> dict[str, Any]:
     encoders = {}
     if chosen.imagenet is not None:
         model = build_photo_encoder(outputs=1, **encoder_of(chosen, chosen.imagenet))
-        said = start_from(model, chosen.imagenet, chosen)
+        said = take_encoder(model, chosen.imagenet, least=chosen.least_loaded)
         encoders[IMAGENET] = {"file": chosen.imagenet, "sha256": digest(chosen.imagenet), "loaded": said[0]}
     return recipe_of(
         "compare apparel",
