@@ -26,16 +26,16 @@ from volumen.sources.letters import ALPHABET, glyph
 from volumen.sources.open import open_segment
 from volumen.sources.phantom import make_phantom
 
-SIDE, WINDOW, CELL, LAYERS = 768, 64, 64, 8
-HELD_OUT = (0, SIDE, SIDE - 192, SIDE)
+LAYERS = 8
+CELLS = 12  # windows along a side of the phantom, of which the last quarter is held out
 LEAST_INK = 0.03  # of the windows that are labelled at first
-NEAR = 16  # px that the person keeps away from held-out ground
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="where to keep everything; a temporary folder otherwise")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--window", type=int, default=64, help="side of a window in px; a letter is two thirds of it")
     parser.add_argument("--first", type=int, default=4, help="windows that are labelled at first")
     parser.add_argument("--steps", type=int, default=160, help="of every training, about")
     parser.add_argument("--contrast", type=float, default=2.0, help="strength of the ink, 1 being hard")
@@ -56,6 +56,9 @@ class Person:
         self.folder = folder / f"seed_{seed}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rng = np.random.default_rng(seed)
+        self.window, self.side = options.window, CELLS * options.window
+        self.held_out = (0, self.side, self.side * 3 // 4, self.side)
+        self.near = options.window // 4  # px that the person keeps away from held-out ground
         self.segment = self.folder / "phantom.zarr"
         self._write()
         self.mask = open_segment(self.segment).papyrus(open_segment(self.segment).window)
@@ -72,9 +75,9 @@ class Person:
             segment=str(self.segment),
             supervision=(str(self.folder / "first.png"),),
             out=str(self.folder / "suggestions"),
-            window=WINDOW,
+            window=self.window,
             n=count,
-            region=(0, SIDE, 0, HELD_OUT[2] - NEAR),
+            region=(0, self.side, 0, self.held_out[2] - self.near),
             overwrite=True,
         )
         places = result(suggest(told))["suggestions"]
@@ -91,23 +94,26 @@ class Person:
         """Draw windows on papyrus that overlap none, nor held-out ground."""
         drawn: list[tuple[int, int]] = []
         while len(drawn) < count:
-            y, x = (int(edge) for edge in self.rng.integers(0, (SIDE - WINDOW, HELD_OUT[2] - NEAR - WINDOW)))
-            apart = all(abs(y - v) >= WINDOW or abs(x - w) >= WINDOW for v, w in (*taken, *drawn))
-            if apart and self.mask[y : y + WINDOW, x : x + WINDOW].mean() >= 0.95:
+            y, x = (
+                int(edge)
+                for edge in self.rng.integers(0, (self.side - self.window, self.held_out[2] - self.near - self.window))
+            )
+            apart = all(abs(y - v) >= self.window or abs(x - w) >= self.window for v, w in (*taken, *drawn))
+            if apart and self.mask[y : y + self.window, x : x + self.window].mean() >= 0.95:
                 drawn.append((y, x))
         return drawn
 
     def ink(self, windows: list[tuple[int, int]]) -> float:
         """Return the share of ink in some windows."""
         label = np.asarray(Image.open(self.folder / "letters.png"))
-        return float(np.mean([label[y : y + WINDOW, x : x + WINDOW] > 127 for y, x in windows]))
+        return float(np.mean([label[y : y + self.window, x : x + self.window] > 127 for y, x in windows]))
 
     def train(self, name: str, windows: list[tuple[int, int]]) -> float:
         """Train on the labels of some windows, and return the AUC on the held-out quarter."""
-        supervision = np.zeros((SIDE, SIDE), np.uint8)
-        supervision[HELD_OUT[0] : HELD_OUT[1], HELD_OUT[2] : HELD_OUT[3]] = 255
+        supervision = np.zeros((self.side, self.side), np.uint8)
+        supervision[:, self.held_out[2] :] = 255
         for y, x in windows:
-            supervision[y : y + WINDOW, x : x + WINDOW] = 255
+            supervision[y : y + self.window, x : x + self.window] = 255
         Image.fromarray(supervision).save(self.folder / f"{name}.png")
         chosen = settings.Finetune(
             segments=(str(self.segment),),
@@ -115,12 +121,12 @@ class Person:
             out=str(self.folder / name),
             overwrite=True,
             layers=LAYERS,
-            window=WINDOW,
-            input_size=WINDOW,
+            window=self.window,
+            input_size=self.window,
             resized_crop=False,
-            stride=16,
+            stride=self.window // 4,
             sampling="mask",
-            held_out_region=HELD_OUT,
+            held_out_region=self.held_out,
             views="flips",
             encoder_name="resnet18",
             batch=16,
@@ -133,19 +139,21 @@ class Person:
 
     def _write(self) -> None:
         """Write letters on some of the lines: most of the papyrus is bare, as it is on fragments."""
-        label = np.zeros((SIDE, SIDE), np.float32)
-        for y in range(CELL // 2, SIDE - CELL, CELL):
-            is_written = self.rng.random((SIDE - CELL) // CELL) < self.options.written
+        label = np.zeros((self.side, self.side), np.float32)
+        for y in range(self.window // 2, self.side - self.window, self.window):
+            is_written = self.rng.random((self.side - self.window) // self.window) < self.options.written
             for column in np.flatnonzero(is_written):
-                shape = glyph(ALPHABET[self.rng.integers(len(ALPHABET))], 44, int(self.rng.integers(5)))
-                x = CELL // 2 + int(column) * CELL
+                shape = glyph(
+                    ALPHABET[self.rng.integers(len(ALPHABET))], self.window * 2 // 3, int(self.rng.integers(5))
+                )
+                x = self.window // 2 + int(column) * self.window
                 target = label[y : y + shape.shape[0], x : x + shape.shape[1]]
                 np.maximum(target, shape[: target.shape[0], : target.shape[1]], out=target)
         Image.fromarray((label * 255).astype(np.uint8)).save(self.folder / "letters.png")
         if not self.segment.exists():
             chosen = settings.Phantom(
                 out=str(self.segment),
-                size=(SIDE, SIDE),
+                size=(self.side, self.side),
                 layers=16,
                 contrast=self.options.contrast,
                 label=str(self.folder / "letters.png"),

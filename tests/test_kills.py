@@ -1,4 +1,4 @@
-"""Killed at any moment, convert, finetune and predict go on and end with what an unbroken run ends with."""
+"""Killed at any moment, convert, finetune, predict and index go on and end with what an unbroken run ends with."""
 
 import json
 import shutil
@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from volumen.events import Stepped, result
+from volumen.models.checkpoint import save_encoder
+from volumen.models.unet import build_encoder
 from volumen.settings import Phantom
 from volumen.sources.phantom import make_phantom
 from volumen.training.run import Run
@@ -102,6 +104,21 @@ def test_predict(segment, tmp_path):
         assert files(broken) == files(whole)
 
     break_often(command, command, broken, same, events=60)
+
+
+def test_index(segment, tmp_path):
+    torch.manual_seed(0)
+    encoder, architecture = tmp_path / "encoder.safetensors", {"encoder_name": "resnet18", "in_channels": 8}
+    save_encoder(encoder, build_encoder(**architecture), architecture, {"layer_count": 8})
+    whole, broken = two_places(tmp_path, "index")
+    options = ("--encoder", encoder, "--stride", 48, "--batch", 8, "--device", "cpu")
+    run_to_the_end(volumen("index", segment, "--out", whole, *options))
+    command = volumen("index", segment, "--out", broken, *options)
+
+    def same():
+        assert files(broken) == files(whole)
+
+    break_often(command, command, broken, same, events=20)
 
 
 def test_finetune(segment, tmp_path):

@@ -27,7 +27,9 @@ class Index(LabelPaths, Voxels):
     region: Region | None = Field(None, description="Index only inside this box")
     min_papyrus: Share = Field(0.95, gt=0, description="Least share of a window that lies on papyrus")
 
-    stage: Count = Field(5, le=5, description="Which of the encoder's maps to pool: 1 at stride 2, 5 at stride 32")
+    stage: Count = Field(
+        4, le=5, description="Which of the encoder's maps to pool: 1 at stride 2, 4 at 16, and 5, the deepest, at 32"
+    )
     norms: Literal["auto", "measured", "kept"] = Field(
         "auto",
         description="Norm statistics of the encoder: measured once on the first segment, or those it came with; auto "
