@@ -143,7 +143,7 @@ def test_the_page_says_what_is_missing_and_shows_what_was_found(compared):
 
 
 def test_a_comparison_goes_on_where_it_was_stopped(photos, tmp_path):
-    few = {"routes": "scratch,segmenter", "seeds": 2}
+    few = {"routes": "scratch", "seeds": 2}
     whole = result(compare(chosen(photos, tmp_path / "whole", **few)))
     out = tmp_path / "parts"
     for event in compare(chosen(photos, out, **few)):

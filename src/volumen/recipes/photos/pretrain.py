@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 
 _VERB = "pretrain_photos"
 _COLOURS = 3
+_SHORTCUT = (
+    "Without views, how photographs were brought to a square tells how they are turned, whatever they show: the "
+    "encoder may learn that alone. Take the views flip_crop, or boxes at native scale (fit crop)."
+)
 _TASKS: dict[str, type[RotationTask | SparkTask | TripletTask]] = {
     "rotation": RotationTask,
     "triplet": TripletTask,
@@ -106,6 +110,8 @@ class PhotoPupil:
         _check_crops(corpus, settings)
         parts = (with_tags(corpus.split.train), with_tags(corpus.split.held_out))
         tags, warnings = choose_tags(parts[0], settings) if tagged else ((), [])
+        if (settings.task, settings.fit, settings.views) == ("rotation", "resize", "none"):
+            warnings.append(_SHORTCUT)
         train, held_out = (
             PhotoDataset(
                 part,

@@ -31,8 +31,9 @@ class RotationTask(PlainTask):
     """Predict image rotations: Gidaris et al., ICLR 2018, arXiv 1803.07728.
 
     A turn is drawn for each photograph of a batch; held-out photographs are scored in all four. Photographs that are
-    stretched into a square differ along their two axes, which may answer for what they show: `--views flip_crop`
-    stretches each by another amount, `--fit crop` not at all.
+    brought to a square are resampled otherwise along each axis, which answers for what they show: of pure noise all
+    turns are told right. The views ``flip_crop``, which resample each by another amount, leave a quarter of them, as
+    guessing does; so do boxes at native scale.
     """
 
     labels: ClassVar[Literal["tags", "none"]] = "none"

@@ -54,8 +54,8 @@ def train_tagger(settings: TrainTagger) -> Iterator[Event]:
     ------
     Event
         The last is `Finished` with ``run``, ``checkpoint``, ``epochs``, ``scores`` (of the best weights, on held-out
-        photographs: `volumen.evaluation.labels.score_tags` at the ``threshold`` that is best there, ``f1_half`` at one
-        half), ``guesses`` (what guessing without looking scores), ``tags``, ``said`` (path), ``seconds``.
+        photographs: `volumen.evaluation.labels.score_tags` at the ``threshold`` that is best there, ``f1_half`` that F1
+        at one half), ``guesses`` (what guessing without looking scores), ``tags``, ``said`` (path), ``seconds``.
 
     Raises
     ------
@@ -165,6 +165,11 @@ class TagLearner:
             return "f1" if len(self.tags) > 1 else "micro_f1"
         return self.settings.score
 
+    @property
+    def swept(self) -> str:
+        """Which score says what threshold is best."""
+        return "f1" if self.score == "loss" else self.score
+
     def objective(self, model: nn.Module, batch: Mapping[str, Tensor]) -> LossTerms:
         """Score a batch."""
         with self.fabric.autocast():
@@ -174,10 +179,10 @@ class TagLearner:
     def judge(self, model: nn.Module) -> dict[str, float]:
         """Return the loss and the scores of what the model says of the held-out photographs."""
         probabilities, truth, _ = self.said(model)
-        threshold, scores = best_threshold(probabilities, truth, score="f1" if self.score == "loss" else self.score)
+        threshold, scores = best_threshold(probabilities, truth, score=self.swept)
         sure = np.clip(probabilities, 1e-7, 1 - 1e-7)
         loss = -np.where(truth, np.log(sure), np.log1p(-sure)).mean()
-        half = score_tags(probabilities >= 0.5, truth)["f1"]
+        half = score_tags(probabilities >= 0.5, truth)[self.swept]
         return {"loss": float(loss), **scores, "threshold": threshold, "f1_half": half}
 
     def said(self, model: nn.Module) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[str]]:
@@ -226,13 +231,12 @@ def _train(run: Run, learner: TagLearner) -> Iterator[Event]:
         path = run.path / "tags.csv"
         write_said(path, names, learner.tags, probabilities, truth, threshold=header["threshold"])
         known = tag_matrix(learner.train.photos, learner.tags).numpy()
-        score = "f1" if learner.score == "loss" else learner.score
         yield from conclude(
             run,
             outcome,
             seconds,
-            guesses=guesses(known, truth, score=score),
-            score=score,
+            guesses=guesses(known, truth, score=learner.swept),
+            score=learner.swept,
             tags=list(learner.tags),
             said=str(path),
         )

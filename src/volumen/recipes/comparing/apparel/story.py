@@ -59,11 +59,16 @@ def _remarks(chosen: CompareApparel, record: Record, outcome: Outcome, finds: tu
             f"{np.mean(frequent):.3f}: that is what a tagger is to be held against."
         )
     if "rotation" in chosen.routes:
-        views = "each by another amount" if chosen.views == "flip_crop" else "all alike"
-        yield (
-            f"Photographs are stretched into squares, {views}: a stretch along one axis can tell how a photograph was "
-            "turned, without what it shows."
-        )
+        if chosen.views == "none":
+            yield (
+                "Photographs were brought to a square without views: how they were resampled tells how they are turned,"
+                " even of noise, so the accuracy of rotation says nothing of what was learned."
+            )
+        else:
+            yield (
+                "Photographs are brought to a square, which tells how they are turned, even of noise, where no views "
+                "are drawn; random crops, stretched each by another amount, take that away in training."
+            )
     if finds[1]:
         yield (
             "The segmenter that masks photographs learned from some of those that are searched, and from none of the "
