@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from scipy.sparse import csr_array
 
 from volumen.windows import Window, grid
 
@@ -74,15 +75,42 @@ class Decoded:
 def resize_pixels(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Bring an image, YXC, to (H, W), its aspect not kept.
 
-    Each pixel is the mean of those that it stands for (Pillow's BOX); where a side grows, pixels between are
-    interpolated in a line (BILINEAR, which on a side that shrinks weighs neighbours by their distance).
+    Along a side that shrinks, each pixel is the mean over the area that it stands for, pixels that lie in it in part
+    weighed by their part (OpenCV's INTER_AREA); along one that grows, pixels between are interpolated in a line.
+
+    Examples
+    --------
+    >>> resize_pixels(np.arange(0, 180, 30, dtype=np.uint8).reshape(6, 1, 1), (4, 1)).ravel().tolist()
+    [10, 50, 100, 140]
     """
-    height, width = size
     if pixels.shape[:2] == size:
         return pixels
-    shrinks = height <= pixels.shape[0] and width <= pixels.shape[1]
-    kind = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(pixels).resize((width, height), kind))
+    there = pixels.shape
+    rows, columns = (_weights(side, wanted) for side, wanted in zip(there[:2], size, strict=True))
+    low = rows @ pixels.reshape(there[0], -1).astype(np.float32)  # YXC -> H (X C)
+    across = np.moveaxis(low.reshape(size[0], there[1], there[2]), 1, 0)  # H X C -> X H C
+    small = columns @ across.reshape(there[1], -1)  # X (H C) -> W (H C)
+    rounded = np.rint(small).astype(np.uint8).reshape(size[1], size[0], there[2])
+    return np.ascontiguousarray(np.moveaxis(rounded, 0, 1))  # W H C -> H W C
+
+
+@lru_cache(maxsize=256)
+def _weights(there: int, wanted: int) -> csr_array:
+    """Return what each of the wanted pixels takes of each that is there, float32 (wanted, there), rows summing to 1."""
+    scale = there / wanted
+    if wanted <= there:
+        ends = np.arange(wanted + 1) * scale
+        reach = int(np.ceil(scale)) + 1
+        taken = np.floor(ends[:-1, None]).astype(np.int64) + np.arange(reach)
+        weights = np.minimum(ends[1:, None], taken + 1) - np.maximum(ends[:-1, None], taken)
+        weights = np.maximum(weights, 0) / scale
+    else:
+        centres = np.clip((np.arange(wanted) + 0.5) * scale - 0.5, 0, there - 1)
+        first = np.floor(centres).astype(np.int64)
+        taken = first[:, None] + np.arange(2)
+        weights = np.stack([1 - (centres - first), centres - first], axis=1)
+    places = (np.repeat(np.arange(wanted), taken.shape[1]), np.clip(taken, 0, there - 1).ravel())
+    return csr_array((weights.ravel().astype(np.float32), places), shape=(wanted, there))
 
 
 def resize_flat(flat: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
