@@ -30,6 +30,9 @@ def finetune(qtbot):
     return form
 
 
+WORDS = {"SEGMENT:Y,X": "a:1,2"}  # what a required field is given, by its form; a path else
+
+
 def words_of(form):
     """Return all that is shown in red."""
     return [label.text() for label in form.findChildren(QLabel) if "color" in label.styleSheet() and label.text()]
@@ -39,7 +42,7 @@ def words_of(form):
 def test_a_form_at_rest_says_the_defaults_of_its_verb(qtbot, verb):
     kind = VERBS[verb]
     required = {name for name, field in kind.model_fields.items() if field.is_required()}
-    words = {name: "a:1,2" if metavar(kind.model_fields[name]) == "SEGMENT:Y,X" else "a" for name in required}
+    words = {name: WORDS.get(metavar(kind.model_fields[name]), "a.json") for name in required}
     least = {
         name: (word,) if "tuple" in str(kind.model_fields[name].annotation) else word for name, word in words.items()
     }

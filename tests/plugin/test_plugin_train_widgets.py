@@ -107,7 +107,7 @@ def begin(widget, qtbot):
 def parsed(command):
     """Read a command line as the shell and the command would."""
     options = vars(build_parser(VERBS, FAMILIES).parse_args(shlex.split(command)[1:]))
-    verb = " ".join(options.pop(part) for part in ("verb", "task") if part in options)
+    verb = " ".join(options.pop(part) for part in ("verb", "word") if part in options)
     return VERBS[verb](**options)
 
 

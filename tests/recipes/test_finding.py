@@ -19,7 +19,8 @@ from volumen.models.unet import build_encoder
 from volumen.recipes.finding.found import Found
 from volumen.recipes.finding.index import index
 from volumen.recipes.finding.search import search, shared
-from volumen.sources.window_index import IndexPart, WindowIndex
+from volumen.sources.index_part import IndexPart
+from volumen.sources.window_index import WindowIndex
 
 SHAPE = (10, 320, 384)
 COPIES = 14

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volumen.events import Event
-    from volumen.sources.window_index import IndexPart
+    from volumen.sources.index_part import IndexPart
     from volumen.windows import Range
 
 

@@ -19,12 +19,12 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from volumen.errors import DivergedError, OutputExistsError, SettingsError, SourceError, SourceNotFoundError
-from volumen.sources.journal import Journal
+from volumen.errors import OutputExistsError, SettingsError, SourceError, SourceNotFoundError
+from volumen.sources.index_part import UNFINISHED, IndexPart, begin_part
 from volumen.sources.pyramid import out_of_space
 from volumen.sources.stacked import StackedRows
 
@@ -39,93 +39,7 @@ ENCODER = "encoder.safetensors"
 
 _HEADER = "index.json"
 _KIND, _VERSION = "window_index", 1
-_UNFINISHED = ".unfinished"
 _APART = ("region", "windows")  # two parts of one segment may differ in these
-
-
-@dataclass(frozen=True, eq=False)
-class IndexPart:
-    """The windows of a segment, or of a region of it, and their vectors.
-
-    Parameters
-    ----------
-    folder
-        Where it is.
-    job
-        What it is: ``segment`` (name, shape, dtype), ``source``, ``layers``, ``reverse``, ``region``, ``mask``,
-        ``windows`` (their number), ``batch`` (windows in a unit of work).
-    corners
-        y and x of each window's top left pixel, int32 (windows, 2).
-    vectors
-        (windows, channels), mapped from the disk; those of units that are not done are zeros.
-    """
-
-    folder: Path
-    job: Mapping[str, Any]
-    corners: NDArray[np.int32]
-    vectors: NDArray[Any]
-
-    @classmethod
-    def open(cls, folder: Path) -> IndexPart:
-        """Open a part, finished or not."""
-        journal = Journal.read(folder)
-        if journal is None:
-            raise SourceError(f"{folder} holds no part of an index; make the index again.")
-        try:
-            corners, vectors = (np.load(folder / name, mmap_mode="r") for name in ("windows.npy", "vectors.npy"))
-        except (OSError, ValueError) as error:
-            raise SourceError(f"{folder} is damaged ({error}); remove it, and index its segment again.") from error
-        if len(corners) != len(vectors) or len(corners) != journal.job["windows"]:
-            raise SourceError(f"{folder} is damaged: its files disagree. Remove it, and index its segment again.")
-        return cls(folder, journal.job, np.asarray(corners), vectors)
-
-    @property
-    def name(self) -> str:
-        """Of the segment."""
-        return str(self.job["segment"]["name"])
-
-    @property
-    def finished(self) -> bool:
-        """Whether every vector is there."""
-        return not self.folder.name.endswith(_UNFINISHED)
-
-    def todo(self) -> list[range]:
-        """Return the rows of every batch that is not done."""
-        batch, count = int(self.job["batch"]), len(self.corners)
-        done = cast("Journal", Journal.read(self.folder)).done()
-        starts = range(0, count, batch)
-        return [
-            range(start, min(start + batch, count)) for start, is_done in zip(starts, done, strict=True) if not is_done
-        ]
-
-    def write(self, rows: range, vectors: NDArray[Any]) -> None:
-        """Write the vectors of a batch that `todo` named, then mark it done.
-
-        Raises
-        ------
-        DivergedError
-            A vector holds NaN, infinity or more than its type can.
-        OutOfSpaceError
-            The disk is full; batches that are marked stay valid.
-        """
-        with np.errstate(over="ignore"):
-            kept = np.ascontiguousarray(vectors, dtype=self.vectors.dtype)
-        if not np.isfinite(kept).all():
-            raise DivergedError(
-                f"Expected vectors that {kept.dtype} can hold; got NaN, infinity or more. Take --numbers float32, or "
-                "another encoder."
-            )
-        file = self.folder / "vectors.npy"
-        with out_of_space(file), file.open("r+b", buffering=0) as out:
-            out.seek(file.stat().st_size - (len(self.corners) - rows.start) * kept[0].nbytes)
-            out.write(kept.data)
-        Journal(self.folder, self.job, 0).mark(rows.start // int(self.job["batch"]))
-
-    def finish(self) -> IndexPart:
-        """Make it a part of the index; return it at its place."""
-        place = self.folder.with_name(self.folder.name.removesuffix(_UNFINISHED))
-        self.folder.replace(place)
-        return IndexPart.open(place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,23 +116,15 @@ class WindowIndex:
         return self._begin(job, known, np.asarray(corners, dtype=np.int32).reshape(-1, 2))
 
     def _unfinished(self) -> list[Path]:
-        return sorted((self.path / "parts").glob(f"*{_UNFINISHED}"))
+        return sorted((self.path / "parts").glob(f"*{UNFINISHED}"))
 
     def _begin(self, job: Mapping[str, Any], known: Mapping[str, Any], corners: NDArray[np.int32]) -> IndexPart:
         number = 1 + max((int(each.name[:4]) for each in (self.path / "parts").glob("[0-9]" * 4 + "-*")), default=0)
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", str(job["segment"]["name"]))[:60]
         digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:8]
-        folder = self.path / "parts" / f"{number:04d}-{name}-{digest}{_UNFINISHED}"
-        draft = folder.with_name(f".{folder.name}")
-        shape = (len(corners), int(self.embedding["channels"]))
-        with out_of_space(folder):
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(parents=True)
-            np.save(draft / "windows.npy", corners)
-            _reserve(draft / "vectors.npy", shape, np.dtype(str(self.embedding["numbers"])))
-            Journal.start(draft, job, -(-len(corners) // int(job["batch"])))
-            draft.replace(folder)
-        return IndexPart.open(folder)
+        folder = self.path / "parts" / f"{number:04d}-{name}-{digest}{UNFINISHED}"
+        numbers = np.dtype(str(self.embedding["numbers"]))
+        return begin_part(folder, job, corners, channels=int(self.embedding["channels"]), numbers=numbers)
 
 
 def create_index(
@@ -270,12 +176,4 @@ def _decisive(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_draft(folder: Path) -> bool:
-    return folder.name.startswith(".") or folder.name.endswith(_UNFINISHED)
-
-
-def _reserve(file: Path, shape: tuple[int, int], kind: np.dtype[Any]) -> None:
-    """Write the header of a .npy file and room for its numbers, which read as zeros until they are written."""
-    with file.open("wb") as out:
-        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(out, header)
-        out.truncate(out.tell() + shape[0] * shape[1] * kind.itemsize)
+    return folder.name.startswith(".") or folder.name.endswith(UNFINISHED)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from volumen.events import Event
     from volumen.settings import Search
+    from volumen.sources.index_part import IndexPart
     from volumen.sources.segment import Segment
-    from volumen.sources.window_index import IndexPart
     from volumen.windows import Range
 
 FILES = ("places.json", "places.csv", "sheet.png")
