@@ -117,7 +117,7 @@ def test_vectors_that_are_no_numbers_are_refused(bad):
         nearest(np.array([[0.0]]), np.array([[bad]]), 1)
 
 
-@pytest.mark.skipif(FAISS, reason="faiss-cpu is installed")
-def test_faiss_that_is_missing_is_named_with_its_extra():
+def test_faiss_that_is_missing_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"volumen\[search\]"):
         nearest(np.zeros((2, 1)), np.zeros((1, 1)), 1, engine="faiss")
