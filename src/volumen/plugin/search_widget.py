@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from volumen.events import Event
 
 LAYER = "places alike"
+_FAINTEST = 0.2  # opacity of a frame, at least
 _CLICK = 4.0  # px of the screen: a mouse that moved further was dragging
 _WAITING = "Click on a place…"
 _PICK = "Find what looks like…"
@@ -111,7 +112,7 @@ class SearchWidget(TaskWidget):
                 size=places[0].side,
                 symbol="square",
                 face_color="transparent",
-                border_color="orange",
+                border_color=[_orange(place, places[0]) for place in places],
                 border_width=0.04,
                 scale=grid.scale,
                 translate=grid.translate,
@@ -154,6 +155,12 @@ class SearchWidget(TaskWidget):
             found = find_indices(preferences().runs)
             if found:
                 self.index.set_value(str(found[0]))
+
+
+def _orange(place: PlaceOnLayer, best: PlaceOnLayer) -> tuple[float, float, float, float]:
+    """Return the colour of a place's frame, RGBA: fainter, the less alike it is beside the best one."""
+    most, mine = best.scores.get("score", 0.0), place.scores.get("score", 0.0)
+    return (1.0, 0.65, 0.0, max(_FAINTEST, min(1.0, mine / most)) if most > 0 else 1.0)
 
 
 def _forget(viewer: Any, callback: Any) -> None:
