@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -55,18 +55,7 @@ class CompareApparel(Comparison, PhotoPretraining, TaggerTraining):
         "need it say so. Rotation, triplets and the segmenter start from it where it is given",
     )
     routes: Routes = Field(
-        (
-            "scratch-plain",
-            "scratch",
-            "rotation",
-            "spark",
-            "triplet",
-            "triplet-scratch",
-            "finetuned-rotation",
-            "finetuned-spark",
-            "finetuned-imagenet",
-            "segmenter",
-        ),
+        get_args(Route),
         description="Routes to train",
     )
     drop_tags: Tags = Field(("skin", "hair", "null"), description="Tags to leave out: what is no apparel")
