@@ -35,7 +35,7 @@ def show_segmenter(run: RunRecord) -> PhotoView:
         (NAMES[name], number_cell(score, percentile_interval(drawn[name])))
         for name, score in overlap.scores(batch=batch).items()
     ]
-    without = f" {overlap.empty} hold nothing to find." if overlap.empty else ""
+    without = f" {overlap.empty} hold{'s' * (overlap.empty == 1)} nothing to find." if overlap.empty else ""
     examples = list(_maps(run, dict(zip(names, overlap.each().tolist(), strict=True))))
     lead = f"{len(names)} photographs were scored.{without} Regions to ignore count nowhere."
     return PhotoView(name=run.name, lead=lead, scores=scores, examples=examples, columns=4)
