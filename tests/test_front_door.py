@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import volumen
+from volumen.errors import SettingsError
 
 HELP = """
 import contextlib, io, volumen.cli
@@ -45,3 +46,10 @@ def test_every_name_leads_somewhere():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = volumen.nothing
+
+
+def test_a_family_takes_its_own_settings_only():
+    with pytest.raises(SettingsError, match="those of `volumen resume`"):
+        list(volumen.train(volumen.settings.Resume(run="runs/first")))
+    with pytest.raises(SettingsError, match="the settings of a verb"):
+        list(volumen.pretrain(object()))

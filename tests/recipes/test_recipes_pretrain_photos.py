@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from volumen import cli, settings
 from volumen.errors import SettingsError
 from volumen.events import Scored, Started, Stepped, result
-from volumen.models.checkpoint import load_checkpoint, load_encoder, read_origin
+from volumen.models.checkpoint import load_checkpoint, load_encoder, read_origin, save_checkpoint
 from volumen.models.photo_encoder import build_photo_encoder
+from volumen.models.segmenters import build_segmenter
 from volumen.models.tagger_checkpoint import load_tagger
 from volumen.models.unet import build_encoder
 from volumen.models.weights import read_safetensors
@@ -69,6 +70,16 @@ def test_every_task_leaves_an_encoder_without_its_head(task, photos, tmp_path):
     tagger = settings.TrainTagger(photos=(str(photos),), out=str(tmp_path / "tagger"), encoder=str(tmp_path / "run"))
     assert TagLearner.of(tagger).model.standard == header["standard"]
     assert bool(list((tmp_path / "run" / "reconstructions").glob("*.png"))) == (task == "spark")
+
+
+def test_an_encoder_keeps_its_width_from_one_pretraining_to_the_next(photos, tmp_path):
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "unet.safetensors", build_segmenter("custom_unet", width=0.125), {})
+    changes = {"task": "rotation", "epochs": 1, "encoder": str(tmp_path / "unet.safetensors")}
+    result(pretrain_photos(chosen(photos, tmp_path / "first", **changes)))
+    changes["encoder"] = str(tmp_path / "first")
+    pupil = PhotoPupil.of(chosen(photos, tmp_path / "second", **changes))
+    assert any("100.0% of the encoder's weights" in text for text in pupil.warnings)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 THRESHOLDS = tuple(round(0.02 * step, 2) for step in range(1, 50))
 """What `best_threshold` tries: 0.02, 0.04 … 0.98."""
 
-EXAMPLE_WISE = ("accuracy", "precision", "recall", "f1")
-"""Scores that are taken of each image by itself, then averaged."""
-
 
 def score_tags(predicted: ArrayLike, truth: ArrayLike) -> dict[str, float]:
     """Score predicted tags against true ones.

@@ -11,7 +11,7 @@ import importlib.metadata
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import safetensors.torch
 
@@ -21,9 +21,11 @@ from volumen.models.transplant import KeyReport, load_encoder
 from volumen.models.weights import read_safetensors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from torch import nn
+    from torch import Tensor, nn
+
+    M = TypeVar("M", bound=nn.Module)
 
 __all__ = [
     "PHOTOS",
@@ -33,6 +35,7 @@ __all__ = [
     "load_encoder",
     "read_header",
     "read_origin",
+    "rebuild",
     "save_checkpoint",
     "save_encoder",
 ]
@@ -152,16 +155,38 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Segmenter, dict[str, 
     """
     tensors, metadata = read_safetensors(path)
     header = _parse(path, metadata)
+    return rebuild(path, tensors, header, "architecture", build_segmenter), header
+
+
+def rebuild(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    header: Mapping[str, Any],
+    key: str,
+    build: Callable[..., M],
+) -> M:
+    """Build what a header describes under ``key``, and put a file's weights into it.
+
+    Returns
+    -------
+    torch.nn.Module
+        On the CPU, in evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        It cannot be built, or the weights are not its own.
+    """
     try:
-        model = build_segmenter(**header["architecture"])
+        model = build(**header[key])
         model.load_state_dict(tensors)
     except (RuntimeError, TypeError, SettingsError) as error:
         raise CheckpointError(
-            f"The weights in {os.fspath(path)} do not fit the architecture that its header names, "
-            f"{header['architecture']}, as volumen {importlib.metadata.version('volumen')} builds it; "
-            f"it was written by volumen {header.get('volumen', 'of unknown version')}."
+            f"The weights in {os.fspath(path)} do not fit the {key} that its header names, {header[key]}, as volumen "
+            f"{importlib.metadata.version('volumen')} builds it; it was written by volumen "
+            f"{header.get('volumen', 'of unknown version')}."
         ) from error
-    return model.eval(), header
+    return model.eval()
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:

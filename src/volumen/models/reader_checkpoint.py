@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import CheckpointError, SettingsError
-from volumen.models.checkpoint import read_origin, write_weights
+from volumen.models.checkpoint import read_origin, rebuild, write_weights
 from volumen.models.recognizer.reader import Reader
 from volumen.models.weights import read_safetensors
 
@@ -67,17 +67,10 @@ def load_reader(path: str | os.PathLike[str]) -> tuple[Reader, dict[str, Any]]:
             f"{os.fspath(path)} holds {held}, not a reader of lines. A reader is made by `volumen train reader LINES "
             + (f"--encoder {os.fspath(path)} --out RUN`." if "encoder" in header else "--out RUN`.")
         )
-    try:
-        reader = Reader(**header["reader"])
-        reader.load_state_dict(tensors)
-    except (RuntimeError, TypeError, SettingsError) as error:
-        raise CheckpointError(
-            f"The weights in {os.fspath(path)} do not fit the reader that its header names, {header['reader']}; "
-            f"it was written by volumen {header.get('volumen', 'of unknown version')}."
-        ) from error
+    reader = rebuild(path, tensors, header, "reader", Reader)
     if len(characters) + 1 != reader.architecture["classes"]:
         raise CheckpointError(
             f"The alphabet in {os.fspath(path)} has {len(characters)} characters, its weights know "
             f"{reader.architecture['classes'] - 1}: the file is damaged."
         )
-    return reader.eval(), header
+    return reader, header

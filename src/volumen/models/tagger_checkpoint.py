@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import CheckpointError, SettingsError
-from volumen.models.checkpoint import read_origin, write_weights
+from volumen.models.checkpoint import read_origin, rebuild, write_weights
 from volumen.models.photo_encoder import PhotoEncoder, build_photo_encoder
 from volumen.models.weights import read_safetensors
 
@@ -66,12 +66,4 @@ def load_tagger(path: str | os.PathLike[str]) -> tuple[PhotoEncoder, dict[str, A
         raise CheckpointError(
             f"{os.fspath(path)} holds no tagger of photographs; one is made by `volumen train tagger PHOTOS --out RUN`."
         )
-    try:
-        tagger = build_photo_encoder(**header[_KEY])
-        tagger.load_state_dict(tensors)
-    except (RuntimeError, TypeError, SettingsError) as error:
-        raise CheckpointError(
-            f"The weights in {os.fspath(path)} do not fit the tagger that its header names, {header[_KEY]}; "
-            f"it was written by volumen {header.get('volumen', 'of unknown version')}."
-        ) from error
-    return tagger.eval(), header
+    return rebuild(path, tensors, header, _KEY, build_photo_encoder), header

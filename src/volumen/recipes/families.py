@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from volumen.errors import SettingsError
 from volumen.recipes.verbs import load_recipe
 from volumen.settings.verbs import verb_of
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from volumen.events import Event
+    from volumen.settings.base import Settings
     from volumen.settings.compare_apparel import CompareApparel
     from volumen.settings.compare_characters import CompareCharacters
     from volumen.settings.compare_handwriting import CompareHandwriting
@@ -45,7 +47,7 @@ def pretrain(settings: PretrainSpark | PretrainLines | PretrainPhotos) -> Iterat
     OutputExistsError
         There is a run already.
     """
-    yield from load_recipe(verb_of(settings))(settings)
+    yield from _carried_out(settings, "pretrain")
 
 
 def train(settings: Finetune | TrainReader | TrainSegmenter | TrainTagger) -> Iterator[Event]:
@@ -69,7 +71,7 @@ def train(settings: Finetune | TrainReader | TrainSegmenter | TrainTagger) -> It
     OutputExistsError
         There is a run already.
     """
-    yield from load_recipe(verb_of(settings))(settings)
+    yield from _carried_out(settings, "train", "finetune")
 
 
 def compare(settings: CompareInk | CompareHandwriting | CompareCharacters | CompareApparel) -> Iterator[Event]:
@@ -104,4 +106,14 @@ def compare(settings: CompareInk | CompareHandwriting | CompareCharacters | Comp
     >>> chosen = settings.CompareInk(segments=("20230827161847.zarr",), encoder=("spark.safetensors",), out="compared")
     >>> table = result(compare(chosen))["table"]  # doctest: +SKIP
     """
-    yield from load_recipe(verb_of(settings))(settings)
+    yield from _carried_out(settings, "compare")
+
+
+def _carried_out(settings: Settings, *family: str) -> Iterator[Event]:
+    verb = verb_of(settings)
+    if verb.partition(" ")[0] not in family:
+        raise SettingsError(
+            f"Expected the settings of a verb of the family {family[0]!r}; got {type(settings).__name__}, which are "
+            f"those of `volumen {verb}`."
+        )
+    return load_recipe(verb)(settings)

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from volumen.events import Event
     from volumen.settings import Rerun
 
-_POINTERS = ("run",)
-
 
 def rerun(settings: Rerun) -> Iterator[Event]:
     """Do what a job file or a ``recipe.json`` says; on the same machine a training ends with equal weights.
@@ -33,6 +31,6 @@ def rerun(settings: Rerun) -> Iterator[Event]:
     job = JobFile.read(settings.job).told(resume=settings.resume, overwrite=settings.overwrite)
     if settings.out is not None:
         job = job.elsewhere(settings.out)
-    if job.verb in _POINTERS:
-        raise SettingsError(f"A job file names what to do; {job.verb!r} only names another file. Give that file.")
+    if job.verb == "run":
+        raise SettingsError("A job file names what to do; 'run' only names another file. Give that file.")
     yield from load_recipe(job.verb)(job.settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from volumen.errors import SettingsError
 from volumen.settings.base import Settings
 from volumen.settings.boxes import Boxes
 from volumen.settings.check import Check
@@ -78,5 +79,13 @@ def verb_of(settings: Settings) -> str:
     --------
     >>> verb_of(Resume(run="runs/first"))
     'resume'
+
+    Raises
+    ------
+    SettingsError
+        No verb does.
     """
-    return next(verb for verb, kind in VERBS.items() if kind is type(settings))
+    for verb, kind in VERBS.items():
+        if kind is type(settings):
+            return verb
+    raise SettingsError(f"Expected the settings of a verb; got {type(settings).__name__}.")

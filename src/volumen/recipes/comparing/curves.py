@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from volumen.evaluation.figures import Band
 from volumen.settings.comparing import RANDOM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from volumen.recipes.comparing.rows import C, Row
+    from volumen.recipes.reporting.run_record import RunRecord
 
     Curves = Mapping[str, tuple[tuple[int, float], ...]]  # of a run: for each quantity, (epoch, value) pairs in order
+
+
+class Recorded(Protocol):
+    """What a comparison read of one run."""
+
+    @property
+    def record(self) -> RunRecord: ...  # noqa: D102
+
+
+def curve_lines(
+    outcome: Mapping[C, Sequence[Recorded]], seeds: Sequence[int], names: Callable[[C], tuple[Any, ...]]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield a line for every point of every run: what ``names`` says of its cell, seed, quantity, epoch and value."""
+    for cell, runs in outcome.items():
+        for seed, run in zip(seeds, runs, strict=True):
+            for quantity, points in run.record.curves.items():
+                for epoch, value in points:
+                    yield (*names(cell), seed, quantity, epoch, value)
 
 
 def by_epoch(name: str, runs: Iterable[Curves], quantity: str, *, series: int, dashed: bool) -> Band:

@@ -189,6 +189,8 @@ class PhotoPupil:
             "scores": {name: value for name, value in scores.items() if value == value},
         }
         architecture = {"encoder_name": built["encoder_name"], "in_channels": _COLOURS}
+        if built["width"] != 1:
+            architecture["width"] = built["width"]
         encoder: Any = self.model.encoder
         save_encoder(path, encoder, architecture, header)
         self.task.save(path)
@@ -208,10 +210,6 @@ def _check_crops(corpus: PhotoCorpus, settings: PretrainPhotos) -> None:
             f"{len(small)} photographs are smaller than boxes of {settings.size[0]} x {settings.size[1]} px, such as "
             f"{small[0].name}. Give a size of {least} px or less, or resize them (fit)."
         )
-
-
-def _smaller(size: tuple[int, int], than: tuple[int, int]) -> bool:
-    return size[0] < than[0] or size[1] < than[1]
 
 
 def _train(run: Run, pupil: PhotoPupil) -> Iterator[Event]:

@@ -12,6 +12,7 @@ from volumen.recipes.comparing.apparel import story
 from volumen.recipes.comparing.apparel.drawings import course_plots, found_plot
 from volumen.recipes.comparing.apparel.sheets import draw_sheet
 from volumen.recipes.comparing.apparel.tables import all_tables, table_markdown
+from volumen.recipes.comparing.curves import curve_lines
 from volumen.recipes.reporting.page import fill, slug, write_all
 from volumen.recipes.reporting.tables import csv_text, option_rows
 from volumen.settings.compare_apparel import CompareApparel
@@ -84,7 +85,7 @@ def write_page(
     pictures = {f"sheets/{slug(sheet.title)}.png": sheet.image for sheet in sheets}
     texts = {
         "table.md": table_markdown(tables, title, lead, notes),
-        "curves.csv": csv_text(_CURVES, _curve_lines(outcome, chosen.all_seeds)),
+        "curves.csv": csv_text(_CURVES, curve_lines(outcome, chosen.all_seeds, lambda cell: (cell.name,))),
     }
     write_all(Path(chosen.out), {**texts, **figures, **pictures, "report.html": page})
 
@@ -96,11 +97,3 @@ def _sheets(finds: tuple[Finds, Finds], photos: ApparelPhotos, count: int) -> It
             image = draw_sheet(runs[0], photos, count=count)
             if image is not None:
                 yield Sheet(title=f"{cell.name}, {words}", image=image)
-
-
-def _curve_lines(outcome: Outcome, seeds: tuple[int, ...]) -> Iterator[tuple[str, int, str, int, float]]:
-    for cell, runs in outcome.items():
-        for seed, run in zip(seeds, runs, strict=True):
-            for quantity, points in run.record.curves.items():
-                for epoch, value in points:
-                    yield (cell.name, seed, quantity, epoch, value)

@@ -12,12 +12,13 @@ from volumen.recipes.comparing.characters.costs import cost_rows
 from volumen.recipes.comparing.characters.drawings import course_plots
 from volumen.recipes.comparing.characters.examples import example_views
 from volumen.recipes.comparing.characters.tables import HEADER, score_lines, table_markdown
+from volumen.recipes.comparing.curves import curve_lines
 from volumen.recipes.reporting.page import fill, slug, write_all
 from volumen.recipes.reporting.tables import csv_text, option_rows
 from volumen.settings.compare_characters import CompareCharacters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from volumen.crops.photo_dataset import PhotoDataset
     from volumen.evaluation.cost import Cost
@@ -80,14 +81,6 @@ def write_page(
             figures[f"figures/{slug(view.title, panel.title.partition(', IoU')[0])}.png"] = panel.image
     texts = {
         "table.md": table_markdown(rows, costly, title, lead, notes),
-        "curves.csv": csv_text(_CURVES, _curve_lines(outcome, chosen.all_seeds)),
+        "curves.csv": csv_text(_CURVES, curve_lines(outcome, chosen.all_seeds, lambda cell: (cell.model, cell.loss))),
     }
     write_all(Path(chosen.out), {**texts, **figures, "report.html": page})
-
-
-def _curve_lines(outcome: Outcome, seeds: tuple[int, ...]) -> Iterator[tuple[str, str, int, str, int, float]]:
-    for cell, runs in outcome.items():
-        for seed, run in zip(seeds, runs, strict=True):
-            for quantity, points in run.record.curves.items():
-                for epoch, value in points:
-                    yield (cell.model, cell.loss, seed, quantity, epoch, value)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volumen.errors import VolumenError
+from volumen.recipes.comparing.curves import curve_lines
 from volumen.recipes.comparing.ink import story
 from volumen.recipes.comparing.ink.drawings import loss_plots, share_plots, show_segments, view_plots
 from volumen.recipes.comparing.ink.tables import (
@@ -87,7 +88,7 @@ def write_page(
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by volumen {version('volumen')}",
     )
     figures = {f"figures/{name}": png for name, png in _figures(plots, segments)}
-    curves = {"curves.csv": curves_csv(_curve_lines(outcome, chosen.all_seeds))}
+    curves = {"curves.csv": curves_csv(curve_lines(outcome, chosen.all_seeds, lambda cell: (cell.share, cell.name)))}
     write_all(Path(chosen.out), {**curves, **figures, "report.html": page})
 
 
@@ -120,11 +121,3 @@ def _figures(plots: Sequence[Plot], segments: Sequence[SegmentView]) -> Iterator
             for panel in place.panels:
                 words = panel.title.partition(":")[0]
                 yield f"{slug(segment.name, f'place {number}', place.title, words)}.png", panel.image
-
-
-def _curve_lines(outcome: Outcome, seeds: tuple[int, ...]) -> Iterator[tuple[float, str, int, str, int, float]]:
-    for cell, runs in outcome.items():
-        for seed, run in zip(seeds, runs, strict=True):
-            for quantity, points in run.record.curves.items():
-                for epoch, value in points:
-                    yield (cell.share, cell.name, seed, quantity, epoch, value)

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from volumen.recipes.comparing.curves import curve_lines
 from volumen.recipes.comparing.readers import story
 from volumen.recipes.comparing.readers.drawings import course_plots, share_plots
 from volumen.recipes.comparing.readers.examples import example_views
@@ -17,7 +18,7 @@ from volumen.recipes.reporting.tables import csv_text, option_rows
 from volumen.settings.compare_handwriting import CompareHandwriting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from volumen.recipes.comparing.readers.cells import ReaderCell
     from volumen.recipes.comparing.readers.costs import ReadingCost
@@ -76,14 +77,10 @@ def write_page(
     figures = {f"figures/{slug(plot.name)}.png": plot.light for kind in plots.values() for plot in kind}
     texts = {
         "table.md": table_markdown(tables, costs, title, lead, notes),
-        "curves.csv": csv_text(_CURVES, _curve_lines(outcome, chosen.all_seeds)),
+        "curves.csv": csv_text(_CURVES, curve_lines(outcome, chosen.all_seeds, _names)),
     }
     write_all(Path(chosen.out), {**texts, **figures, "report.html": page})
 
 
-def _curve_lines(outcome: Outcome, seeds: tuple[int, ...]) -> Iterator[tuple[str, float, str, int, str, int, float]]:
-    for cell, runs in outcome.items():
-        for seed, run in zip(seeds, runs, strict=True):
-            for quantity, points in run.record.curves.items():
-                for epoch, value in points:
-                    yield (cell.decoder, cell.share, cell.name, seed, quantity, epoch, value)
+def _names(cell: ReaderCell) -> tuple[str, float, str]:
+    return (cell.decoder, cell.share, cell.name)
