@@ -10,7 +10,7 @@ import pytest
 from volumen import cli, settings
 from volumen.cli.arguments import build_parser
 from volumen.events import Finished, Started, Stepped, Transcribed
-from volumen.settings.fields import option
+from volumen.settings.fields import describe, option
 
 
 def parse(*arguments):
@@ -70,6 +70,15 @@ def test_bounds_and_defaults_are_in_the_help(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "Passes over the crops (≥ 1; default 100)" in text
     assert "N|A:B" in text
+
+
+def test_defaults_that_python_takes_for_a_switch_are_told_and_bounds_once(capsys):
+    told = {name: describe(field) for name, field in settings.Finetune.model_fields.items()}
+    assert told["seed"].endswith("(≥ 0; default 0)")
+    assert told["label_share"].endswith("(> 0; ≤ 1; default 1.0)")
+    assert told["held_out_share"].endswith("(> 0; < 1; default 0.2)")
+    assert told["resized_crop"].endswith("(default on)")
+    assert told["freeze"].endswith("--frozen-norms")
 
 
 @pytest.mark.parametrize(

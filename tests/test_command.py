@@ -38,6 +38,7 @@ FORMS = {
     ).map(tuple),
     "Z,Y,X": st.tuples(*[st.integers(1, 99)] * 3),
     "X,X": st.lists(st.floats(0.001, 1), min_size=1, max_size=3, unique=True).map(tuple),
+    "A:B": RANGES,
     "N,N": st.lists(st.integers(0, 255), min_size=1, max_size=3).map(tuple),
 }
 ENDINGS = {"boxes": {"out": ".csv"}}  # of paths that say by their ending what is written

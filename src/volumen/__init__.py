@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from volumen.recipes.finding.search import search
     from volumen.recipes.finding.suggest import suggest
     from volumen.recipes.finetune import finetune
-    from volumen.recipes.infer import load_model, predict
+    from volumen.recipes.infer import predict
+    from volumen.recipes.ink_model import load_model
     from volumen.recipes.reading.read import read
     from volumen.recipes.report import report
     from volumen.recipes.resume import resume
@@ -44,7 +45,7 @@ _HOMES = {
     "evaluate": "volumen.recipes.evaluate",
     "finetune": "volumen.recipes.finetune",
     "index": "volumen.recipes.finding.index",
-    "load_model": "volumen.recipes.infer",
+    "load_model": "volumen.recipes.ink_model",
     "open_segment": "volumen.sources.open",
     "predict": "volumen.recipes.infer",
     "pretrain": "volumen.recipes.families",

@@ -27,6 +27,10 @@ class OutputExistsError(VolumenError, FileExistsError):
     """The output is already there, and nobody said to resume or overwrite it."""
 
 
+class InUseError(VolumenError, BlockingIOError):
+    """Another process is writing there; the message says which."""
+
+
 class OutOfSpaceError(VolumenError, OSError):
     """The disk is full; what was finished is kept and can be resumed."""
 
@@ -45,3 +49,7 @@ class DivergedError(VolumenError, ArithmeticError):
 
 class OutOfMemoryError(VolumenError, MemoryError):
     """The device has too little memory even for one sample at a time."""
+
+
+class ClusterError(VolumenError, ConnectionError):
+    """The workers that share the work cannot be reached, do not fit, or were lost; what was finished is kept."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from volumen.errors import VolumenError
+from volumen.plain_json import parse_object
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,18 +104,55 @@ _KINDS: dict[str, type[Any]] = {
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, int | float)  # NaN and infinity were written as null
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int)
+
+
+_FORMS: dict[str, Callable[[Any], bool]] = {
+    "int": _is_whole,
+    "float": _is_number,
+    "str": lambda value: isinstance(value, str),
+    "bool": lambda value: isinstance(value, bool),
+    "Mapping[str, Any]": lambda value: isinstance(value, dict),
+    "Mapping[str, float]": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+    "tuple[int, int, int, int]": lambda value: (
+        isinstance(value, list) and len(value) == 4 and all(map(_is_whole, value))
+    ),
+}
+"""By the type of a field, as it is written above: whether a value of JSON can be one."""
+
+
 def to_json(event: Event) -> str:
     """Write an event as one line of JSON, its kind under ``event``; NaN and infinity become null."""
-    return json.dumps({"event": _NAMES[type(event)], **_plain(asdict(event))}, ensure_ascii=False)
+    return json.dumps({"event": _NAMES[type(event)], **plain(asdict(event))}, ensure_ascii=False)
 
 
 def from_json(line: str) -> Event:
-    """Read an event from one line of JSON, as `to_json` wrote it."""
-    fields = json.loads(line)
-    kind = _KINDS[fields.pop("event")]
-    if "box" in fields:
-        fields["box"] = tuple(fields["box"])
-    event: Event = kind(**fields)
+    """Read an event from one line of JSON, as `to_json` wrote it.
+
+    Raises
+    ------
+    ValueError
+        When it is none: another kind, or a field that is missing, unknown or of another type.
+    """
+    said = parse_object(line)
+    name = said.pop("event", None)
+    if not isinstance(name, str) or name not in _KINDS:
+        raise ValueError(f"there is no event {name!r:.99}")
+    kind = _KINDS[name]
+    for each in fields(kind):
+        if each.name in said and not _FORMS[str(each.type)](said[each.name]):
+            raise ValueError(f"{name} needs a {each.type} as {each.name}; got {said[each.name]!r:.99}")
+    if name == "tile_written" and "box" in said:
+        said["box"] = tuple(said["box"])
+    try:
+        event: Event = kind(**said)
+    except TypeError as error:  # a field too many, or too few
+        raise ValueError(str(error)) from None
     return event
 
 
@@ -152,16 +190,16 @@ def relay(events: Iterable[Event]) -> Generator[Event, None, Mapping[str, Any]]:
     raise VolumenError("A part of the work ended without finishing.")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Turn numpy scalars, paths, tuples and non-finite numbers into what JSON can hold."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, bool | int | str) or value is None:
         return value
     if hasattr(value, "item"):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return str(value)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from volumen.errors import SourceError, SourceNotFoundError
 from volumen.events import Finished, from_json
+from volumen.plain_json import parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,14 +49,34 @@ class RunFolder:
         """
         path = Path(path)
         try:
-            text = (path / RECIPE).read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError) as error:
+            text = (path / RECIPE).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise SourceNotFoundError(f"Expected a run folder with a {RECIPE}; {path} is none.") from error
         try:
-            recipe = json.loads(text)
+            recipe = parse_object(text)
         except ValueError as error:
             raise SourceError(f"The recipe {path / RECIPE} is damaged: {error}. Start a fresh run.") from error
         return cls(path, recipe)
+
+    @property
+    def verb(self) -> str:
+        """What made it, such as ``finetune`` or ``pretrain_spark``."""
+        return str(self.said("verb", str))
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What the verb was told."""
+        settings: Mapping[str, Any] = self.said("settings", dict)
+        return settings
+
+    def said(self, name: str, kind: type) -> Any:
+        """Return what every recipe says; a `SourceError` where this one does not."""
+        found = self.recipe.get(name)
+        if not isinstance(found, kind):
+            raise SourceError(
+                f"The recipe {self.path / RECIPE} is damaged: it does not say the {name}. Start a fresh run."
+            )
+        return found
 
     @property
     def events_path(self) -> Path:
@@ -84,11 +104,29 @@ class RunFolder:
         return any(isinstance(event, Finished) for event in self.events())
 
     def events(self) -> Iterator[Event]:
-        """Yield the recorded events; a last line that is still being written is left out."""
+        """Yield the recorded events; a last line that is still being written is left out.
+
+        Raises
+        ------
+        SourceNotFoundError
+            There is no file of events.
+        SourceError
+            A line is no event.
+        """
+        if not self.events_path.is_file():
+            raise SourceNotFoundError(f"Expected the events of a run in {self.events_path}; there are none.")
         with open(self.events_path, "rb") as file:
-            for line in file:
+            for number, line in enumerate(file, start=1):
                 if line.endswith(b"\n"):
-                    yield from_json(line.decode())
+                    yield self._event(number, line)
+
+    def _event(self, number: int, line: bytes) -> Event:
+        try:
+            return from_json(line.decode())
+        except ValueError as error:
+            raise SourceError(
+                f"Line {number} of {self.events_path} is damaged: {error}. Remove it, or start a fresh run."
+            ) from error
 
 
 def weights_file(path: str | Path) -> Path:

@@ -88,5 +88,5 @@ def _event(line: bytes) -> Event:
     text = line.decode("utf-8", errors="replace")
     try:
         return from_json(text)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except ValueError:
         return Warned(message=f"The process also said: {text[:_SHOWN]}")

@@ -130,7 +130,7 @@ def test_weights_without_our_header_are_no_checkpoint(tmp_path, model):
     ("text", "message"),
     [
         ("{", "header .* is damaged"),
-        ("[]", "does not say which architecture"),
+        ("[]", "should be a JSON object"),
         ('{"layers": [0, 5]}', "does not say which architecture"),
         (json.dumps({"architecture": {"encoder_name": "resnet18", "in_channels": 6}}), "do not fit the architecture"),
         (json.dumps({"architecture": {"encoder_name": "resnet19", "in_channels": 5}}), "do not fit the architecture"),

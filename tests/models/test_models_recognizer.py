@@ -10,10 +10,10 @@ from torch import nn
 
 from volumen.errors import SettingsError
 from volumen.models.recognizer.bilstm import BiLstm
-from volumen.models.recognizer.columns import ColumnNorm, Columns
 from volumen.models.recognizer.frames import Frames
 from volumen.models.recognizer.recognizer import Recognizer
 from volumen.models.recognizer.resnet29 import ResNet29
+from volumen.models.recognizer.seen import Seen, SeenNorm
 
 WIDTHS = (37, 100, 4, 64, 1, 98)
 
@@ -130,7 +130,7 @@ def test_norm_of_lines_is_the_norm_of_their_columns_alone(momentum: float | None
     generator = torch.Generator().manual_seed(0)
     lengths = torch.tensor([3, 7, 1])
     x = torch.randn(3, 4, 5, 9, generator=generator, dtype=torch.float64) * 3 + 2
-    norm, plain = ColumnNorm(4).double(), nn.BatchNorm2d(4).double()
+    norm, plain = SeenNorm(4).double(), nn.BatchNorm2d(4).double()
     nn.init.uniform_(norm.weight)
     nn.init.uniform_(norm.bias)
     plain.load_state_dict(norm.state_dict())
@@ -141,7 +141,7 @@ def test_norm_of_lines_is_the_norm_of_their_columns_alone(momentum: float | None
         plain.train(training)
         given = x.clone().requires_grad_()
         wanted = packed.clone().requires_grad_()
-        normed, truth = norm(given * 1, Columns.of(lengths, 9)), plain(wanted)
+        normed, truth = norm(given * 1, Seen.of(lengths, 9)), plain(wanted)
         got = torch.cat([normed[n, :, :, :length] for n, length in enumerate(lengths)], dim=-1)[None]
         torch.testing.assert_close(got, truth, rtol=1e-9, atol=1e-9)
         normed.sin().sum().backward()
@@ -151,6 +151,61 @@ def test_norm_of_lines_is_the_norm_of_their_columns_alone(momentum: float | None
         torch.testing.assert_close(list(norm.buffers()), list(plain.buffers()))
         torch.testing.assert_close(norm.weight.grad, plain.weight.grad)
         torch.testing.assert_close(norm.bias.grad, plain.bias.grad)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_masked_lines_are_seen_as_if_each_layer_were_computed_where_they_are_visible(training: bool) -> None:
+    """Against the rule itself: zeros before every convolution, and statistics of what is left, place by place."""
+    torch.manual_seed(0)
+    model = ResNet29(1 / 16).double().train(training)
+    plain = copy.deepcopy(model)
+    images, widths = torch.rand(3, 1, 32, 64, dtype=torch.float64), torch.tensor([64, 41, 20])
+    masked = (torch.rand(3, 1, 4, 8) < 0.6).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    got = model(images, widths, masked)
+
+    def within(lengths: torch.Tensor, width: int) -> torch.Tensor:
+        return (torch.arange(width) < lengths[:, None])[:, None, None, :]
+
+    def norm(layer: nn.BatchNorm2d, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        values = x.movedim(1, -1)[seen.expand(len(x), 1, *x.shape[2:])[:, 0]]  # places × C
+        out = torch.zeros_like(x).movedim(1, -1).clone()
+        out[seen.expand(len(x), 1, *x.shape[2:])[:, 0]] = nn.functional.batch_norm(
+            values, layer.running_mean, layer.running_var, layer.weight, layer.bias, layer.training, 0.1, layer.eps
+        )
+        return out.movedim(-1, 1)
+
+    def conv(layer: nn.Module, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        return norm(layer.norm, layer.conv(x), seen).relu()
+
+    def stage(layers: nn.Module, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        for block in layers.blocks:
+            past = x if block.past is None else norm(block.past_norm, block.past(x), seen)
+            x = (norm(block.norm, block.second(conv(block.first, x, seen)), seen) + past).relu()
+        return x
+
+    visible = ~masked
+    seen = [visible[..., ::step, ::step] & within(-(-widths // step), 64 // step) for step in (1, 2, 4)]
+    x = torch.where(seen[0], 1 - images, 0.0)
+    for layer in plain.stem:
+        x = conv(layer, x, seen[0])
+    half = x = conv(plain.conv1, stage(plain.stage1, nn.functional.max_pool2d(x, 2), seen[1]), seen[1])
+    quarter = x = conv(plain.conv2, stage(plain.stage2, nn.functional.max_pool2d(x, 2), seen[2]), seen[2])
+    x = nn.functional.max_pool2d(x, 2, stride=(2, 1), padding=(0, 1))
+    between = torch.zeros(3, 1, 4, 17, dtype=torch.bool)
+    for column in range(17):  # it stands between two columns of 4 px
+        for side in {column - 1, column} & set(range(16)):
+            between[..., column] |= seen[2][:, :, ::2, side]
+    between &= within(-(-widths // 4) + 1, 17)
+    x = stage(plain.stage4, conv(plain.conv3, stage(plain.stage3, x, between), between), between)
+    first, last = plain.conv4
+    x = conv(first, x, within(-(-widths // 4) + 2, 18))
+    x = conv(last, x, within(-(-widths // 4) + 1, 17))
+    torch.testing.assert_close(got.values, x.mean(dim=2).transpose(1, 2), rtol=1e-9, atol=1e-9)
+    for one, wanted, there in zip(got.maps, (half, quarter), seen[1:], strict=True):
+        torch.testing.assert_close(one.values, wanted, rtol=1e-9, atol=1e-9)
+        assert torch.equal(one.hidden, ~there)
+    statistics = [[each for each in one.buffers() if each.is_floating_point()] for one in (model, plain)]
+    torch.testing.assert_close(*statistics, rtol=1e-9, atol=1e-9)
 
 
 def test_two_way_frames_begin_at_the_end_of_each_line() -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
@@ -26,19 +24,19 @@ def mask(seed: int = 0) -> torch.Tensor:
     return draw_cells(WIDTHS, 32, 64, cell=8, masked=0.6)
 
 
-def nothing(images, widths):
+def nothing(images, widths, hidden):
     """An encoder whose frames say nothing."""
-    return SimpleNamespace(values=torch.zeros(len(images), 17, 1), lengths=-(-widths // 4) + 1)
 
 
 def says(pixels):
     """A head that says these pixels, whatever the frames."""
-    return lambda values, lengths: pixels
+    return lambda frames: pixels
 
 
 def small(seed: int = 0) -> tuple[Recognizer, LinePainter]:
     torch.manual_seed(seed)
-    return Recognizer(1 / 16), LinePainter(16, 32)
+    encoder = Recognizer(1 / 16)
+    return encoder, LinePainter(encoder.features, 32, encoder.resnet.map_channels, width=16)
 
 
 def test_the_loss_is_that_of_a_loop_over_pixels():
@@ -71,9 +69,9 @@ def test_a_perfect_painter_loses_nothing_and_one_that_says_nothing_has_the_error
 def test_the_encoder_sees_what_is_not_hidden_and_the_mean_of_that_elsewhere():
     images, hidden, shown = lines(), mask(), []
 
-    def spy(given, widths):
+    def spy(given, widths, covered):
         shown.append(given)
-        return nothing(given, widths)
+        assert torch.equal(covered, hidden)
 
     spoiled = torch.where(hidden, torch.nan, images)
     for given in (images, spoiled):
@@ -147,22 +145,24 @@ def test_a_step_is_drawn_from_torchs_random_state():
     assert totals[0] == totals[1] != totals[2]
 
 
-def test_the_painter_sees_the_two_frames_beside_a_block():
-    _, head = small()
-    values = torch.randn(1, 9, 16, requires_grad=True)
-    painted = head(values, torch.tensor([9]))
-    assert painted.shape == (1, 1, 32, 32)
-    painted[..., 12:16].sum().backward()
-    assert values.grad[0].abs().sum(dim=1).nonzero()[:, 0].tolist() == [3, 4]
+def test_what_is_masked_reaches_nothing_that_is_painted():
+    encoder, head = (part.double() for part in small())
+    images, hidden = lines().double(), mask()
+    spoiled = torch.where(hidden, 1 - images, images)
+    with torch.no_grad():
+        frames = [encoder(given, WIDTHS, hidden) for given in (images, spoiled)]
+        assert torch.equal(frames[0].values, frames[1].values)
+        assert torch.equal(head(frames[0]), head(frames[1]))
+        assert not torch.equal(frames[0].values, encoder(images, WIDTHS, ~hidden).values)
 
 
-def test_pixels_of_a_block_keep_their_places():
-    head = LinePainter(1, 3)
-    torch.nn.init.zeros_(head.linear.weight)
-    head.linear.bias.data = torch.arange(12.0)  # row by row of a block of 3 × 4
-    block = torch.arange(12.0).view(3, 4)
-    painted = head(torch.zeros(1, 3, 1), torch.tensor([3]))
-    assert torch.equal(painted[0, 0], torch.cat([block, block], dim=1))
+def test_the_encoders_maps_reach_what_is_painted_and_so_do_its_frames():
+    encoder, head = small()
+    frames = encoder(lines(), WIDTHS, mask())
+    found = [frames.values, *(one.values for one in frames.maps)]
+    gradients = torch.autograd.grad(head(frames).square().sum(), found)
+    assert len(gradients) == 3
+    assert all(gradient.abs().sum() > 0 for gradient in gradients)
 
 
 def test_half_precision_is_scored_in_single():
@@ -176,10 +176,10 @@ def test_half_precision_is_scored_in_single():
 def test_what_does_not_fit_is_said():
     encoder, _ = small()
     with pytest.raises(SettingsError, match=r"\(3, 1, 24, 64\). Build it for the height"):
-        Painting()(encoder, LinePainter(16, 24), lines(), WIDTHS)
+        Painting()(encoder, lambda frames: torch.zeros(3, 1, 24, 64), lines(), WIDTHS)
     with pytest.raises(SettingsError, match=r"\(3, 1, 32, 64\) and \(2,\)"):
-        Painting()(encoder, LinePainter(16, 32), lines(), WIDTHS[:2])
+        Painting()(encoder, says(lines()), lines(), WIDTHS[:2])
     with pytest.raises(SettingsError, match=r"got 1\.0 and 8 px"):
         Painting(masked=1.0)
-    with pytest.raises(SettingsError, match="a feature and a row"):
-        LinePainter(0, 32)
+    with pytest.raises(SettingsError, match="got 16, 36, 2 and 64"):
+        LinePainter(16, 36, (8, 16))

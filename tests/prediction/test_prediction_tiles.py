@@ -21,7 +21,6 @@ from volumen.prediction.forward import Forward
 from volumen.prediction.plan import TilePlan
 from volumen.prediction.tiles import predict_tiles
 from volumen.sources.halving import halve
-from volumen.sources.pyramid import Pyramid
 from volumen.sources.write import ProbabilityMap, create_map, open_map
 from volumen.windows import Window
 
@@ -283,7 +282,7 @@ def test_stopped_anywhere_and_resumed_it_ends_with_the_same_bytes(tmp_path: Path
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_write_that_is_cut_short_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     plan = TilePlan(volume=(3, 1100, 130), region=Window((0, 3), (0, 1100), (0, 130)), tile=64, overlap=16, stride=16)
-    volume, model, write = noise(*plan.volume), network(), Pyramid.write
+    volume, model, write_copies = noise(*plan.volume), network(), ProbabilityMap.write_copies
 
     def events(path: Path) -> Any:
         output = fresh(path, plan, block=32, resume=True)
@@ -294,15 +293,14 @@ def test_a_write_that_is_cut_short_is_done_again(tmp_path: Path, monkeypatch: py
     for whole in (0, 1, 2, 3, 17, 100, blocks - 1):
         countdown = iter(range(whole))
 
-        def cut_short(self: Pyramid, window: Window, block: np.ndarray, countdown: Any = countdown) -> None:
-            if next(countdown, None) is not None:
-                return write(self, window, block)
-            write(self, window, block, top=0)  # the first level only: what a kill between levels leaves
-            raise KeyboardInterrupt
+        def cut_short(self: ProbabilityMap, block: Window, half: Any, countdown: Any = countdown) -> None:
+            if next(countdown, None) is None:  # the first level is there: what a kill between levels leaves
+                raise KeyboardInterrupt
+            write_copies(self, block, half)
 
         path = tmp_path / f"broken{whole}" / "map.zarr"
         with monkeypatch.context() as patch:
-            patch.setattr(Pyramid, "write", cut_short)
+            patch.setattr(ProbabilityMap, "write_copies", cut_short)
             with pytest.raises(KeyboardInterrupt):
                 list(events(path))
         assert len(open_map(path).done()) == whole

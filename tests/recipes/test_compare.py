@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -401,6 +402,17 @@ def test_an_encoder_for_other_layers_is_refused_before_anything_is_written_or_ad
     page = (tmp_path / "out" / "report.html").read_text()
     assert "were adapted" in page
     assert f"{FIRST} adapted from 3 to 8 input channels" in page
+
+
+def test_a_run_of_a_pretraining_stands_for_its_best_weights(data, tmp_path):
+    run = tmp_path / "runs" / "spark"
+    run.mkdir(parents=True)
+    shutil.copy(data / "other.safetensors", run / "best.safetensors")
+    of_file, of_run = (
+        look(chosen(data, tmp_path / "out", encoder=(str(path),))) for path in (run / "best.safetensors", run)
+    )
+    assert of_run["encoders"] == of_file["encoders"]
+    assert of_run["encoders"].keys() == {"spark"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from volumen.events import Started, Stepped, Warned, result
 from volumen.models.checkpoint import save_encoder
 from volumen.models.pooled import load_pooled
 from volumen.models.unet import build_encoder
-from volumen.recipes.finding.found import Found
+from volumen.recipes.finding.found import Found, write_found
 from volumen.recipes.finding.index import index
 from volumen.recipes.finding.search import search, shared
 from volumen.sources.index_part import IndexPart
@@ -255,6 +255,15 @@ def test_what_was_found_is_written_for_people_and_programs(data, made, tmp_path)
     (out / "notes.txt").write_text("mine")
     with pytest.raises(OutputExistsError, match=r"notes\.txt"):
         result(search(chose.model_copy(update={"overwrite": True})))
+
+
+def test_a_score_that_is_unknown_is_null_as_json_has_it(tmp_path):
+    place = Found(rank=1, segment="s", source="s.zarr", box=(0, 32, 0, 32), scores={"score": 0.5, "novelty": np.nan})
+    write_found(tmp_path, "suggestions", [place], None, {"threshold": np.inf})
+    strict = json.JSONDecoder(parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    told = strict.decode((tmp_path / "suggestions.json").read_text())
+    assert told["features"][0]["properties"]["novelty"] is None
+    assert told["volumen"] == {"threshold": None}
 
 
 def test_a_segment_that_is_gone_costs_only_the_sheet(data, made, tmp_path):

@@ -14,7 +14,8 @@ from volumen.events import Finished, Scored, Stepped, Warned, result
 from volumen.models.checkpoint import load_checkpoint, save_checkpoint
 from volumen.models.unet import build_unet
 from volumen.recipes.finetune import finetune
-from volumen.recipes.infer import load_model, predict
+from volumen.recipes.infer import predict
+from volumen.recipes.ink_model import load_model
 from volumen.recipes.resume import resume
 from volumen.sources.open import open_segment
 from volumen.sources.write import open_map
@@ -259,11 +260,28 @@ def test_a_strangers_checkpoint_without_layers_is_refused(data, tmp_path):
         load_model(tmp_path / "bare.safetensors", device="cpu")
 
 
-def test_two_processes_train_together(data, tmp_path):
+def together(data, out):
+    """Return a command that trains with two processes."""
     arguments = ["--ink", data / "seg_inklabels.npy", "--layers", 8, "--window", 64, "--encoder-name", "resnet18"]
     arguments += ["--epochs", 1, "--batch", 8, "--device", "cpu", "--devices", 2, "--views", "flips", "--json"]
-    command = [sys.executable, "-m", "volumen", "finetune", data / "seg.npy", "--out", tmp_path / "run", *arguments]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300, check=False)
+    return [sys.executable, "-m", "volumen", "finetune", str(data / "seg.npy"), "--out", str(out), *map(str, arguments)]
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_together(data, tmp_path):
+    begun = subprocess.Popen(together(data, tmp_path / "run"), stdout=subprocess.PIPE, text=True)
+    assert any(json.loads(line)["event"] == "stepped" for line in begun.stdout)
+    begun.kill()
+    begun.communicate()
+    command = [sys.executable, "-m", "volumen", "resume", str(tmp_path / "run"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["event"] == "finished"
+
+
+def test_two_processes_train_together(data, tmp_path):
+    command = together(data, tmp_path / "run")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert events[-1]["event"] == "finished"

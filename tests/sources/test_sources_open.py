@@ -581,8 +581,11 @@ def test_ome_zarr_over_http_without_listing(tmp_path: Path, server: tuple[str, l
     assert segment.mask is None
 
 
-def test_a_server_that_fails_is_an_error_never_zeros(tmp_path: Path, server: tuple[str, list[str]]) -> None:
+def test_a_server_that_fails_is_an_error_never_zeros(
+    tmp_path: Path, server: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     url, _ = server
+    monkeypatch.setenv("VOLUMEN_CACHE_GB", "0")
     zarr.save_array(tmp_path / "a.zarr", noise())
     segment = open_segment(f"{url}/a.zarr")
     (tmp_path / "a.zarr").rename(tmp_path / "b.zarr")

@@ -16,6 +16,7 @@ from torch import nn
 
 from volumen.errors import SourceNotFoundError
 from volumen.events import Started
+from volumen.objectives.segmentation import BceDice
 from volumen.objectives.terms import LossTerms
 from volumen.training.devices import open_fabric
 from volumen.training.loop import fit
@@ -58,12 +59,17 @@ class Lesson:
     pause: float = 0.0
     devices: int = 1
     plain: bool = False
+    norms: bool = False
 
     def model(self) -> SmallNet:
         torch.manual_seed(3)
         model = SmallNet()
-        if self.plain:  # neither norm nor dropout, so that parts of a batch add up to the whole
-            model.body[1], model.body[3] = nn.Identity(), nn.Identity()
+        if self.plain:  # no dropout, which every process draws for itself
+            model.body[3] = nn.Identity()
+        if self.plain and not self.norms:
+            model.body[1] = nn.Identity()
+        if self.norms:  # a bias before a norm has no gradient but noise, which Adam would make steps of
+            model.body[0] = nn.Conv2d(4, 8, 3, padding=1, bias=False)
         return model
 
     def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
@@ -83,6 +89,9 @@ class Lesson:
             yield {name: tensor[share] for name, tensor in self.samples(epoch, step).items()}
 
     def objective(self, model: nn.Module, batch: dict[str, torch.Tensor]) -> LossTerms:
+        if self.norms:
+            trusted = (batch["image"][:, :1] > 0.3).float()  # every process has another number of trusted pixels
+            return BceDice()(model(batch["image"]), batch["ink"], trusted)
         loss = nn.functional.binary_cross_entropy_with_logits(model(batch["image"]), batch["ink"])
         return LossTerms(total=loss, terms={"bce": loss.detach()})
 
@@ -143,8 +152,11 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--norms", action="store_true")
     arguments = parser.parse_args()
-    lesson = Lesson(devices=arguments.devices, pause=arguments.pause, save_seconds=0.0, plain=arguments.plain)
+    lesson = Lesson(
+        devices=arguments.devices, pause=arguments.pause, save_seconds=0.0, plain=arguments.plain, norms=arguments.norms
+    )
     fabric = open_fabric(device="cpu", devices=arguments.devices)
     if fabric.is_global_zero:
         try:

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from small_lesson import STEPS, Lesson, same, story, weights_of
 
+from volumen.events import Stepped
 from volumen.training.run import Run
 
 SCRIPT = Path(__file__).with_name("small_lesson.py")
@@ -70,17 +71,24 @@ def test_killed_eight_times_ends_with_the_same_weights(tmp_path: Path, unbroken:
     kill_and_compare(tmp_path / "run", unbroken, kills=8)
 
 
-def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
-    """Without norms and dropout, averaged gradients of two halves are those of the whole batch."""
-    process = start(tmp_path / "two", "--devices", "2", "--plain")
+def losses_of(run: Run) -> list[float]:
+    return [event.values["loss"] for event in run.events() if isinstance(event, Stepped)]
+
+
+@pytest.mark.parametrize("norms", [False, True], ids=["mean", "norms and Dice"])
+def test_two_processes_train_as_one_does(tmp_path: Path, norms: bool) -> None:
+    """Gradients of two halves are those of the whole batch, also where norms and Dice look at all of it."""
+    process = start(tmp_path / "two", "--devices", "2", "--plain", *(["--norms"] if norms else []))
     spoken, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     kinds = spoken.split()
     assert kinds.count("Started") == 1, "only rank 0 speaks"
     assert kinds.count("Stepped") == 3 * STEPS
     one, two = Run.create(tmp_path / "one", {}), Run.open(tmp_path / "two")
-    list(Lesson(plain=True).train(one))
+    list(Lesson(plain=True, norms=norms).train(one))
     assert len(story(two)) == len(kinds)
+    for ours, theirs in zip(losses_of(two), losses_of(one), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
     expected, got = weights_of(one), weights_of(two)
     for name in expected:
         torch.testing.assert_close(got[name], expected[name], rtol=1e-3, atol=1e-5)

@@ -33,7 +33,8 @@ def test_whole_cells_of_each_line_are_hidden_as_many_as_asked_and_never_all_or_n
         ]
         assert all(bool(square.all()) or not bool(square.any()) for square in squares)
         shown = sum(not bool(square.any()) for square in squares)
-        assert shown == min(max(round(len(squares) * (1 - masked)), 1), len(squares) - 1)
+        asked = min(max(len(squares) * (1 - masked), 1), len(squares) - 1)
+        assert abs(shown - asked) <= 0.5 + 1e-4  # which way a half is rounded, the number format decides
 
 
 def test_every_cell_of_a_line_is_hidden_as_often_whatever_else_is_in_the_batch():

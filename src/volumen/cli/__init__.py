@@ -48,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = _run(verb, VERBS[verb](**options), as_json)
     except KeyboardInterrupt:
-        _say("Stopped. What was finished is kept; the same command with --resume, or `volumen resume`, goes on.")
+        _say(
+            "Stopped. What was finished is kept; the same command goes on, with --resume where it has that option; "
+            "a run goes on with `volumen resume`."
+        )
         return 130
     except BrokenPipeError:  # such as `head`, which has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains of it at the end
@@ -58,6 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         else:
             _say(f"volumen {verb}: {_in_words(error)}")
+        return 2
+    except OSError as error:  # of the system, such as a folder that may only be read
+        if debug or error.filename is None:
+            raise
+        _say(
+            f"volumen {verb}: {os.fspath(error.filename)} cannot be used: {error.strerror}. See that it can be read or "
+            "written there, or give another path."
+        )
         return 2
     return 1 if verb == "check" and result.get("findings") else 0
 

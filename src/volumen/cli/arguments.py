@@ -6,6 +6,7 @@ import argparse
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from volumen.settings.cache import BOUND, FOLDER
 from volumen.settings.fields import bare, choices, describe, is_list, item_choices, metavar, option
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def build_parser(verbs: Mapping[str, type[Settings]], families: Mapping[str, str
     parser = _Parser(
         prog="volumen",
         description="From a scanned volume to text, with few labels.",
-        epilog="`volumen VERB --help` tells each verb's options. Start with `volumen demo`.",
+        epilog="`volumen VERB --help` tells each verb's options. Start with `volumen demo`. What is read from servers "
+        f"is kept on this machine; {FOLDER} says in which folder, {BOUND} how much in GB (0: nothing).",
         parents=[shared],
         allow_abbrev=False,
     )

@@ -64,7 +64,7 @@ class Normalization:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise SettingsError(f"Normalization must be one of {', '.join(get_args(Kind))}; got {self.kind!r}.")
-        if not all(map(math.isfinite, (self.low, self.high, self.ceiling))) or self.high <= self.low:
+        if not all(map(math.isfinite, (self.low, self.high, self.ceiling, *self.outside))) or self.high <= self.low:
             raise SettingsError(
                 f"Normalization needs finite numbers with low < high; got low {self.low}, high {self.high}, "
                 f"ceiling {self.ceiling}."
@@ -128,8 +128,8 @@ class Normalization:
         """Rebuild from `to_dict`; a `CheckpointError` says what does not fit."""
         try:
             return cls(**{**fields, "outside": tuple(fields.get("outside", ()))})
-        except (TypeError, SettingsError) as error:
-            raise CheckpointError(f"The checkpoint's normalization {dict(fields)!r} cannot be used: {error}") from error
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise CheckpointError(f"The checkpoint's normalization {fields!r} cannot be used: {error}") from error
 
     def _map(self, voxels: NDArray[Any]) -> NDArray[np.float32]:
         fractions = np.minimum(_fractions(voxels), np.float32(self.ceiling))

@@ -144,7 +144,7 @@ def select_crops(
         most = max((crop.shares.of(crop.shares.ink) for crop in on_papyrus), default=0.0)
         raise LabelError(
             f"Expected windows to learn from; of {len(windows)}, {len(on_papyrus)} are supervised papyrus, the best "
-            f"with {most:.1%} ink where {min_ink:.1%} are asked for. Use a smaller window or min_ink, sampling "
-            "'mask', or a wider supervision mask."
+            f"with {most:.1%} ink where {min_ink:.1%} are asked for. Use a smaller --window or --min-ink, "
+            "--sampling mask, or a wider supervision mask."
         )
     return tuple(kept)

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import safetensors.torch
+import torch
 
 from volumen.errors import CheckpointError, OutOfSpaceError, SettingsError
 from volumen.models.segmenters import Segmenter, build_segmenter
 from volumen.models.transplant import KeyReport, load_encoder
 from volumen.models.weights import read_safetensors
+from volumen.plain_json import parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,6 +43,18 @@ __all__ = [
 ]
 
 _KEY = "volumen"
+
+# What building a model from arguments that somebody else wrote runs into; a SettingsError is a ValueError.
+_UNFIT = (
+    RuntimeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+)
 
 PHOTOS = "photos"
 """What a header says only of models of photographs."""
@@ -178,15 +192,28 @@ def rebuild(
         It cannot be built, or the weights are not its own.
     """
     try:
+        _check_size(tensors, build, header[key])
         model = build(**header[key])
         model.load_state_dict(tensors)
-    except (RuntimeError, TypeError, SettingsError) as error:
+    except _UNFIT as error:
         raise CheckpointError(
             f"The weights in {os.fspath(path)} do not fit the {key} that its header names, {header[key]}, as volumen "
             f"{importlib.metadata.version('volumen')} builds it; it was written by volumen "
             f"{header.get('volumen', 'of unknown version')}."
         ) from error
     return model.eval()
+
+
+def _check_size(tensors: Mapping[str, Tensor], build: Callable[..., nn.Module], arguments: Mapping[str, Any]) -> None:
+    """Refuse a model of other sizes than the file's weights before it takes memory: a header can ask for any."""
+    try:
+        with torch.device("meta"):
+            described = build(**arguments).state_dict()
+    except RuntimeError:  # some models of timm cannot be described without being built
+        return
+    asked, held = (sum(tensor.numel() for tensor in each.values()) for each in (described, tensors))
+    if asked > held:
+        raise ValueError(f"a model of {asked} numbers is asked for, and {held} are there")
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -208,10 +235,9 @@ def read_origin(path: str | os.PathLike[str]) -> dict[str, Any]:
         If there is no such file.
     """
     try:
-        header = json.loads(read_safetensors(path)[1].get(_KEY, "{}"))
-    except (CheckpointError, json.JSONDecodeError):
+        return parse_object(read_safetensors(path)[1].get(_KEY, "{}"))
+    except (CheckpointError, ValueError):
         return {}
-    return header if isinstance(header, dict) else {}
 
 
 def _parse(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -221,24 +247,24 @@ def _parse(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[st
             f"not as a model."
         )
     try:
-        header = json.loads(metadata[_KEY])
-    except json.JSONDecodeError as error:
+        header = parse_object(metadata[_KEY])
+    except ValueError as error:
         raise CheckpointError(f"The volumen header of {os.fspath(path)} is damaged ({error}).") from error
-    if isinstance(header, dict) and isinstance(header.get("encoder"), dict):
+    if isinstance(header.get("encoder"), dict):
         raise CheckpointError(
             f"{os.fspath(path)} holds an encoder, which does not predict by itself; give it to a fine-tuning: "
             f"volumen finetune --encoder {os.fspath(path)}."
         )
-    if isinstance(header, dict) and isinstance(header.get("reader"), dict):
+    if isinstance(header.get("reader"), dict):
         raise CheckpointError(
             f"{os.fspath(path)} holds a reader of text lines, which does not predict ink; give it to `volumen read`."
         )
-    if isinstance(header, dict) and isinstance(header.get("tagger"), dict):
+    if isinstance(header.get("tagger"), dict):
         raise CheckpointError(
             f"{os.fspath(path)} holds a tagger of photographs, which marks no pixels; its encoder may start another "
             f"training: --encoder {os.fspath(path)}."
         )
-    if not isinstance(header, dict) or not isinstance(header.get("architecture"), dict):
+    if not isinstance(header.get("architecture"), dict):
         raise CheckpointError(f"The volumen header of {os.fspath(path)} does not say which architecture it holds.")
     return header
 

@@ -69,13 +69,13 @@ class KeyReport:
             key, theirs, ours = channels[0]
             raise CheckpointError(
                 f"The encoder weights of {os.fspath(path)} see {theirs[1]} input channels ({key}); this model sees "
-                f"{ours[1]}. Choose {theirs[1]} layers, or have the weights adapted (adapt_channels)."
+                f"{ours[1]}. Choose {theirs[1]} layers, or have the weights adapted (--adapt-channels)."
             )
         if self.loaded_share < least:
             raise CheckpointError(
                 f"{os.fspath(path)} fills only {self.loaded_share:.1%} of the encoder's weights, where at least "
                 f"{least:.1%} are asked for: {self}. Take a file of the same architecture, or ask for less "
-                f"(least_loaded)."
+                f"(--least-loaded)."
             )
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 _ZIP = b"PK\x03\x04"  # what torch.save has written since 1.6
 _PICKLE = b"\x80"
+
+DAMAGE = (
+    *(RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+    *(AssertionError, MemoryError, struct.error, pickle.UnpicklingError),
+)
+"""What torch raises for damaged pickles, whose code it does not run."""
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -77,7 +84,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             f"{os.fspath(path)} holds more than tensors, or is damaged, and was not unpickled, because a pickle can "
             f"run any code; save its state_dict alone, best as .safetensors."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError) as error:
+    except DAMAGE as error:
         raise CheckpointError(
             f"{os.fspath(path)} is damaged or cut short ({_first_line(error)}); make or copy it again."
         ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -12,9 +12,13 @@ from volumen.objectives.terms import LossTerms
 from volumen.views.cells import draw_cells
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
-    from volumen.objectives.encoding import Encoder, Head
+    F = TypeVar("F")
+    Encoder = Callable[[Tensor, Tensor, Tensor], F]
+    Painter = Callable[[F], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,8 +63,8 @@ class Painting:
 
     Masked image modelling: SimMIM (Xie et al., CVPR 2022, arXiv 2111.09886) with squared for absolute error, and like
     MAE (He et al., CVPR 2022, arXiv 2111.06377) scored where hidden only. Those hide patches from a Transformer; the
-    encoder here is dense and convolutional, and sees the mask as an even grey, which it has to learn to tell from
-    paper. `volumen.models.spark` has an encoder that looks at visible patches alone.
+    encoder here is convolutional and is told what is hidden, so that it can leave that alone, as in SparK (Tian et
+    al., ICLR 2023, arXiv 2301.03580).
 
     Parameters
     ----------
@@ -78,8 +82,9 @@ class Painting:
     --------
     >>> from volumen.models.line_painter import LinePainter
     >>> from volumen.models.recognizer.recognizer import Recognizer
-    >>> encoder, head = Recognizer(1 / 16), LinePainter(16, 32)
-    >>> terms = Painting()(encoder, head, torch.full((2, 1, 32, 100), 0.5), torch.tensor([100, 60])).terms
+    >>> model = Recognizer(1 / 16)
+    >>> head = LinePainter(32, 32, model.resnet.map_channels)
+    >>> terms = Painting()(model.visual, head, torch.full((2, 1, 32, 100), 0.5), torch.tensor([100, 60])).terms
     >>> float(terms["mean_error"])
     0.0
     """
@@ -94,16 +99,16 @@ class Painting:
                 f"got {self.masked} and {self.cell} px."
             )
 
-    def __call__(self, encoder: Encoder, head: Head, images: Tensor, widths: Tensor) -> LossTerms:
+    def __call__(self, encoder: Encoder[F], head: Painter[F], images: Tensor, widths: Tensor) -> LossTerms:
         """Hide cells, drawn from torch's random state, and score what is painted there.
 
         Parameters
         ----------
         encoder
-            From images and widths to frames.
+            From images, widths and what is hidden, bool like the images, to frames.
         head
-            From frames to pixels (N, 1, H, W or more): `volumen.models.line_painter`. It says how much lighter a
-            pixel is than the mean of what is seen.
+            From these to pixels (N, 1, H, W or more): `volumen.models.line_painter`. It says how much lighter a pixel
+            is than the mean of what is seen.
         images
             (N, 1, H, W) in [0, 1].
         widths
@@ -121,7 +126,7 @@ class Painting:
         """
         return score_painting(self.paint(encoder, head, images, widths), images, widths)
 
-    def paint(self, encoder: Encoder, head: Head, images: Tensor, widths: Tensor) -> Painted:
+    def paint(self, encoder: Encoder[F], head: Painter[F], images: Tensor, widths: Tensor) -> Painted:
         """Hide cells, drawn from torch's random state, and paint; parameters as for a call."""
         _check(images, widths)
         widths = widths.to(images.device)
@@ -129,7 +134,7 @@ class Painting:
         return paint_hidden(encoder, head, images, widths, hidden)
 
 
-def paint_hidden(encoder: Encoder, head: Head, images: Tensor, widths: Tensor, hidden: Tensor) -> Painted:
+def paint_hidden(encoder: Encoder[F], head: Painter[F], images: Tensor, widths: Tensor, hidden: Tensor) -> Painted:
     """Hide pixels, bool N1HW, and let encoder and head paint; the rest as for `Painting`.
 
     Raises
@@ -145,8 +150,7 @@ def paint_hidden(encoder: Encoder, head: Head, images: Tensor, widths: Tensor, h
     visible = torch.where(seen, _exact(images), 0.0)
     mean = visible.sum(dim=(1, 2, 3), keepdim=True) / seen.sum(dim=(1, 2, 3), keepdim=True).clamp_min(1)
     shown = torch.where(hidden, mean, visible)
-    frames = encoder(shown.to(images.dtype), widths)
-    said = head(frames.values, frames.lengths)
+    said = head(encoder(shown.to(images.dtype), widths, hidden))
     if said.shape[:3] != images.shape[:3] or said.ndim != 4 or said.shape[3] < images.shape[3]:
         raise SettingsError(
             f"Lines {tuple(images.shape)} are painted by pixels of that shape, or wider; the head gave "

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from volumen.errors import SettingsError
 from volumen.objectives.terms import LossTerms
+from volumen.objectives.together import summed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,7 @@ class BceDice:
     """Weigh binary cross-entropy against soft Dice, over supervised pixels only.
 
     With p the predicted probability, t the soft target in [0, 1] and sums over the supervised pixels of the
-    whole batch::
+    whole batch, of every process that trains on a part of it::
 
         total = w · mean(BCE(p, t′)) + (1 - w) · (1 - (2 Σ p t + ε) / (Σ p + Σ t + ε))
         t′    = t (1 - s) + (1 - t) s
@@ -96,22 +97,16 @@ class BceDice:
         target = torch.where(trusted, ink.float(), 0.0)
         smooth = target * (1 - self.label_smoothing) + (1 - target) * self.label_smoothing
 
-        bce = _mean(F.binary_cross_entropy_with_logits(logits, smooth, reduction="none"), trusted)
-        dice = _dice(torch.sigmoid(logits), target, trusted)
+        entropy = F.binary_cross_entropy_with_logits(logits, smooth, reduction="none")
         with torch.no_grad():
-            plain = _mean(F.binary_cross_entropy_with_logits(logits, target, reduction="none"), trusted)
+            plain = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        probability = torch.sigmoid(logits) * trusted
+        parts = (entropy * trusted, plain * trusted, probability * target, probability, target, trusted)
+        of_entropy, of_plain, common, predicted, ink, count = summed(torch.stack([part.sum() for part in parts]))
+        bce, unsmoothed = of_entropy / count.clamp_min(1), of_plain / count.clamp_min(1)
+        # An overlap with nothing is not defined.
+        dice = (1 - (2 * common + _EPS) / (predicted + ink + _EPS)) * (ink > 0)
         total = self.bce_weight * bce + (1 - self.bce_weight) * dice
-        return LossTerms(total=total, terms={"bce": bce.detach(), "dice": dice.detach(), "bce_unsmoothed": plain})
-
-
-def _mean(values: Tensor, trusted: Tensor) -> Tensor:
-    """Average over trusted pixels; 0 where there are none."""
-    return (values * trusted).sum() / trusted.sum().clamp_min(1)
-
-
-def _dice(probability: Tensor, target: Tensor, trusted: Tensor) -> Tensor:
-    """Return one minus the soft Dice score over trusted pixels of the whole batch; 0 where no ink is among them."""
-    probability = probability * trusted
-    ink = target.sum()
-    loss = 1 - (2 * (probability * target).sum() + _EPS) / (probability.sum() + ink + _EPS)
-    return loss * (ink > 0)
+        return LossTerms(
+            total=total, terms={"bce": bce.detach(), "dice": dice.detach(), "bce_unsmoothed": unsmoothed.detach()}
+        )

@@ -55,7 +55,7 @@ def find_trained(runs: Path, *verbs: str) -> list[Trained]:
         except (VolumenError, OSError):  # no run, damaged, or without weights yet
             continue
         if run.recipe.get("verb") in verbs:
-            found.append((changed, Trained(folder, str(run.recipe["verb"]))))
+            found.append((changed, Trained(folder, run.verb)))
     return [trained for _, trained in sorted(found, key=lambda item: item[0], reverse=True)]
 
 

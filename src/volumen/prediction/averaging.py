@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from volumen.prediction.tiles import Predictor
+    from volumen.prediction.stream import Predictor
 
 _Y, _X = 2, 3  # axes of NCHW
 _MIRRORS = ((_Y,), (_X,), (_Y, _X))

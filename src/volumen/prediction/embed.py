@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from volumen.errors import CheckpointError
-from volumen.events import Finished, Started, Stepped
+from volumen.events import Finished, Started, Stepped, Warned
 from volumen.prediction.ahead import read_ahead
 from volumen.prediction.cells import Cells
 from volumen.prediction.halving import compute_halving
@@ -17,7 +18,7 @@ from volumen.prediction.plan import Tile
 from volumen.windows import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,21 +39,9 @@ class Embedder(Protocol):
         ...
 
 
-def embed_windows(
-    embedder: Embedder,
-    read: Callable[[Window], NDArray[Any]],
-    *,
-    volume: tuple[int, int, int],
-    layers: Range,
-    side: int,
-    part: IndexPart,
-    cell: int = 256,
-) -> Iterator[Event]:
-    """Embed the windows of a part that are not done, batch by batch, and finish the part.
-
-    One thread reads ahead, every piece of the source once; memory grows with the width of the volume, neither with its
-    height nor with the number of windows. A part that was interrupted at any moment ends with the same bytes as an
-    unbroken one.
+@dataclass(frozen=True)
+class Opened:
+    """What a process needs to embed windows of a volume.
 
     Parameters
     ----------
@@ -66,10 +55,39 @@ def embed_windows(
         Half-open range of layers to read.
     side
         Of a window in px.
-    part
-        Corners of the windows, and where their vectors go.
     cell
         Side in pixels of the pieces in which the source is read, see `cell_side`.
+    """
+
+    embedder: Embedder
+    read: Callable[[Window], NDArray[Any]]
+    volume: tuple[int, int, int]
+    layers: Range
+    side: int
+    cell: int = 256
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The vectors of a batch: ``rows`` among all windows, and (windows, channels)."""
+
+    rows: range
+    vectors: NDArray[np.float32]
+
+
+def embed_windows(opened: Opened, part: IndexPart) -> Iterator[Event]:
+    """Embed the windows of a part that are not done, batch by batch, and finish the part.
+
+    One thread reads ahead, every piece of the source once; memory grows with the width of the volume, neither with its
+    height nor with the number of windows. A part that was interrupted at any moment ends with the same bytes as an
+    unbroken one.
+
+    Parameters
+    ----------
+    opened
+        The embedder and the source.
+    part
+        Corners of the windows, and where their vectors go.
 
     Yields
     ------
@@ -90,37 +108,71 @@ def embed_windows(
     OutOfSpaceError
         When the disk is full.
     """
-    began, total, channels = time.perf_counter(), len(part.corners), part.vectors.shape[1]
+    channels = part.vectors.shape[1]
+    yield from carry_out(lambda todo: embed_batches(opened, part.corners, channels, todo), part)
+
+
+def carry_out(compute: Callable[[Sequence[range]], Generator[Warned | Embedded]], part: IndexPart) -> Iterator[Event]:
+    """Have the batches of a part that are not done computed, keep their vectors, and finish it; see `embed_windows`.
+
+    Parameters
+    ----------
+    compute
+        From the rows of batches to their vectors, in any order: this process, or workers of a cluster.
+    """
+    began, total = time.perf_counter(), len(part.corners)
     todo = [] if part.finished else part.todo()
     before = done = total - sum(map(len, todo))
     yield Started(work="index", total=total, unit="windows", detail={"segment": part.name, "done": done})
-    if todo:
-        cells = Cells(
-            read, volume=volume, tiles=(_tile(part, row, layers, side) for rows in todo for row in rows), side=cell
-        )
-        limit = max(map(len, todo))
-
-        def cut(rows: range) -> NDArray[Any]:
-            return np.stack([cells.tile(_tile(part, row, layers, side)) for row in rows])
-
-        with closing(read_ahead(cut, todo)) as batches:
-            for rows, voxels in batches:
-                vectors, limit = yield from compute_halving(embedder, voxels, limit, unit="window")
-                if vectors.shape != (len(rows), channels):
-                    raise CheckpointError(
-                        f"Expected a vector of {channels} numbers a window, shape {(len(rows), channels)}; got "
-                        f"{vectors.shape}."
-                    )
-                part.write(rows, vectors)
-                done += len(rows)
-                rate = (done - before) / max(time.perf_counter() - began, 1e-9)
-                yield Stepped(done=done, total=total, values={"windows_per_second": rate})
+    with closing(compute(todo)) as news:
+        for each in news:
+            if isinstance(each, Warned):
+                yield each
+                continue
+            part.write(each.rows, each.vectors)
+            done += len(each.rows)
+            rate = (done - before) / max(time.perf_counter() - began, 1e-9)
+            yield Stepped(done=done, total=total, values={"windows_per_second": rate})
     if not part.finished:
         part.finish()
     yield Finished(result={"windows": total, "added": total - before, "seconds": time.perf_counter() - began})
 
 
-def _tile(part: IndexPart, row: int, layers: Range, side: int) -> Tile:
-    y, x = map(int, part.corners[row])
-    window = Window(layers, (y, y + side), (x, x + side))
-    return Tile(window=window, keep=window)
+def embed_batches(
+    opened: Opened, corners: NDArray[np.int32], channels: int, todo: Sequence[range]
+) -> Generator[Warned | Embedded]:
+    """Embed batches of windows in order; what every process that embeds does.
+
+    Parameters
+    ----------
+    opened
+        The embedder and the source.
+    corners
+        y and x of each window's top left pixel, (windows, 2).
+    channels
+        Length of a vector.
+    todo
+        Rows of ``corners`` that make up each batch.
+    """
+
+    def tile(row: int) -> Tile:
+        y, x = map(int, corners[row])
+        window = Window(opened.layers, (y, y + opened.side), (x, x + opened.side))
+        return Tile(window=window, keep=window)
+
+    tiles = (tile(row) for rows in todo for row in rows)
+    cells = Cells(opened.read, volume=opened.volume, tiles=tiles, side=opened.cell)
+    limit = max(map(len, todo), default=1)
+
+    def cut(rows: range) -> NDArray[Any]:
+        return np.stack([cells.tile(tile(row)) for row in rows])
+
+    with closing(read_ahead(cut, todo)) as batches:
+        for rows, voxels in batches:
+            vectors, limit = yield from compute_halving(opened.embedder, voxels, limit, unit="window")
+            if vectors.shape != (len(rows), channels):
+                raise CheckpointError(
+                    f"Expected a vector of {channels} numbers a window, shape {(len(rows), channels)}; got "
+                    f"{vectors.shape}."
+                )
+            yield Embedded(rows, vectors)

@@ -15,7 +15,7 @@ from volumen.errors import SettingsError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from volumen.prediction.tiles import Predictor
+    from volumen.prediction.stream import Predictor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 from volumen.prediction.weights import ramp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from volumen.windows import Window
 
 _FINE = 255 * 256  # 256 steps a grey level, see `Sums`
+
+
+class Piece(NamedTuple):
+    """What a tile gives to a block: its pixels there, YX, in 1 / 256 of a grey level."""
+
+    block: Window
+    tile: Tile
+    fine: NDArray[np.uint16]
 
 
 class Sums:
@@ -37,29 +45,32 @@ class Sums:
     plan
         Where tiles lie and how they are joined.
     tiles
-        Every tile of the plan that the whole prediction computes, in the order in which they are added up.
+        Every tile of the plan that gives something to the blocks, in the order in which they are added up.
     output
-        The map, for its grid of blocks and for those that are done.
+        The map, for its grid of blocks.
+    done
+        Blocks of it that are left as they are.
     """
 
-    def __init__(self, plan: TilePlan, tiles: Sequence[Tile], output: ProbabilityMap) -> None:
-        self._plan = plan
+    def __init__(
+        self, plan: TilePlan, tiles: Sequence[Tile], output: ProbabilityMap, *, done: Container[Window] = ()
+    ) -> None:
         self._output = output
         self._weights: NDArray[np.float32] | None = None
         if plan.tiling == "blend":
             _, height, width = plan.shape
             self._weights = np.outer(ramp(height, plan.shared), ramp(width, plan.shared))
-        self._done = output.done()
+        self._done = done
         self._open: dict[Window, _Block] = {}
         self._turns: dict[Window, deque[Tile]] = {}
         for tile in tiles:
-            for block in self._blocks(tile):
+            for block in output.blocks(tile.keep):
                 self._turns.setdefault(block, deque()).append(tile)
         self.total = len(self._turns)
 
     @property
     def todo(self) -> int:
-        """How many blocks with something to predict are not done, before any `add`."""
+        """How many blocks with something to predict are not done, before any is added to."""
         return sum(block not in self._done for block in self._turns)
 
     @property
@@ -67,44 +78,46 @@ class Sums:
         """Bytes of sums, and of tiles before their turn, that are kept for later tiles."""
         return sum(block.nbytes for block in self._open.values())
 
+    def blocks(self, tile: Tile) -> Iterator[Window]:
+        """Yield the blocks that a tile gives something to and that are not done."""
+        return (block for block in self._output.blocks(tile.keep) if block not in self._done)
+
     def needs(self, tile: Tile) -> bool:
         """Whether a block that the tile touches is not done yet."""
-        return any(block not in self._done for block in self._blocks(tile))
+        return any(True for _ in self.blocks(tile))
+
+    def cut(self, tile: Tile, probability: NDArray[np.float32]) -> Iterator[Piece]:
+        """Yield what a tile's probabilities, (h, w) in [0, 1], give to each of its blocks."""
+        fine = np.multiply(probability, _FINE, dtype=np.float32)
+        levels = np.clip(np.rint(fine, out=fine), 0, _FINE, out=fine).astype(np.uint16)
+        for block in self.blocks(tile):
+            yield Piece(block, tile, levels[_common(tile, block).inside(tile.window.layers(0, 1)).yx])
+
+    def put(self, piece: Piece) -> NDArray[np.uint8] | None:
+        """Add a piece to its block; return the block, uint8 YX, if it is complete with it."""
+        block = self._open.get(piece.block)
+        if block is None:
+            block = self._open[piece.block] = _Block(piece.block, self._turns[piece.block], self._weights)
+        return self._open.pop(piece.block).quantised() if block.take(piece) else None
 
     def add(self, tile: Tile, probability: NDArray[np.float32]) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
         """Add a tile's probabilities, (h, w) in [0, 1]; yield each block that is complete with it, as uint8 YX."""
-        fine = np.rint(np.multiply(probability, _FINE, dtype=np.float32))
-        for block in self._blocks(tile):
-            if block in self._done:
-                continue
-            if block not in self._open:
-                self._open[block] = _Block(block.shape[1:], self._turns[block])
-            common = tile.keep.layers(0, 1) & block
-            here, there = common.inside(block).yx, common.inside(tile.window.layers(0, 1)).yx
-            piece = _Piece(here, fine[there], None if self._weights is None else self._weights[there])
-            if self._open[block].take(tile, piece):
-                yield block, self._open.pop(block).quantised()
-
-    def _blocks(self, tile: Tile) -> Iterator[Window]:
-        return self._output.blocks(tile.keep)
-
-
-class _Piece(NamedTuple):
-    """What a tile gives to a block: where in the block, its pixels in 1 / 256 of a grey level, their weights."""
-
-    here: tuple[slice, slice]
-    fine: NDArray[np.float32]
-    weights: NDArray[np.float32] | None
+        for piece in self.cut(tile, probability):
+            values = self.put(piece)
+            if values is not None:
+                yield piece.block, values
 
 
 class _Block:
     """One block's sums, in 1 / 256 of a grey level, and the tiles that came before their turn."""
 
-    def __init__(self, shape: tuple[int, int], turns: deque[Tile]) -> None:
+    def __init__(self, window: Window, turns: deque[Tile], weights: NDArray[np.float32] | None) -> None:
+        self._window = window
         self._turns = turns
-        self._early: dict[Tile, _Piece] = {}
-        self._total = np.zeros(shape, np.float32)
-        self._weight: NDArray[np.float32] | None = None
+        self._weights = weights
+        self._early: dict[Tile, Piece] = {}
+        self._total = np.zeros(window.shape[1:], np.float32)
+        self._weight = None if weights is None else np.zeros_like(self._total)
 
     @property
     def nbytes(self) -> int:
@@ -112,10 +125,10 @@ class _Block:
         weight = 0 if self._weight is None else self._weight.nbytes
         return self._total.nbytes + weight + sum(piece.fine.nbytes for piece in self._early.values())
 
-    def take(self, tile: Tile, piece: _Piece) -> bool:
-        """Add a tile now, or keep it until it is its turn; say whether the block is complete."""
-        if tile != self._turns[0]:
-            self._early[tile] = piece._replace(fine=piece.fine.copy())  # a view would keep the whole tile
+    def take(self, piece: Piece) -> bool:
+        """Add a piece now, or keep it until it is its turn; say whether the block is complete."""
+        if piece.tile != self._turns[0]:
+            self._early[piece.tile] = piece._replace(fine=piece.fine.copy())  # a view would keep the whole tile
             return False
         self._add(piece)
         self._turns.popleft()
@@ -123,14 +136,15 @@ class _Block:
             self._add(self._early.pop(self._turns.popleft()))
         return not self._turns
 
-    def _add(self, piece: _Piece) -> None:
-        if piece.weights is None:
-            self._total[piece.here] = piece.fine  # from the only tile that has these pixels
+    def _add(self, piece: Piece) -> None:
+        common = _common(piece.tile, self._window)
+        here = common.inside(self._window).yx
+        if self._weights is None or self._weight is None:
+            self._total[here] = piece.fine  # from the only tile that has these pixels
             return
-        if self._weight is None:
-            self._weight = np.zeros_like(self._total)
-        self._total[piece.here] += piece.fine * piece.weights
-        self._weight[piece.here] += piece.weights
+        weights = self._weights[common.inside(piece.tile.window.layers(0, 1)).yx]
+        self._total[here] += piece.fine * weights
+        self._weight[here] += weights
 
     def quantised(self) -> NDArray[np.uint8]:
         """Divide, round half up, and cut to 0…255; pixels without a tile are 0. The sums are used up."""
@@ -140,3 +154,7 @@ class _Block:
         self._total += 128
         np.clip(self._total, 0, _FINE + 128, out=self._total)
         return (self._total.astype(np.uint16) >> 8).astype(np.uint8)
+
+
+def _common(tile: Tile, block: Window) -> Window:
+    return tile.keep.layers(0, 1) & block

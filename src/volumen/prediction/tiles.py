@@ -3,46 +3,31 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from volumen.errors import CheckpointError, SettingsError
+from volumen.errors import SettingsError
 from volumen.events import Finished, Started, Stepped, TileWritten
-from volumen.prediction.ahead import read_ahead
-from volumen.prediction.cells import Cells
-from volumen.prediction.halving import compute_halving
 from volumen.prediction.order import near_first
+from volumen.prediction.stream import Done, Opened, stream
 from volumen.prediction.sums import Sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from volumen.events import Event
+    from volumen.events import Event, Warned
     from volumen.prediction.order import Batch
     from volumen.prediction.plan import Tile, TilePlan
+    from volumen.prediction.stream import Predictor
     from volumen.sources.write import ProbabilityMap
     from volumen.windows import Window
 
-_SLACK = 1e-3  # by which averaged probabilities may leave [0, 1]
-
-
-class Predictor(Protocol):
-    """What can be predicted with: voxels in the source's type, NCHW, to probabilities in [0, 1], NHW.
-
-    It runs in the thread that pulls the events, raises `MemoryError` where a batch is too large for it, and gives
-    the same numbers for the same batch.
-    """
-
-    def __call__(self, voxels: NDArray[Any], /) -> NDArray[np.float32]:
-        """Predict one batch."""
-        ...
+    Compute = Callable[[Sums, Sequence[Batch]], Generator[Warned | Done]]
 
 
 def predict_tiles(
@@ -103,13 +88,44 @@ def predict_tiles(
     OutOfSpaceError
         When the disk is full.
     """
-    if output.window.shape[1:] != plan.volume[1:] or batch < 1 or cell < 1:
+
+    def here(sums: Sums, todo: Sequence[Batch]) -> Generator[Warned | Done]:
+        def write(group: Batch, probability: NDArray[np.float32]) -> list[Window]:
+            written = []
+            for tile, tile_probability in zip(group, probability, strict=True):
+                for block, values in sums.add(tile, tile_probability):
+                    output.write(block, values)
+                    written.append(block)
+            return written
+
+        return stream(Opened(model, read, cell), plan, todo, write)
+
+    yield from carry_out(here, plan=plan, output=output, mask=mask, batch=batch, near=near)
+
+
+def carry_out(
+    compute: Compute,
+    *,
+    plan: TilePlan,
+    output: ProbabilityMap,
+    mask: Callable[[Window], NDArray[Any]] | None,
+    batch: int,
+    near: tuple[int, int] | None,
+) -> Iterator[Event]:
+    """Find out which batches are left to do, have them computed, and finish the map; see `predict_tiles`.
+
+    Parameters
+    ----------
+    compute
+        Computes the batches, and writes every block that becomes complete: this process, or workers of a cluster.
+    """
+    if output.window.shape[1:] != plan.volume[1:] or batch < 1:
         raise SettingsError(
-            f"The map must be as large as the volume, batch and cell at least 1; got a map of shape "
-            f"{output.window.shape[1:]} for a volume of {plan.volume}, batch {batch}, cell {cell}."
+            f"The map must be as large as the volume, the batch at least 1; got a map of shape "
+            f"{output.window.shape[1:]} for a volume of {plan.volume}, batch {batch}."
         )
     tiles = tuple(tile for tile in plan.tiles if mask is None or bool(np.any(mask(tile.keep) > 0.5)))
-    sums = Sums(plan, tiles, output)
+    sums = Sums(plan, tiles, output, done=output.done())
     todo = [group for group in _batches(tiles, batch) if any(map(sums.needs, group))]
     if near is not None:
         todo = near_first(todo, near)
@@ -128,8 +144,15 @@ def predict_tiles(
         blocks_total=sums.total,
         pixels_per_tile=height * width / len(plan.tiles),
     )
-    cells = Cells(read, volume=plan.volume, tiles=[tile for group in todo for tile in group], side=cell)
-    yield from _stream(model, cells, sums, output, todo, progress)
+    # Nobody pulls any more, or an error: what is under way is seen to its end before this returns.
+    with closing(compute(sums, todo)) as news:
+        for each in news:
+            if isinstance(each, Done):
+                yield from progress.written(each.blocks)
+                if each.tiles:
+                    yield progress.computed(each.tiles)
+            else:
+                yield each
     if not output.finished:
         output.finish()
     yield Finished(
@@ -167,61 +190,10 @@ class _Progress:
         self._done += tiles
         return Stepped(done=self._done, total=self._total, values={"pixels_per_second": self.rate})
 
-    def written(self, blocks: list[Window]) -> Iterator[TileWritten]:
+    def written(self, blocks: Iterable[Window]) -> Iterator[TileWritten]:
         for block in blocks:
             self._blocks += 1
             yield TileWritten(done=self._blocks, total=self._blocks_total, box=block.box)
-
-
-def _stream(
-    model: Predictor, cells: Cells, sums: Sums, output: ProbabilityMap, todo: Sequence[Batch], progress: _Progress
-) -> Iterator[Event]:
-    """Compute the batches while the next are read and the last is written."""
-    writing: Future[list[Window]] | None = None
-    limit = max(map(len, todo), default=1)
-    # Leaving, also by an error or because nobody pulls any more, waits for the one read and write under way.
-    with (
-        ThreadPoolExecutor(1, "volumen-write") as writer,
-        closing(read_ahead(lambda group: _read(cells, group), todo)) as batches,
-    ):
-        for group, voxels in batches:
-            probability, limit = yield from compute_halving(lambda part: _checked(model(part), part), voxels, limit)
-            # One write at a time: none is begun after one that failed, whose sums may be incomplete.
-            if writing is not None:
-                yield from progress.written(writing.result())
-            writing = writer.submit(_write, sums, output, group, probability)
-            yield progress.computed(len(group))
-        if writing is not None:
-            yield from progress.written(writing.result())
-
-
-def _read(cells: Cells, group: Batch) -> NDArray[Any]:
-    voxels = [cells.tile(tile) for tile in group]
-    return voxels[0][None] if len(voxels) == 1 else np.stack(voxels)
-
-
-def _write(sums: Sums, output: ProbabilityMap, group: Batch, probability: NDArray[np.float32]) -> list[Window]:
-    written = []
-    for tile, tile_probability in zip(group, probability, strict=True):
-        for block, values in sums.add(tile, tile_probability):
-            output.write(block, values)
-            written.append(block)
-    return written
-
-
-def _checked(probability: NDArray[np.float32], voxels: NDArray[Any]) -> NDArray[np.float32]:
-    wanted = (len(voxels), *voxels.shape[2:])
-    if probability.shape != wanted:
-        raise CheckpointError(
-            f"The model must give one probability a pixel, shape {wanted} (N, H, W); got {probability.shape}."
-        )
-    low, high = float(probability.min()), float(probability.max())
-    if not (low >= -_SLACK and high <= 1 + _SLACK):  # NaN fails both
-        raise CheckpointError(
-            f"The model must give probabilities in [0, 1]; got {low:g} to {high:g}. Its weights are damaged, or "
-            "overflow in the precision used: try precision 32."
-        )
-    return probability
 
 
 def _batches(tiles: Sequence[Tile], size: int) -> Iterator[Batch]:

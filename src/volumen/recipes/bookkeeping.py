@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import torch
 
 from volumen.crops.batches import batches
+from volumen.drafts import clear_drafts
 from volumen.errors import SettingsError, SourceError
 from volumen.events import Finished, Scored
 from volumen.training.devices import first_process, open_fabric
@@ -63,8 +65,9 @@ def begun(verb: str, settings: Any) -> Run | None:
     if not settings.resume or not path.exists():
         check_free(path, overwrite=settings.overwrite)
         return None
+    clear_drafts(path)
     run = Run.open(path)
-    before = {"verb": run.recipe["verb"], **run.recipe["settings"]}
+    before = {"verb": run.verb, **run.settings}
     now = {"verb": verb, **settings.model_dump(mode="json")}
     changed = [
         f"{name} was {before.get(name)!r}, now {value!r}"
@@ -81,12 +84,16 @@ def begun(verb: str, settings: Any) -> Run | None:
 
 def check_identities(run: Run, now: Sequence[Mapping[str, Any]]) -> None:
     """Raise a `SourceError` where the data are not those that the run was begun with."""
-    then = run.recipe["segments"]
+    then = run.said("segments", list)
     if len(then) != len(now):
-        raise SourceError(f"{run.path} was begun with {len(then)} segments; there are {len(now)}.")
+        raise SourceError(
+            f"{run.path} was begun with {len(then)} segments; there are {len(now)}. "
+            "Give those again, or begin another run."
+        )
     for before, after in zip(then, now, strict=True):
         if before != after:
-            changed = ", ".join(key for key in after if before.get(key) != after[key])
+            told = before if isinstance(before, dict) else {}
+            changed = ", ".join(key for key in after if told.get(key) != after[key])
             raise SourceError(
                 f"{after['source']} is not what the run was begun with: {changed} changed. "
                 f"Bring the former data back, or begin another run."
@@ -134,6 +141,9 @@ def carry_out(
 ) -> Iterator[Event]:
     """Begin a run at ``path``, or go on with ``run``; one that is finished only says so again.
 
+    Only one process at a time does, with those that it starts for its devices; another gets an `InUseError` that
+    names it.
+
     Parameters
     ----------
     prepare
@@ -144,14 +154,17 @@ def carry_out(
     if run is not None and run.finished:
         yield from [event for event in run.events() if isinstance(event, Finished)][-1:]
         return
-    learner = prepare(settings)
-    if run is not None:
-        check_identities(run, learner.identities)
-    elif learner.fabric.is_global_zero:
-        recipe = recipe_of(verb, settings, learner.identities, **learner.found)
-        Run.create(path, recipe, overwrite=settings.overwrite)
-    learner.fabric.barrier()
-    yield from train(Run.open(path), learner)
+    with ExitStack() as held:
+        if run is not None and first_process():
+            held.enter_context(run.sole_writer())
+        learner = prepare(settings)
+        if run is not None:
+            check_identities(run, learner.identities)
+        elif learner.fabric.is_global_zero:
+            recipe = recipe_of(verb, settings, learner.identities, **learner.found)
+            held.enter_context(Run.create(path, recipe, overwrite=settings.overwrite).sole_writer())
+        learner.fabric.barrier()
+        yield from train(Run.open(path), learner)
 
 
 def conclude(run: Run, outcome: Outcome, seconds: float, **found: Any) -> Iterator[Event]:

@@ -29,6 +29,9 @@ from volumen.recipes.volume_survey import (
     layer_by_layer,
     survey_volume,
 )
+from volumen.settings.cache import BOUND, FOLDER
+from volumen.sources.location import Location
+from volumen.sources.remote.mirror import mirror
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -99,7 +102,7 @@ def check(settings: choose.Check) -> Iterator[Event]:
             yield Warned(message=_said(step))
         else:
             yield step
-    notes = list(label_notes(segment))
+    notes = [*label_notes(segment), *_cache_notes(settings.path)]
     seconds = time.monotonic() - begun
     yield Finished(result={"findings": [asdict(each) for each in findings], "notes": notes, **told, "seconds": seconds})
 
@@ -180,6 +183,20 @@ def _shares(labels: LabelSurvey) -> dict[str, float]:
         "supervised": labels.share(labels.supervised, labels.pixels),
         "papyrus": labels.share(labels.papyrus, labels.pixels),
     }
+
+
+def _cache_notes(path: str) -> Iterator[str]:
+    """Yield where what is read from a server is kept."""
+    if Location.of(path).local:
+        return
+    kept = mirror(path).cache
+    if kept is None:
+        yield f"The cache is off ({BOUND}=0): every chunk is fetched each time that it is read."
+        return
+    yield (
+        f"What is read from the server is kept in {kept.folder}: {kept.nbytes() / 1e9:.2f} GB now, up to "
+        f"{kept.limit / 1e9:g} GB. {FOLDER} sets the folder, {BOUND} the bound."
+    )
 
 
 def _said(finding: Finding) -> str:

@@ -118,7 +118,8 @@ def _check(segment: Segment, whole: Tally) -> None:
     counts, source = whole.counts, segment.raster("ink").source
     if counts.pixels == 0:
         raise LabelError(
-            f"There is nothing to score on {segment.name}: no predicted pixel lies in its supervision and mask."
+            f"There is nothing to score on {segment.name}: no predicted pixel lies in its supervision and mask. "
+            "Predict where it is labelled, or label where it is predicted."
         )
     for name, pixels in (("ink", counts.ink.sum()), ("background", counts.background.sum())):
         if pixels == 0:

@@ -78,7 +78,7 @@ def continue_finetune(run: Run) -> Iterator[Event]:
     SourceError
         A segment or its label is not the one that the run was begun with.
     """
-    settings = Finetune.model_validate(run.recipe["settings"])
+    settings = Finetune.model_validate(run.settings)
     yield from carry_out("finetune", settings, run.path, run, prepare=Trainee.of, train=_train)
 
 

@@ -74,7 +74,7 @@ def continue_pretrain_spark(run: Run) -> Iterator[Event]:
     SourceError
         A segment is not the one that the run was begun with.
     """
-    settings = PretrainSpark.model_validate(run.recipe["settings"])
+    settings = PretrainSpark.model_validate(run.settings)
     yield from carry_out(_VERB, settings, run.path, run, prepare=Pupil.of, train=_train)
 
 

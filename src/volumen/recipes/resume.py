@@ -12,6 +12,7 @@ from volumen.recipes.photos.tagger import continue_train_tagger
 from volumen.recipes.pretrain import continue_pretrain_spark
 from volumen.recipes.reading.pretrain import continue_pretrain_lines
 from volumen.recipes.reading.train import continue_train_reader
+from volumen.settings.verbs import VERBS
 from volumen.training.run import Run
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ def resume(settings: Resume) -> Iterator[Event]:
         The run was begun by a verb that cannot be resumed.
     """
     run = Run.open(settings.run)
-    verb = run.recipe["verb"]
-    match verb:
+    match run.verb:
         case "finetune":
             yield from continue_finetune(run)
         case "pretrain_spark":
@@ -46,10 +46,10 @@ def resume(settings: Resume) -> Iterator[Event]:
             yield from continue_train_tagger(run)
         case "pretrain_photos":
             yield from continue_pretrain_photos(run)
-        case verb if verb.startswith("pretrain_"):
+        case verb if verb.startswith("pretrain_") and verb.replace("_", " ") in VERBS:
             yield from continue_pretrain_lines(run)
         case _:
             raise SettingsError(
                 f"Expected a run of `volumen pretrain`, `volumen finetune` or `volumen train`; {settings.run} is one "
-                f"of {verb!r}."
+                f"of {run.verb!r}."
             )

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "demo": "volumen.recipes.demo:demo",
+    "list": "volumen.sources.remote.listing:list_segments",
+    "download": "volumen.sources.remote.download:download",
     "check": "volumen.recipes.check:check",
     "convert": "volumen.sources.convert:convert",
     "phantom": "volumen.sources.phantom:make_phantom",

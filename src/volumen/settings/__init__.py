@@ -8,9 +8,11 @@ from volumen.settings.compare_handwriting import CompareHandwriting
 from volumen.settings.compare_ink import CompareInk
 from volumen.settings.convert import Convert
 from volumen.settings.demo import Demo
+from volumen.settings.download import Download
 from volumen.settings.evaluate import Evaluate
 from volumen.settings.finetune import Finetune
 from volumen.settings.index import Index
+from volumen.settings.listing import Listing
 from volumen.settings.phantom import Phantom
 from volumen.settings.predict import Predict
 from volumen.settings.pretrain import PretrainSpark
@@ -42,9 +44,11 @@ __all__ = [
     "CompareInk",
     "Convert",
     "Demo",
+    "Download",
     "Evaluate",
     "Finetune",
     "Index",
+    "Listing",
     "Phantom",
     "Predict",
     "PretrainFlip",

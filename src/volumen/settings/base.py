@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+_LARGEST = 2**53  # beyond, floats skip whole numbers
 
 
 class Settings(BaseModel):
@@ -28,11 +30,26 @@ class Settings(BaseModel):
             return {**cls.modes.get(str(given["mode"]), {}), **given}
         return given
 
+    @model_validator(mode="after")
+    def _count(self) -> Self:
+        for name in type(self).model_fields:
+            if any(abs(number) > _LARGEST for number in _whole_numbers(getattr(self, name))):
+                raise ValueError(f"{name} holds a number over {_LARGEST}, which nothing here can count to")
+        return self
+
     @classmethod
     def _taken_back(cls, name: str, value: Any) -> bool:
         return value == "none" and any(
             mode.get(name) is not None and cls.model_fields[name].default is None for mode in cls.modes.values()
         )
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, tuple):
+        for each in value:
+            yield from _whole_numbers(each)
+    elif isinstance(value, int):
+        yield value
 
 
 def _parse_range(value: Any) -> Any:
@@ -142,6 +159,15 @@ Layers = Annotated[
     _metavar("N|A:B"),
 ]
 """How many centre layers, or which layers, half-open."""
+
+LayerRange = Annotated[
+    tuple[int, int],
+    BeforeValidator(_parse_range),
+    AfterValidator(_check_order),
+    PlainSerializer(_ranges_as_text),
+    _metavar("A:B"),
+]
+"""Which layers, half-open."""
 
 Size = Annotated[tuple[Count, Count], BeforeValidator(_parse_pair), PlainSerializer(_numbers_as_text), _metavar("H,W")]
 """Height and width in pixels."""

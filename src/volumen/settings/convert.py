@@ -7,10 +7,11 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from volumen.settings.base import Shape
+from volumen.settings.sharing import Sharing
 from volumen.settings.source import LabelPaths, Path
 
 
-class Convert(LabelPaths):
+class Convert(LabelPaths, Sharing):
     """Convert a segment to chunked OME-Zarr 0.5 with a pyramid, in bounded memory, labels carried along."""
 
     positional: ClassVar[tuple[str, ...]] = ("source", "out")

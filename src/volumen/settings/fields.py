@@ -13,11 +13,12 @@ _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 def describe(field: FieldInfo) -> str:
     """Join a field's description, bounds and default into one line."""
-    bounds = [f"{_BOUNDS[key]} {value}" for key, value in limits(field).items()]
-    if not field.is_required() and field.default not in (None, (), False, True):
-        default = field.default
-        text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-        bounds.append(f"default {text}")
+    bounds = [f"{_BOUNDS[key]} {value}" for key, value in _narrowest(limits(field)).items()]
+    default = field.default
+    if default is True:
+        bounds.append("default on")
+    elif not (field.is_required() or default is None or default is False or default == ()):
+        bounds.append(f"default {','.join(map(str, default)) if isinstance(default, tuple) else default}")
     if is_list(field):
         bounds.append("may be repeated")
     suffix = f" ({'; '.join(bounds)})" if bounds else ""
@@ -70,6 +71,16 @@ def limits(field: FieldInfo) -> dict[str, float]:
                 tighter = max if key in ("ge", "gt") else min
                 found[key] = tighter(found.get(key, getattr(rule, key)), getattr(rule, key))
     return found
+
+
+def _narrowest(bounds: dict[str, float]) -> dict[str, float]:
+    """Leave out what a stricter bound implies, such as at least 0 where it must be above 0."""
+    implied = set()
+    if "gt" in bounds and "ge" in bounds:
+        implied.add("ge" if bounds["gt"] >= bounds["ge"] else "gt")
+    if "lt" in bounds and "le" in bounds:
+        implied.add("le" if bounds["lt"] <= bounds["le"] else "lt")
+    return {key: value for key, value in bounds.items() if key not in implied}
 
 
 def metavar(field: FieldInfo) -> str | None:

@@ -7,11 +7,12 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from volumen.settings.base import Count, Layers, MemoryFraction, Region, Share
+from volumen.settings.sharing import Sharing
 from volumen.settings.source import LabelPaths, Path
 from volumen.settings.voxels import Voxels
 
 
-class Index(LabelPaths, Voxels):
+class Index(LabelPaths, Voxels, Sharing):
     """Index the windows of segments by what an encoder sees in them; more segments, and stopped work, are added."""
 
     positional: ClassVar[tuple[str, ...]] = ("segments",)

@@ -10,6 +10,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from volumen.errors import SettingsError, SourceError, SourceNotFoundError
+from volumen.plain_json import parse_object
 from volumen.settings.base import Settings
 from volumen.settings.verbs import VERBS
 
@@ -56,7 +57,7 @@ class JobFile:
         """
         file = _find(Path(path))
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            found = parse_object(file.read_bytes())
             # a recipe calls its verb as Python does
             verb, values = str(found["verb"]).replace("_", " "), dict(found["settings"])
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -7,10 +7,11 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from volumen.settings.base import Count, Layers, MemoryFraction, Point, Region
+from volumen.settings.sharing import Sharing
 from volumen.settings.source import LabelPaths, Path
 
 
-class Predict(LabelPaths):
+class Predict(LabelPaths, Sharing):
     """Predict ink over a whole segment: streamed, in bounded memory, resumable."""
 
     positional: ClassVar[tuple[str, ...]] = ("checkpoint", "segment")

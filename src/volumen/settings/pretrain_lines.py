@@ -69,4 +69,7 @@ class PretrainReconstruction(PretrainLines):
         "light", description="Augmentations of each line: SeqCLR's list, the first four of it, or none"
     )
     masked: Share = Field(0.6, gt=0, lt=1, description="Share of the cells that are masked")
-    cell: Count = Field(8, description="Side of a masked cell in pixels, less than the height")
+    cell: Count = Field(8, multiple_of=8, description="Side of a masked cell in pixels, less than the height")
+    decoder_width: Count = Field(
+        64, multiple_of=4, description="Channels of the decoder at its deepest, which goes afterwards"
+    )

@@ -12,9 +12,11 @@ from volumen.settings.compare_handwriting import CompareHandwriting
 from volumen.settings.compare_ink import CompareInk
 from volumen.settings.convert import Convert
 from volumen.settings.demo import Demo
+from volumen.settings.download import Download
 from volumen.settings.evaluate import Evaluate
 from volumen.settings.finetune import Finetune
 from volumen.settings.index import Index
+from volumen.settings.listing import Listing
 from volumen.settings.phantom import Phantom
 from volumen.settings.predict import Predict
 from volumen.settings.pretrain import PretrainSpark
@@ -39,6 +41,8 @@ from volumen.settings.train_tagger import TrainTagger
 
 VERBS: dict[str, type[Settings]] = {
     "demo": Demo,
+    "list": Listing,
+    "download": Download,
     "check": Check,
     "convert": Convert,
     "phantom": Phantom,

@@ -11,6 +11,7 @@ import numpy as np
 from volumen.errors import LabelError, SourceNotFoundError
 from volumen.sources.damage import DAMAGE
 from volumen.sources.images import PICTURES, TIFFS, FlatImage, damaged, open_image, suffix
+from volumen.sources.npy_volume import HEADER
 from volumen.sources.rasters import Pixels, Raster, to_uint8
 from volumen.sources.zarr_volume import ZarrImage, ZarrVolume, flat_layer, open_zarr
 
@@ -120,10 +121,10 @@ def _read_npy(location: Location) -> NDArray[Any]:
     try:
         if location.local:
             location.size()  # says that the file is missing in our own words
-            pixels = np.load(location.path, mmap_mode="r", allow_pickle=False)
+            pixels = np.load(location.path, mmap_mode="r", allow_pickle=False, max_header_size=HEADER)
         else:
             with location.open() as file:
-                pixels = np.load(file, allow_pickle=False)
+                pixels = np.load(file, allow_pickle=False, max_header_size=HEADER)
     except DAMAGE as error:
         raise damaged(location, error) from error
     if pixels.ndim != 2:

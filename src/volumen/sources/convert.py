@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from volumen.cluster import open_cluster
+from volumen.drafts import clear_drafts, draft_of
 from volumen.errors import LabelError, OutputExistsError, SettingsError, SourceError
-from volumen.events import Event, Finished, Saved, Started, Stepped, Warned
-from volumen.sources.block_reader import BlockReader, decoded_at_once
-from volumen.sources.blocks import Block, Cut
-from volumen.sources.inside import list_inner_rasters, write_inner_raster
+from volumen.events import Event, Finished, Saved, Warned
+from volumen.sources.block_reader import decoded_at_once
+from volumen.sources.blocks import Cut
+from volumen.sources.conversion import Conversion, open_given, rasters_of, sweep
 from volumen.sources.journal import Journal
 from volumen.sources.location import Location
-from volumen.sources.open import open_segment
 from volumen.sources.pyramid import create_pyramid, level_count, open_pyramid, out_of_space
-from volumen.sources.segment import RASTERS, Segment
+from volumen.sources.segment import Segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from volumen.cluster import Cluster
     from volumen.settings.convert import Convert
+    from volumen.sources.segment import Segment
 
 _BLOCKS_IN_MEMORY = 4  # one being read, one being written, its halves, and chunks being encoded
 
@@ -63,10 +63,17 @@ def convert(settings: Convert) -> Iterator[Event]:
     >>> from volumen.settings import Convert
     >>> result(convert(Convert(source="20230827161847", out="20230827161847.zarr")))  # doctest: +SKIP
     """
+    with open_cluster(settings.scheduler, settings.workers) as cluster:
+        yield from _convert(settings, cluster)
+
+
+def _convert(settings: Convert, cluster: Cluster | None) -> Iterator[Event]:
     begun = time.monotonic()
+    if cluster is not None:
+        yield from cluster.arrive()
     out = _output_path(settings)
     partial = out.with_name(f"{out.name}.partial")
-    segment = _open(settings)
+    segment = open_given(settings)
     job = _job(settings, segment)
     if _finished_before(settings, out, partial, job):
         yield _finished(out, segment, 0.0)
@@ -78,7 +85,7 @@ def convert(settings: Convert) -> Iterator[Event]:
         before = work.journal.job["memory_gb"]
         yield Warned(message=f"The conversion goes on with the memory that it was begun with, {before} GB.")
     try:
-        yield from _steps(work)
+        yield from work.steps(cluster)
     except (SourceError, LabelError):
         if not any(work.journal.done()):  # bad input leaves nothing behind, unless there is work worth keeping
             shutil.rmtree(partial)
@@ -87,17 +94,6 @@ def convert(settings: Convert) -> Iterator[Event]:
     shutil.rmtree(partial)
     yield Saved(path=str(out), what="volume")
     yield _finished(out, segment, time.monotonic() - begun)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """A conversion under way: from where, to where, in which blocks, and what is done."""
-
-    segment: Segment
-    image: Path
-    cut: Cut
-    blocks: tuple[Block, ...]
-    journal: Journal
 
 
 def _output_path(settings: Convert) -> Path:
@@ -123,30 +119,6 @@ def _refuse_existing(out: Path) -> None:
         )
 
 
-def _open(settings: Convert) -> Segment:
-    given: dict[str, str] = {}
-    fields = {"ink": "ink", "supervision": "supervision", "held_out_mask": "held_out", "mask": "mask"}
-    for field, name in fields.items():
-        paths = getattr(settings, field)
-        if len(paths) > 1:
-            raise SettingsError(f"One source takes one --{field.replace('_', '-')}; got {len(paths)}.")
-        if paths:
-            given[name] = paths[0]
-    return open_segment(
-        settings.source,
-        ink=given.get("ink"),
-        supervision=given.get("supervision"),
-        held_out=given.get("held_out"),
-        mask=given.get("mask"),
-        reverse=settings.reverse,
-        voxel_um=settings.voxel_um,
-    )
-
-
-def _rasters(segment: Segment) -> tuple[str, ...]:
-    return tuple(name for name in RASTERS if getattr(segment, name) is not None)
-
-
 def _job(settings: Convert, segment: Segment) -> dict[str, Any]:
     """Return what decides the bytes of the output; memory is not among it."""
     source = Location.of(settings.source)
@@ -158,7 +130,7 @@ def _job(settings: Convert, segment: Segment) -> dict[str, Any]:
         "voxel_um": segment.voxel_um,
         "chunk": list(settings.chunk),
         "compression": settings.compression,
-        "rasters": {name: segment.raster(name).source for name in _rasters(segment)},
+        "rasters": {name: segment.raster(name).source for name in rasters_of(segment)},
     }
 
 
@@ -174,11 +146,12 @@ def _finished_before(settings: Convert, out: Path, partial: Path, job: Mapping[s
         raise OutputExistsError(
             f"{out} is already there, from another source or other settings; replace it with --overwrite."
         )
+    clear_drafts(out)
     shutil.rmtree(partial, ignore_errors=True)  # left by a kill just after publishing
     return True
 
 
-def _taken_up(settings: Convert, segment: Segment, partial: Path, job: Mapping[str, Any]) -> _Work | None:
+def _taken_up(settings: Convert, segment: Segment, partial: Path, job: Mapping[str, Any]) -> Conversion | None:
     """Take up an unfinished conversion, or return None where none had begun."""
     journal = Journal.read(partial)
     if journal is None:
@@ -192,12 +165,12 @@ def _taken_up(settings: Convert, segment: Segment, partial: Path, job: Mapping[s
         )
     if differs:
         return None
-    _sweep(partial / "image")
+    sweep(partial)
     cut = Cut.of(journal.job["cut"])
-    return _Work(segment=segment, image=partial / "image", cut=cut, blocks=cut.blocks(), journal=journal)
+    return Conversion(settings, segment, partial / "image", cut, cut.blocks(), journal)
 
 
-def _laid_out(settings: Convert, segment: Segment, out: Path, partial: Path, job: Mapping[str, Any]) -> _Work:
+def _laid_out(settings: Convert, segment: Segment, out: Path, partial: Path, job: Mapping[str, Any]) -> Conversion:
     """Lay out an empty image and its journal."""
     depth, height, width = segment.shape
     chunks = (min(settings.chunk[0], depth), min(settings.chunk[1], height), min(settings.chunk[2], width))
@@ -224,50 +197,13 @@ def _laid_out(settings: Convert, segment: Segment, out: Path, partial: Path, job
             name=out.name,
         )
         plan = {"converted": dict(job), "memory_gb": settings.memory_gb, "cut": cut.fields()}
-        journal = Journal.start(partial, plan, len(blocks) + len(_rasters(segment)))
-    return _Work(segment=segment, image=partial / "image", cut=cut, blocks=blocks, journal=journal)
-
-
-def _steps(work: _Work) -> Iterator[Event]:
-    """Do what is not done yet: block after block, then raster after raster."""
-    segment, journal, done = work.segment, work.journal, work.journal.done()
-    total, count = journal.total, sum(done)
-    yield Started(work="convert", total=total, unit="blocks", detail={"shape": list(segment.shape)})
-    pyramid = open_pyramid(work.image, mode="r+")
-    reader = BlockReader(segment, pyramid, work.blocks, work.image.parent / "scratch", work.cut.voxels)
-    begun, voxel_bytes = time.monotonic(), 0
-    for index, voxels in reader.ahead([index for index in range(len(work.blocks)) if not done[index]]):
-        block = work.blocks[index]
-        pyramid.write(block.window, voxels, base=block.base, first=block.first, top=block.top)
-        journal.mark(index)
-        count += 1
-        voxel_bytes += voxels.nbytes if block.base == block.first else 0
-        rate = voxel_bytes / 1e6 / max(1e-6, time.monotonic() - begun)
-        yield Stepped(done=count, total=total, values={"megabytes_per_second": rate})
-    for index, name in enumerate(_rasters(segment), start=len(work.blocks)):
-        if not done[index]:
-            write_inner_raster(work.image, name, segment.raster(name), voxel_um=segment.voxel_um)
-            journal.mark(index)
-            count += 1
-            yield Stepped(done=count, total=total)
-    if _rasters(segment):
-        list_inner_rasters(work.image, _rasters(segment))
-
-
-def _sweep(image: Path) -> None:
-    """Remove what a killed process had half written: zarr's temporary chunks, and drafts of rasters."""
-    for folder, folders, files in os.walk(image):
-        for name in [name for name in folders if name.startswith(".")]:
-            shutil.rmtree(Path(folder, name))
-            folders.remove(name)
-        for name in files:
-            if name.endswith(".partial"):
-                Path(folder, name).unlink()
+        journal = Journal.start(partial, plan, len(blocks) + len(rasters_of(segment)))
+    return Conversion(settings, segment, partial / "image", cut, blocks, journal)
 
 
 def _publish(image: Path, out: Path) -> None:
     """Put the finished image in its place; what was there goes only when the new one stands."""
-    old = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
+    old = draft_of(out)
     if out.exists():
         out.replace(old)
     image.replace(out)
@@ -284,7 +220,7 @@ def _finished(out: Path, segment: Segment, seconds: float) -> Finished:
             "path": str(out),
             "shape": list(segment.shape),
             "levels": level_count(segment.shape),
-            "rasters": list(_rasters(segment)),
+            "rasters": list(rasters_of(segment)),
             "seconds": seconds,
             "megabytes_per_second": megabytes / seconds if seconds else 0.0,
         }

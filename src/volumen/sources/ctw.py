@@ -8,10 +8,10 @@ neither marked nor ignored: it is background.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SourceError, SourceNotFoundError
+from volumen.plain_json import parse_object
 from volumen.sources.photo import Character, Listed, Polygons
 
 if TYPE_CHECKING:
@@ -61,12 +61,12 @@ def _lines(location: Location, raw: bytes) -> Iterator[tuple[int, str]]:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SourceError(f"{location} should be JSON lines in UTF-8 ({error}).") from error
-    yield from ((number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip())
+    yield from ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
 
 
 def _listed(location: Location, number: int, line: str, where: dict[str, Location]) -> Listed:
     try:
-        said = json.loads(line)
+        said = parse_object(line)
         file = str(said["file_name"])
         characters = tuple(
             Character(corners(character["polygon"]), str(character.get("text", "")))
@@ -76,7 +76,7 @@ def _listed(location: Location, number: int, line: str, where: dict[str, Locatio
         )
         ignore = tuple(corners(region["polygon"]) for region in said.get("ignore", ()))
         size = (int(said["height"]), int(said["width"])) if {"height", "width"} <= said.keys() else None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise SourceError(
             f"Line {number} of {location} should be a JSON object with file_name, annotations and ignore, as CTW "
             f"writes them ({type(error).__name__}: {error})."

@@ -109,10 +109,10 @@ def outline(text: str, *, scale: tuple[float, float] = (1.0, 1.0)) -> Outline:
 
 def fault(corners: Outline, shape: tuple[int, ...]) -> str:
     """Say why nothing can be cut along an outline from a page of (H, W) px; empty where something can."""
+    if not all(abs(side) <= FARTHEST for corner in corners for side in corner):
+        return OUTSIDE
     if len(corners) < 3 or area_of(corners) < 1:
         return NO_POLYGON
-    if max(abs(side) for corner in corners for side in corner) > FARTHEST:
-        return OUTSIDE
     y0, y1, x0, x1 = box_of(corners, shape)
     return "" if y0 < y1 and x0 < x1 else OUTSIDE
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import struct
+import tokenize
 import zlib
 
 from aiohttp import ClientError
@@ -12,7 +13,8 @@ from volumen.errors import VolumenError
 
 DAMAGE = (
     *(ValueError, TypeError, LookupError, RuntimeError, OSError, EOFError, SyntaxError),
-    *(struct.error, zlib.error, lzma.LZMAError, ClientError),
+    *(ArithmeticError, AttributeError, MemoryError),  # sizes beyond all bounds, and tags that are missing
+    *(struct.error, zlib.error, lzma.LZMAError, tokenize.TokenError, ClientError),
 )
 """What Pillow, tifffile, zarr, their codecs and stores raise for damaged files, unknown forms and lost connections."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +11,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from volumen.drafts import draft_of
 from volumen.errors import OutputExistsError
 from volumen.sources.pyramid import out_of_space
 
@@ -83,8 +83,7 @@ def _written(source: ProbabilityMap, path: Path, overwrite: bool) -> Iterator[Pa
     for existing in (path, sidecar):
         if existing.exists() and not overwrite:
             raise OutputExistsError(f"{existing} is already there; give another path, or overwrite it.")
-    mark = uuid.uuid4().hex
-    draft, draft_sidecar = (place.with_name(f".{mark}.{place.name}") for place in (path, sidecar))
+    draft, draft_sidecar = draft_of(path), draft_of(sidecar)
     with out_of_space(path):
         try:
             yield draft

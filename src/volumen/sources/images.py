@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from PIL.PngImagePlugin import PngImageFile
 from volumen.errors import SourceError
 from volumen.sources.damage import DAMAGE, described
 from volumen.sources.luminance import luminance
+from volumen.sources.tiff_file import open_tiff
 
 if TYPE_CHECKING:
     from typing import IO
@@ -131,7 +133,7 @@ def is_picture(location: Location) -> bool:
     """Whether a TIFF is a single page in colour or black and white, as pictures are and layers of a volume are not."""
     with location.open() as file:
         try:
-            with tifffile.TiffFile(file) as tiff:
+            with open_tiff(file) as tiff:
                 page = tiff.pages.first
                 alone = len(tiff.series) == 1 and tiff.series[0].size == page.size
                 return alone and (page.samplesperpixel > 1 or page.colormap is not None or page.dtype == np.bool_)
@@ -167,15 +169,18 @@ def _picture_pixels(location: Location, file: IO[bytes]) -> NDArray[Any]:
 
 
 def _tiff_header(file: IO[bytes]) -> tuple[tuple[int, int], int, np.dtype[Any]]:
-    with tifffile.TiffFile(file) as tiff:
+    with open_tiff(file) as tiff:
         page = tiff.pages.first
         if page.dtype is None or len(tiff.series[0].pages) > 1:
             raise ValueError(f"one page of numbers is expected; it holds {len(tiff.series[0].pages)} pages")
+        pieces = math.prod(page.chunked)
+        if pieces > len(page.dataoffsets):  # tifffile would make up the others, however many there are
+            raise ValueError(f"its page lies in {pieces} pieces, of which {len(page.dataoffsets)} are listed")
         return (page.imagelength, page.imagewidth), page.samplesperpixel, page.dtype
 
 
 def _tiff_pixels(file: IO[bytes]) -> NDArray[Any]:
-    with tifffile.TiffFile(file) as tiff:
+    with open_tiff(file) as tiff:
         page = tiff.pages.first
         pixels = page.asarray()
         if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.lib import format as npy
 
 from volumen.errors import DivergedError, SourceError
+from volumen.sources.damage import DAMAGE
 from volumen.sources.journal import Journal
+from volumen.sources.npy_volume import HEADER
 from volumen.sources.pyramid import out_of_space
 
 if TYPE_CHECKING:
@@ -51,11 +54,15 @@ class IndexPart:
         if journal is None:
             raise SourceError(f"{folder} holds no part of an index; make the index again.")
         try:
-            corners, vectors = (np.load(folder / name, mmap_mode="r") for name in ("windows.npy", "vectors.npy"))
-        except (OSError, ValueError) as error:
+            corners, vectors = (
+                npy.open_memmap(folder / name, mode="r", max_header_size=HEADER)
+                for name in ("windows.npy", "vectors.npy")
+            )
+        except DAMAGE as error:
             raise SourceError(f"{folder} is damaged ({error}); remove it, and index its segment again.") from error
-        if len(corners) != len(vectors) or len(corners) != journal.job["windows"]:
-            raise SourceError(f"{folder} is damaged: its files disagree. Remove it, and index its segment again.")
+        said = fault(journal, corners, vectors)
+        if said:
+            raise SourceError(f"{folder} is damaged: {said}. Remove it, and index its segment again.")
         return cls(folder, journal.job, np.asarray(corners), vectors)
 
     @property
@@ -105,6 +112,24 @@ class IndexPart:
         place = self.folder.with_name(self.folder.name.removesuffix(UNFINISHED))
         self.folder.replace(place)
         return IndexPart.open(place)
+
+
+def fault(journal: Journal, corners: NDArray[Any], vectors: NDArray[Any]) -> str:
+    """Say what is wrong with a part's files; empty where they are as `begin_part` makes them."""
+    job, segment = journal.job, journal.job.get("segment")
+    if not isinstance(segment, dict) or not isinstance(segment.get("name"), str):
+        return "it does not say of which segment it is"
+    if not isinstance(job.get("source"), str):
+        return "it does not say where its segment was read from"
+    if not isinstance(job.get("batch"), int) or job["batch"] < 1:
+        return "it does not say how many windows are a batch"
+    if vectors.ndim != 2 or corners.dtype != np.int32 or corners.shape != (len(vectors), 2):
+        return f"it has windows {corners.shape} of {corners.dtype} and vectors {vectors.shape}"
+    if vectors.dtype.kind != "f":
+        return f"its vectors are {vectors.dtype}"
+    if len(corners) != job.get("windows") or journal.total != -(-len(corners) // job["batch"]):
+        return "its files disagree"
+    return ""
 
 
 def begin_part(

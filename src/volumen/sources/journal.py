@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SourceError
+from volumen.plain_json import parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,18 +52,22 @@ class Journal:
             When its files are damaged.
         """
         try:
-            found = json.loads((folder / "job.json").read_text())
-            journal = cls(folder, found["job"], int(found["total"]))
+            found = parse_object((folder / "job.json").read_bytes())
+            journal = cls(folder, dict(found["job"]), int(found["total"]))
             length = (folder / "done").stat().st_size
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise SourceError(f"{folder / 'job.json'} is damaged ({error}); start again with --overwrite.") from error
         if length != journal.total:
             raise SourceError(
                 f"{folder / 'done'} should be {journal.total} bytes long; got {length}. Start again with --overwrite."
             )
         return journal
+
+    def text(self) -> str:
+        """Return what the job is, as one line: journals of the same job have the same."""
+        return json.dumps({"job": self.job, "total": self.total}, sort_keys=True)
 
     def done(self) -> list[bool]:
         """Return whether each unit is done."""

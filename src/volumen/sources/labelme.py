@@ -8,10 +8,10 @@ areas and are passed over.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SourceError, SourceNotFoundError
+from volumen.plain_json import parse_object
 from volumen.sources.ctw import corners
 from volumen.sources.photo import Character, Listed, Polygons
 
@@ -37,12 +37,13 @@ def read_labelme(location: Location) -> Listed:
     if raw is None:
         raise SourceNotFoundError(f"There is no file at {location}.")
     try:
-        said = json.loads(raw.decode("utf-8-sig"))
+        said = parse_object(raw)
         drawn = [(str(shape["label"]), _outline(shape)) for shape in said["shapes"]]
         file = str(said["imagePath"]).replace("\\", "/")
         height, width = said.get("imageHeight"), said.get("imageWidth")
+        size = (int(height), int(width)) if height and width else None
         tags = tuple(str(name) for name, true in (said.get("flags") or {}).items() if true)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise SourceError(
             f"{location} should be a JSON object with imagePath and shapes, as labelme writes it "
             f"({type(error).__name__}: {error})."
@@ -52,7 +53,7 @@ def read_labelme(location: Location) -> Listed:
     return Listed(
         file=file,
         location=image if image.exists() else None,
-        size=(int(height), int(width)) if height and width else None,
+        size=size,
         polygons=Polygons(
             characters=tuple(Character(outline, label) for label, outline in areas if label != IGNORE),
             ignore=tuple(outline for label, outline in areas if label == IGNORE),
@@ -64,10 +65,10 @@ def read_labelme(location: Location) -> Listed:
 def is_labelme(raw: bytes) -> bool:
     """Whether a JSON file is such a one, rather than a settings file or another program's."""
     try:
-        said = json.loads(raw.decode("utf-8-sig"))
+        said = parse_object(raw)
     except ValueError:
         return False
-    return isinstance(said, dict) and {"imagePath", "shapes"} <= said.keys()
+    return {"imagePath", "shapes"} <= said.keys()
 
 
 def _outline(shape: dict[str, Any]) -> Outline | None:

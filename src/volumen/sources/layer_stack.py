@@ -16,7 +16,7 @@ from volumen.sources.images import PICTURES, TIFFS, FlatImage, eight_bit, open_i
 from volumen.sources.tiff import open_tiff_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -212,7 +212,12 @@ class Recent:
 
 
 def find_layers(folder: Location) -> list[Location]:
-    """Return the numbered layer images of a folder, in order; none where there are none.
+    """Return the numbered layer images of a folder, in order; none where there are none; see `choose_layers`."""
+    return [folder / name for name in choose_layers(folder.listing() or (), str(folder))]
+
+
+def choose_layers(names: Iterable[str], folder: str) -> list[str]:
+    """Return which names of a folder are its layer images, in order; none where there are none.
 
     Where the same layers are there in several forms, TIFF comes before PNG and JPEG.
 
@@ -222,7 +227,7 @@ def find_layers(folder: Location) -> list[Location]:
         When numbers are missing or double: a stack with a gap has its surface in the wrong place.
     """
     stacks: dict[tuple[int, str], dict[int, str]] = {}
-    for name in folder.listing() or []:
+    for name in names:
         match = _LAYER_NAME.fullmatch(name)
         if match:
             ending = (*TIFFS, *PICTURES).index(match[3].lower())
@@ -243,7 +248,7 @@ def find_layers(folder: Location) -> list[Location]:
             f"{folder} lacks layer{'s' if len(missing) > 1 else ''} {listed} between {numbers[first]} and "
             f"{numbers[last]}; copy the missing files, the writing surface is counted from the middle."
         )
-    return [folder / numbers[number] for number in sorted(numbers)]
+    return [numbers[number] for number in sorted(numbers)]
 
 
 def open_stack(files: Sequence[Location]) -> LayerStack:

@@ -17,6 +17,7 @@ from volumen.sources.cut import CutImage
 from volumen.sources.images import eight_bit, open_image
 from volumen.sources.layer_stack import Recent
 from volumen.sources.location import Location
+from volumen.sources.numerals import whole
 from volumen.sources.segment import Segment
 
 if TYPE_CHECKING:
@@ -243,8 +244,9 @@ def _size(location: Location, number: int, row: Mapping[str, str]) -> tuple[int,
     said = (row.get("height", ""), row.get("width", ""))
     if not all(said):
         return None
-    if not all(side.isdecimal() and int(side) for side in said):
+    height, width = map(whole, said)
+    if not height or not width:
         raise SourceError(
             f"Line {number} of {location} should give height and width in whole pixels; got {said[0]} and {said[1]}."
         )
-    return int(said[0]), int(said[1])
+    return height, width

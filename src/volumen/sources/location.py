@@ -1,22 +1,20 @@
-"""Location: a local path or an fsspec URL, read with the same few verbs; nothing is listed unless asked for."""
+"""Location: a local path or a URL, read with the same few verbs; nothing is listed unless asked for."""
 
 from __future__ import annotations
 
+import os
 import posixpath
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO
 
-from aiohttp import ClientError, ClientResponseError
-from fsspec.core import url_to_fs
+from aiohttp import ClientError
 
 from volumen.errors import SourceError, SourceNotFoundError
 from volumen.sources.damage import described
-
-if TYPE_CHECKING:
-    import os
-
-_ABSENT = (403, 404, 410)  # object stores answer 403 for a missing key when listing is not allowed
+from volumen.sources.remote.mirror import mirror
+from volumen.sources.remote.network import wait_for
+from volumen.sources.remote.remote_file import open_remote
 
 
 @dataclass(frozen=True)
@@ -61,38 +59,51 @@ class Location:
     def __str__(self) -> str:
         return self.path
 
+    @property
+    def _nameless(self) -> bool:
+        """Whether no file of this machine can have such a path: it holds a null, or half a character."""
+        try:
+            return self.local and b"\0" in os.fsencode(self.path)
+        except UnicodeEncodeError:
+            return True
+
     def read(self) -> bytes | None:
         """Return the file's bytes, or None where there is no such file."""
-        fs, path = self._filesystem()
+        if self._nameless:
+            return None
         try:
-            return cast("bytes", fs.cat_file(path))
+            if self.local:
+                return Path(self.path).read_bytes()
+            document = wait_for(mirror(self.path).document(self.path))
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
         except (OSError, ClientError) as error:
-            if _absent(error) and not self.local:
-                return None
             raise self._unreachable(error) from error
+        return None if document is None else document.data
 
     def exists(self) -> bool:
-        """Whether a file or folder is there; over http a folder may not answer."""
-        fs, path = self._filesystem()
+        """Whether a file is there; on this machine, a folder too."""
         try:
-            return bool(fs.exists(path))
+            if self.local:
+                return Path(self.path).exists()
+            return wait_for(mirror(self.path).facts(self.path)) is not None
         except (OSError, ClientError) as error:
             raise self._unreachable(error) from error
 
     def listing(self) -> list[str] | None:
         """Return the names of what is in the folder, sorted, or None where that cannot be known."""
-        fs, path = self._filesystem()
+        if self._nameless:
+            return None
         try:
-            names = [posixpath.basename(str(entry).rstrip("/")) for entry in fs.ls(path, detail=False)]
+            if self.local:
+                return sorted(os.listdir(self.path)) or None
+            return wait_for(mirror(self.path).listing(self.path))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ClientError) as error:
             if not self.local:
                 return None
             raise self._unreachable(error) from error
-        return sorted(names) or None
 
     def open(self) -> IO[bytes]:
         """Open the file to read it; a remote one is fetched piece by piece.
@@ -102,32 +113,24 @@ class Location:
         SourceNotFoundError
             When there is no such file.
         """
-        fs, path = self._filesystem()
         try:
-            return cast("IO[bytes]", open(path, "rb") if self.local else fs.open(path, "rb"))
+            if self._nameless:
+                raise FileNotFoundError
+            if self.local:
+                return open(self.path, "rb")
+            found = open_remote(self.path)
         except FileNotFoundError as error:
             raise SourceNotFoundError(f"There is no file at {self}.") from error
         except (OSError, ClientError) as error:
             raise self._unreachable(error) from error
+        if found is None:
+            raise SourceNotFoundError(f"There is no file at {self}.")
+        return found
 
     def size(self) -> int:
         """Return the file's length in bytes."""
         with self.open() as file:
             return file.seek(0, 2)
 
-    def _filesystem(self) -> tuple[Any, str]:
-        try:
-            return cast("tuple[Any, str]", url_to_fs(self.path))
-        except ImportError as error:
-            raise SourceError(f"{self} needs a package that is not installed: {error}") from error
-        except ValueError as error:
-            raise SourceError(f"{self} is no URL that can be read ({error}); https and s3 are known.") from error
-
     def _unreachable(self, error: Exception) -> SourceError:
         return SourceError(f"{self} cannot be read: {described(error)}")
-
-
-def _absent(error: Exception) -> bool:
-    if isinstance(error, ClientResponseError):
-        return error.status in _ABSENT
-    return isinstance(error, PermissionError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,4 +73,4 @@ def size_of(height: str | None, width: str | None) -> tuple[float, float] | None
         size = (float(height or ""), float(width or ""))
     except ValueError:
         return None
-    return size if min(size) > 0 else None
+    return size if all(0 < side < math.inf for side in size) else None

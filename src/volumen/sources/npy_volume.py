@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from volumen.errors import SourceError
+from volumen.sources.damage import DAMAGE, described
 from volumen.sources.layer_stack import LayerStack
 from volumen.sources.tiff import flat_layer
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volumen.sources.location import Location
+
+HEADER = 1000
+"""Most bytes of a header: plain numbers need about 100, and numpy takes long over what is long and damaged."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +80,16 @@ def open_npy(location: Location) -> NpyVolume | LayerStack:
         try:
             version = npy.read_magic(file)
             read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, fortran, stored = read_header(file)
-        except ValueError as error:
-            raise SourceError(f"{location} is damaged: {error}") from error
+            shape, fortran, stored = read_header(file, max_header_size=HEADER)
+        except DAMAGE as error:
+            raise SourceError(f"{location} is damaged: {described(error)}") from error
         offset = file.tell()
         length = file.seek(0, 2)
+    if any(side < 0 for side in shape) or not stored.itemsize:
+        raise SourceError(f"{location} is damaged: its header says shape {shape} of {stored}.")
     if fortran or stored.hasobject:
         raise SourceError(f"{location} must hold plain numbers in C order; save np.ascontiguousarray(…) of it.")
-    needed = offset + int(np.prod(shape, dtype=np.int64)) * stored.itemsize
+    needed = offset + math.prod(shape) * stored.itemsize
     if length < needed:
         raise SourceError(f"{location} is truncated: {needed} bytes expected, {length} there. Copy it again.")
     if location.local:

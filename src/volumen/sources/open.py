@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SourceError, SourceNotFoundError
+from volumen.plain_json import parse
 from volumen.sources.beside import find_rasters, holds_one_volume, open_raster
 from volumen.sources.images import PICTURES, TIFFS, is_picture, suffix
 from volumen.sources.inside import open_inner_rasters
 from volumen.sources.layer_stack import LayerStack, find_layers, open_picture, open_stack, open_tiff_stack
 from volumen.sources.location import Location
 from volumen.sources.npy_volume import open_npy
+from volumen.sources.ome import edge_um
 from volumen.sources.photo_volume import open_colours
 from volumen.sources.segment import RASTERS, LazyArray, Segment
 from volumen.sources.zarr_volume import open_zarr
@@ -143,7 +144,7 @@ def _open_volume(location: Location, *, colours: bool = False) -> _Found:
         files = find_layers(folder)
         if files:
             return _folder(folder, open_stack(files))
-    if not location.exists():
+    if not location.exists() and location.listing() is None:
         raise SourceNotFoundError(f"There is nothing at {location}.")
     raise SourceError(
         f"{location} holds no volume that is understood: expected numbered layer images (00.tif …), "
@@ -188,11 +189,10 @@ def _voxelsize(folder: Location) -> float | None:
     if raw is None:
         return None
     try:
-        meta = json.loads(raw)
+        meta = parse(raw)
     except ValueError as error:
         raise SourceError(f"{folder / 'meta.json'} is damaged: it should hold JSON ({error}).") from error
-    edge = meta.get("voxelsize") if isinstance(meta, dict) else None
-    return float(edge) if isinstance(edge, int | float) and edge > 0 else None
+    return edge_um(meta.get("voxelsize")) if isinstance(meta, dict) else None
 
 
 def _open_rasters(found: _Found, given: dict[str, Location], identity: str) -> dict[str, Raster]:

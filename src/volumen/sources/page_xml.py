@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from volumen.sources.marked_page import MarkedLine, MarkedPage, size_of
+from volumen.sources.numerals import whole
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -40,8 +41,7 @@ def _text(element: Element) -> str:
 
 
 def _index(reading: Element) -> int:
-    index = reading.get("index", "")
-    return int(index) if index.isdecimal() else 0
+    return whole(reading.get("index", "")) or 0
 
 
 def _points(line: Element) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tifffile
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -14,6 +13,7 @@ from PIL.PngImagePlugin import PngImageFile
 from volumen.errors import SourceError
 from volumen.sources.damage import DAMAGE
 from volumen.sources.images import TIFFS, FlatImage, damaged, open_image, suffix
+from volumen.sources.tiff_file import open_tiff
 
 if TYPE_CHECKING:
     from typing import IO
@@ -116,7 +116,7 @@ def _orientation(location: Location, file: IO[bytes]) -> int:
 
 
 def _tiff_orientation(file: IO[bytes]) -> int:
-    with tifffile.TiffFile(file) as tiff:
+    with open_tiff(file) as tiff:
         tag = tiff.pages.first.tags.get(_ORIENTATION)
         return UPRIGHT if tag is None else int(tag.value)
 

@@ -7,6 +7,7 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from volumen.errors import SourceError, SourceNotFoundError
+from volumen.sources.numerals import whole
 from volumen.sources.photo import Listed
 
 if TYPE_CHECKING:
@@ -49,13 +50,14 @@ def read_photo_table(location: Location) -> list[Listed]:
 
 def _listed(folder: Location, table: Location, number: int, row: Mapping[str, str]) -> Listed:
     said = (row.get("height", ""), row.get("width", ""))
-    if any(said) and not all(side.isdecimal() and int(side) for side in said):
+    height, width = map(whole, said)
+    if any(said) and not (height and width):
         raise SourceError(f"Line {number} of {table} should give height and width in whole pixels; got {said}.")
     mask = row.get("mask", "")
     return Listed(
         file=row["image"],
         location=folder / row["image"],
-        size=(int(said[0]), int(said[1])) if all(said) else None,
+        size=(height, width) if height and width else None,
         mask=folder / mask if mask else None,
         tags=tuple(tag for tag in row.get("labels", "").split(BETWEEN_TAGS) if tag),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, ZstdCodec
 
+from volumen.drafts import draft_of
 from volumen.errors import OutOfSpaceError, OutputExistsError, SettingsError, SourceError, SourceNotFoundError
 from volumen.sources.halving import Downsampling, halve
 from volumen.windows import Window
@@ -89,7 +89,7 @@ class Pyramid:
         for level in range(base, top + 1):
             if level > base:
                 block = halve(block, self.downsampling)
-                window = _halved(window)
+                window = halved(window)
             if level >= (base if first is None else first):
                 with out_of_space(self.path):
                     self.levels[level][window.yx if flat else window.zyx] = block
@@ -162,7 +162,7 @@ def create_pyramid(
     if path.exists():
         raise OutputExistsError(f"{path} is already there; give another path, or ask to resume or overwrite it.")
     count = level_count(shape) if levels is None else levels
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    draft = draft_of(path)
     with out_of_space(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -234,7 +234,8 @@ def _deep(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return (1, shape[0], shape[1]) if len(shape) == 2 else (shape[0], shape[1], shape[2])
 
 
-def _halved(window: Window) -> Window:
+def halved(window: Window) -> Window:
+    """Return where a window lies one level further, in its pixels."""
     return Window(window.z, (window.y[0] // 2, -(-window.y[1] // 2)), (window.x[0] // 2, -(-window.x[1] // 2)))
 
 

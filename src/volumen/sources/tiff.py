@@ -13,6 +13,7 @@ import tifffile
 from volumen.errors import SourceError
 from volumen.sources.damage import DAMAGE
 from volumen.sources.images import damaged
+from volumen.sources.tiff_file import open_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +61,15 @@ class TiffLayer:
     stored: np.dtype[Any] | None
     sample: int = 0
 
+    def __post_init__(self) -> None:
+        (height, width), (rows, columns) = self.shape, self.piece
+        pieces = -(-height // rows) * -(-width // columns) if rows > 0 and columns > 0 else 0
+        if not 0 < pieces <= len(self.offsets) == len(self.lengths):
+            raise SourceError(
+                f"{self.location} is damaged: page {self.page} of {height} x {width} px should lie in pieces of "
+                f"{rows} x {columns} px, and {len(self.offsets)} are listed. Copy it again."
+            )
+
     def map(self) -> NDArray[Any] | None:
         """Map the page into memory, where it lies uncompressed in a local file."""
         if self.stored is None or not self.location.local:
@@ -89,7 +99,7 @@ class TiffLayer:
 
     @cached_property
     def _decoder(self) -> Callable[..., tuple[Any, ...]]:
-        with self.location.open() as file, tifffile.TiffFile(file) as tiff:
+        with self.location.open() as file, open_tiff(file) as tiff:
             page = tiff.pages[self.page]
             keyframe = page.keyframe
             if keyframe is None:
@@ -132,7 +142,7 @@ def open_colour_tiff(location: Location) -> tuple[TiffLayer, ...]:
     """
     with location.open() as file:
         try:
-            with tifffile.TiffFile(file) as tiff:
+            with open_tiff(file) as tiff:
                 page = tiff.pages.first
                 alone = len(tiff.series) == 1 and tiff.series[0].size == page.size
                 chunky = page.planarconfig == tifffile.PLANARCONFIG.CONTIG and page.samplesperpixel == 3
@@ -159,7 +169,7 @@ def open_colour_tiff(location: Location) -> tuple[TiffLayer, ...]:
 
 
 def _layers(location: Location, file: IO[bytes]) -> tuple[TiffLayer, ...]:
-    with tifffile.TiffFile(file) as tiff:
+    with open_tiff(file) as tiff:
         series = tiff.series[0]
         first = series.keyframe
         _check(location, tiff)

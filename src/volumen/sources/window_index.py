@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from volumen.errors import OutputExistsError, SettingsError, SourceError, SourceNotFoundError
+from volumen.plain_json import parse_object
 from volumen.sources.index_part import UNFINISHED, IndexPart, begin_part
 from volumen.sources.pyramid import out_of_space
 from volumen.sources.stacked import StackedRows
@@ -63,16 +64,25 @@ class WindowIndex:
         """
         path = Path(path)
         try:
-            header = json.loads((path / _HEADER).read_text(encoding="utf-8"))
+            header = parse_object((path / _HEADER).read_bytes())
             kind, version, embedding = header["kind"], header["version"], dict(header["embedding"])
-        except (FileNotFoundError, NotADirectoryError) as error:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise SourceNotFoundError(f"Expected an index with a {_HEADER}; {path} is none.") from error
         except (ValueError, KeyError, TypeError) as error:
             raise SourceError(f"{path / _HEADER} is damaged ({error}); make the index again.") from error
         if (kind, version) != (_KIND, _VERSION):
             raise SourceError(f"{path} is a {kind} of version {version}; expected {_KIND} of version {_VERSION}.")
+        for name in ("window", "channels"):
+            if not isinstance(embedding.get(name), int) or not 1 <= embedding[name] < 2**31:
+                raise SourceError(
+                    f"{path / _HEADER} is damaged: {name} is {embedding.get(name)!r}. Make the index again."
+                )
         folders = sorted(each for each in (path / "parts").glob("*") if each.is_dir())
-        return cls(path, embedding, tuple(IndexPart.open(each) for each in folders if not _is_draft(each)))
+        parts = tuple(IndexPart.open(each) for each in folders if not _is_draft(each))
+        other = next((part.folder for part in parts if part.vectors.shape[1] != embedding["channels"]), None)
+        if other is not None:
+            raise SourceError(f"{other} is of another index than {path / _HEADER}; remove it, and index it again.")
+        return cls(path, embedding, parts)
 
     @property
     def window(self) -> int:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import uuid
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import zarr
 
+from volumen.drafts import clear_drafts, draft_of
 from volumen.errors import OutputExistsError, SettingsError, SourceError
-from volumen.sources.pyramid import Pyramid, create_pyramid, open_pyramid, out_of_space
+from volumen.sources.halving import halve
+from volumen.sources.pyramid import Pyramid, create_pyramid, halved, open_pyramid, out_of_space
 from volumen.windows import Window, grid
 
 if TYPE_CHECKING:
@@ -31,10 +33,11 @@ _BLOCK = 512  # px; 16 levels of halving stay on its grid
 class ProbabilityMap:
     """A uint8 YX image of ink probability times 255, as an OME-Zarr pyramid; 0 also where nothing was predicted.
 
-    The unit of work is a square block that owns its chunk at full size. A coarser chunk is shared by several
-    blocks, so one thread of one process writes. A block is marked done, in a journal of one byte a block, after
-    all its levels are written; whoever resumes writes the others, an interrupted one again. That a chunk is
-    there says nothing: chunks of zeros are not stored. The journal goes when the map is finished.
+    The unit of work is a square block that owns its chunk at full size, which any process may write. A coarser chunk
+    is shared by several blocks, so one thread of one process writes those. The same thread marks a block done, in a
+    journal of one byte a block, after all its levels are written; whoever resumes writes the others, an interrupted
+    one again. That a chunk is there says nothing: chunks of zeros are not stored. The journal goes when the map is
+    finished.
 
     What made the map is kept in one place, the map's own attributes under ``volumen``: ``settings``, which a
     resumed prediction must share, and ``provenance``, which is recorded only.
@@ -103,9 +106,22 @@ class ProbabilityMap:
         OutOfSpaceError
             When the disk is full; blocks that are marked stay valid.
         """
+        self.write_copies(block, self.write_full(block, values))
+
+    def write_full(self, block: Window, values: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """Write one of `blocks` at full size only; return its copy of half the size, None where there is no such level.
+
+        Processes that have different blocks may do this at the same time. Raises what `write` does.
+        """
         if next(self.blocks(block)) != block:
             raise SettingsError(f"The map's blocks are {self.block} px a side; got {block}.")
-        self.pyramid.write(block, values)
+        self.pyramid.write(block, values, top=0)
+        return None if len(self.pyramid.levels) == 1 else halve(values, self.pyramid.downsampling)
+
+    def write_copies(self, block: Window, half: NDArray[np.uint8] | None) -> None:
+        """Write the coarser levels of a block that `write_full` wrote, and returned ``half`` of, then mark it done."""
+        if half is not None:
+            self.pyramid.write(halved(block), half, base=1)
         with out_of_space(self.path):
             self._mark(block)
 
@@ -169,30 +185,37 @@ def create_map(
     wanted = _plain(settings)
     if path.exists() and resume:
         return _resume(path, shape, wanted)
-    aside = _set_aside(path) if path.exists() and overwrite else None
-    pyramid = create_pyramid(
-        path,
+    attributes = {"kind": _KIND, "settings": wanted, "provenance": _plain(provenance or {}), "finished": False}
+    laid_out = partial(
+        create_pyramid,
         shape=shape,
         dtype=np.uint8,
         chunks=(block, block),
         axes="yx",
         voxel_um=voxel_um,
-        attributes={"kind": _KIND, "settings": wanted, "provenance": _plain(provenance or {}), "finished": False},
+        attributes=attributes,
     )
-    if aside is not None:
-        shutil.rmtree(aside)
-    return ProbabilityMap(pyramid=pyramid)
+    if not (path.exists() and overwrite):
+        return ProbabilityMap(pyramid=laid_out(path))
+    _check_ours(path)
+    draft = draft_of(path)  # a kill leaves one folder, whatever was being made or replaced
+    fresh = draft / "fresh" / path.name  # a name that its metadata tell
+    laid_out(fresh)
+    path.replace(draft / "replaced")
+    fresh.replace(path)
+    shutil.rmtree(draft)
+    return open_map(path, "r+")
 
 
-def open_map(path: str | os.PathLike[str]) -> ProbabilityMap:
-    """Open a map to read it, finished or not.
+def open_map(path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -> ProbabilityMap:
+    """Open a map to read it, finished or not, or to write blocks into it.
 
     Raises
     ------
     SourceError
         When ``path`` holds something else.
     """
-    return _checked(open_pyramid(path))
+    return _checked(open_pyramid(path, mode))
 
 
 def _checked(pyramid: Pyramid) -> ProbabilityMap:
@@ -211,6 +234,7 @@ def _resume(path: Path, shape: tuple[int, int], wanted: dict[str, Any]) -> Proba
             f"{path} cannot be resumed, it was begun with other settings: {'; '.join(differences)}. "
             "Give the same settings, another path, or overwrite it."
         )
+    clear_drafts(path)
     for leftover in path.rglob("*.partial"):  # of a write that a kill cut short
         leftover.unlink()
     if found.finished:
@@ -218,8 +242,8 @@ def _resume(path: Path, shape: tuple[int, int], wanted: dict[str, Any]) -> Proba
     return found
 
 
-def _set_aside(path: Path) -> Path:
-    """Move a map of ours out of the way; anything else is not ours to remove."""
+def _check_ours(path: Path) -> None:
+    """Raise an `OutputExistsError` where something is that is not ours to remove."""
     try:
         _checked(open_pyramid(path))
     except SourceError as error:
@@ -227,9 +251,6 @@ def _set_aside(path: Path) -> Path:
             f"{path} is not a probability map that volumen wrote, so it is not overwritten; "
             "remove it by hand, or give another path."
         ) from error
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    path.replace(aside)
-    return aside
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import zarr
-from zarr.abc.store import Store
-from zarr.storage import FsspecStore, LocalStore, WrapperStore
+from aiohttp import ClientError
+from zarr.storage import LocalStore
 
-from volumen.errors import SourceError, SourceNotFoundError
+from volumen.errors import SourceError, SourceNotFoundError, VolumenError
+from volumen.plain_json import parse_object
 from volumen.sources.damage import DAMAGE, described
+from volumen.sources.ome import read_ome
+from volumen.sources.remote.remote_store import RemoteStore, remote_identity
+from volumen.sources.whole_blosc import WholeBlosc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
-    from zarr.abc.store import ByteRequest
-    from zarr.core.buffer import Buffer, BufferPrototype
 
     from volumen.sources.location import Location
 
-_METADATA = ("zarr.json", ".zarray")
-
-_MICROMETRES = {
-    "nanometer": 1e-3,
-    "nanometre": 1e-3,
-    "nm": 1e-3,
-    "micrometer": 1.0,
-    "micrometre": 1.0,
-    "um": 1.0,
-    "µm": 1.0,
-    "millimeter": 1e3,
-    "millimetre": 1e3,
-    "mm": 1e3,
-}
+_METADATA = {3: "zarr.json", 2: ".zarray"}
+_PICKLE = "pickle"
 
 
 @dataclass(frozen=True)
@@ -52,11 +42,14 @@ class ZarrVolume:
         Path or URL of the array, for messages.
     axes
         How many of the last axes are kept: 3 for ZYX, 2 for YX.
+    reopen
+        Of a remote array: opens it so that nothing that is kept of it will do (``reuse=False``).
     """
 
     array: zarr.Array[Any]
     source: str
     axes: int = 3
+    reopen: Callable[..., zarr.Array[Any]] | None = None
 
     def __post_init__(self) -> None:
         if any(length != 1 for length in self.array.shape[: -self.axes]):
@@ -86,9 +79,8 @@ class ZarrVolume:
         return self.array.dtype.newbyteorder("=")
 
     def __getitem__(self, key: tuple[slice, ...], /) -> NDArray[Any]:
-        dropped: tuple[Any, ...] = (0,) * (self.array.ndim - self.ndim)
         try:
-            voxels = self.array[(*dropped, *key)]
+            voxels = self._read(key)
         except DAMAGE as error:
             raise SourceError(
                 f"{self.source} cannot be read at {_box(key)}: a chunk is damaged, truncated or out of reach "
@@ -101,9 +93,18 @@ class ZarrVolume:
             )
         return found
 
+    def _read(self, key: tuple[slice, ...]) -> Any:
+        dropped: tuple[Any, ...] = (0,) * (self.array.ndim - self.ndim)
+        try:
+            return self.array[(*dropped, *key)]
+        except DAMAGE as error:
+            if self.reopen is None or isinstance(error, (VolumenError, ClientError, OSError)):
+                raise
+            return self.reopen(reuse=False)[(*dropped, *key)]  # what was kept may be what is damaged
+
     def _gone(self) -> bool:
         """Say whether a local array that was opened is there no more."""
-        return "://" not in self.source and not any((Path(self.source) / name).exists() for name in _METADATA)
+        return "://" not in self.source and not any((Path(self.source) / name).exists() for name in _METADATA.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,20 +114,6 @@ class ZarrImage:
     levels: tuple[ZarrVolume, ...]
     voxel_um: float | None
     attributes: Mapping[str, Any]
-
-
-class _WholeBlosc(WrapperStore[Store]):
-    """A store of blosc chunks that refuses truncated ones: blosc itself reads past their end and makes up voxels."""
-
-    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        """Return what is stored under a key, None where nothing is."""
-        found = await super().get(key, prototype, byte_range)
-        if found is None or byte_range is not None or key.endswith((".json", ".zarray", ".zattrs", ".zgroup")):
-            return found
-        stated = int.from_bytes(found[12:16].to_bytes(), "little")  # blosc's header says how long the chunk is
-        if len(found) < max(16, stated):
-            raise ValueError(f"{key} should be {stated} bytes long; got {len(found)}")
-        return found
 
 
 def open_zarr(location: Location, axes: int = 3) -> ZarrImage | None:
@@ -145,16 +132,14 @@ def open_zarr(location: Location, axes: int = 3) -> ZarrImage | None:
     version, kind, attributes = node
     if kind == "array":
         return ZarrImage(levels=(_open_array(location, version, axes),), voxel_um=None, attributes=attributes)
-    image = _multiscale(attributes)
+    image = read_ome(attributes, str(location))
     if image is None:
         levels = _numbered(location, version, axes)
         return ZarrImage(levels=levels, voxel_um=None, attributes=attributes)
-    _check_axes(image, location)
-    paths = [str(dataset["path"]) for dataset in image.get("datasets", [])]
-    if not paths:
+    if not image.paths:
         raise SourceError(f"{location} names no datasets in its OME-Zarr metadata; the store is incomplete.")
-    levels = tuple(_open_array(location / path, version, axes) for path in paths)
-    return ZarrImage(levels=_same_depth(levels), voxel_um=_voxel_um(image), attributes=attributes)
+    levels = tuple(_open_array(location / path, version, axes) for path in image.paths)
+    return ZarrImage(levels=_same_depth(levels), voxel_um=image.voxel_um, attributes=attributes)
 
 
 def flat_layer(volume: ZarrVolume) -> NDArray[Any]:
@@ -170,7 +155,10 @@ def _node(location: Location) -> tuple[Literal[2, 3], str, dict[str, Any]] | Non
     """Return (format, "array" or "group", attributes) from the metadata files alone."""
     found = _read_json(location / "zarr.json")
     if found is not None:
-        return 3, str(found.get("node_type")), found.get("attributes") or {}
+        said = found.get("attributes") or {}
+        if not isinstance(said, dict):
+            raise SourceError(f"{location / 'zarr.json'} is damaged: its attributes should be an object.")
+        return 3, str(found.get("node_type")), said
     attributes = _read_json(location / ".zattrs") or {}
     if (location / ".zarray").read() is not None:
         return 2, "array", attributes
@@ -184,29 +172,38 @@ def _read_json(location: Location) -> dict[str, Any] | None:
     if raw is None:
         return None
     try:
-        found = json.loads(raw)
+        return parse_object(raw)
     except ValueError as error:
-        raise SourceError(f"{location} is damaged: it should hold JSON ({error}).") from error
-    if not isinstance(found, dict):
-        raise SourceError(f"{location} is damaged: it should hold a JSON object, not {type(found).__name__}.")
-    return found
+        raise SourceError(f"{location} is damaged: it should hold a JSON object ({error}).") from error
 
 
 def _open_array(location: Location, version: Literal[2, 3], axes: int) -> ZarrVolume:
-    store: LocalStore | FsspecStore
+    metadata = location / _METADATA[version]
     try:
-        if location.local:
-            store = LocalStore(location.path, read_only=True)
-        else:
-            store = FsspecStore.from_url(location.path, read_only=True)
-        array = zarr.open_array(store, mode="r", zarr_format=version)
-        if array.shards is None and array.compressors and "blosc" in type(array.compressors[-1]).__name__.lower():
-            array = zarr.open_array(_WholeBlosc(store), mode="r", zarr_format=version)
+        state = None if location.local else remote_identity(metadata.path)
+        opened = partial(_array, location, version, state)
+        array = opened(reuse=True)
     except FileNotFoundError as error:
         raise SourceNotFoundError(f"There is no zarr array at {location}, though its metadata names it.") from error
     except DAMAGE as error:
         raise SourceError(f"{location} cannot be opened as a zarr array: {described(error)}") from error
-    return ZarrVolume(array, str(location), min(axes, array.ndim))
+    return ZarrVolume(array, str(location), min(axes, array.ndim), None if location.local else opened)
+
+
+def _array(location: Location, version: Literal[2, 3], state: str | None, *, reuse: bool) -> zarr.Array[Any]:
+    store: LocalStore | RemoteStore
+    if state is None:
+        store = LocalStore(location.path, read_only=True)
+    else:
+        store = RemoteStore(location.path, _METADATA[version], state, reuse=reuse)
+    array = zarr.open_array(store, mode="r", zarr_format=version)
+    if any(getattr(codec, "codec_id", "") == _PICKLE for codec in (*array.filters, *array.compressors)):
+        raise SourceError(
+            f"{location} is coded by {_PICKLE}, which can run any code when it is read, and was not. Save it otherwise."
+        )
+    if array.shards is None and array.compressors and "blosc" in type(array.compressors[-1]).__name__.lower():
+        return zarr.open_array(WholeBlosc(store), mode="r", zarr_format=version)
+    return array
 
 
 def _numbered(location: Location, version: Literal[2, 3], axes: int) -> tuple[ZarrVolume, ...]:
@@ -225,34 +222,9 @@ def _numbered(location: Location, version: Literal[2, 3], axes: int) -> tuple[Za
     return _same_depth(tuple(levels))
 
 
-def _multiscale(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the first image of OME-Zarr 0.5 (under ``ome``) or 0.4 metadata."""
-    images = (attributes.get("ome") or attributes).get("multiscales")
-    return images[0] if isinstance(images, list) and images and isinstance(images[0], dict) else None
-
-
-def _check_axes(image: Mapping[str, Any], location: Location) -> None:
-    names = [axis["name"] if isinstance(axis, dict) else str(axis) for axis in image.get("axes", [])]
-    if names and [name.lower() for name in names[-3:]] != list("zyx"[-len(names[-3:]) :]):
-        raise SourceError(f"{location} has axes {', '.join(names)}; the last ones must be z, y, x. Transpose it.")
-
-
 def _same_depth(levels: tuple[ZarrVolume, ...]) -> tuple[ZarrVolume, ...]:
     """Keep the levels that have all layers: a level that mixes layers has another writing surface."""
     return tuple(level for level in levels if level.shape[:-2] == levels[0].shape[:-2])
-
-
-def _voxel_um(image: Mapping[str, Any]) -> float | None:
-    axes = image.get("axes") or [None]
-    factor = _MICROMETRES.get(axes[-1].get("unit", "")) if isinstance(axes[-1], dict) else None
-    if factor is None:
-        return None
-    edge = 1.0
-    dataset = image["datasets"][0]
-    for step in [*dataset.get("coordinateTransformations", []), *image.get("coordinateTransformations", [])]:
-        if step.get("type") == "scale":
-            edge *= float(step["scale"][-1])
-    return edge * factor
 
 
 def _box(key: tuple[slice, ...]) -> str:

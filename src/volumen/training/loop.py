@@ -66,9 +66,8 @@ def fit(
     with the same weights as an unbroken one on the same device. State is saved after every epoch, within one
     every ``save_seconds``, and when the generator is closed. Events are recorded in the run before the state
     that follows them, so ``events.jsonl`` tells every step once. On several devices every process runs this
-    generator to its end; only that of rank 0 yields, writes and validates. Norm statistics are then each
-    process's own in training;
-    those of rank 0 are validated and kept.
+    generator to its end; only that of rank 0 yields, writes and validates. Batch norms then take their statistics over
+    all processes, see `share_norms`.
 
     Parameters
     ----------

@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-import pickle
 import shutil
-import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +14,12 @@ from zipfile import BadZipFile, ZipFile
 
 import torch
 
+from volumen.drafts import draft_of
 from volumen.errors import CheckpointError, OutOfSpaceError, OutputExistsError
 from volumen.events import to_json
+from volumen.models.weights import DAMAGE
 from volumen.run_folder import EVENTS, RECIPE, RunFolder
+from volumen.writer import only_writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,13 +63,19 @@ class Run(RunFolder):
         """
         path = Path(path)
         check_free(path, overwrite=overwrite)
-        fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        fresh, aside = draft_of(path), draft_of(path)
         with _disk(path):
             fresh.mkdir(parents=True)
             (fresh / RECIPE).write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             (fresh / EVENTS).touch()
-            _swap(fresh, path)
+            _swap(fresh, path, aside)
         return cls(path, json.loads((path / RECIPE).read_text(encoding="utf-8")))
+
+    @contextmanager
+    def sole_writer(self) -> Iterator[None]:
+        """Be the only process that writes the run, however it ends; raises an `InUseError` where another is."""
+        with only_writer(self.state_path.parent, self.path):
+            yield
 
     def record(self, event: Event) -> None:
         """Append an event, one line, out of this process before the call returns."""
@@ -122,7 +129,7 @@ class Run(RunFolder):
             state = torch.load(self.state_path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             return None
-        except (OSError, BadZipFile, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        except (BadZipFile, *DAMAGE) as error:
             raise self._damaged(f"{error}".splitlines()[0] if f"{error}" else type(error).__name__) from error
         if not isinstance(state, dict) or not isinstance(state.get(_POSITION), int):
             raise self._damaged("it was not written by a run")
@@ -143,11 +150,12 @@ def check_free(path: Path, *, overwrite: bool) -> None:
         raise OutputExistsError(f"{path} is already there. Resume it, choose another folder, or overwrite it.")
     if not (path / RECIPE).is_file():
         raise OutputExistsError(f"{path} is no run folder and is not overwritten. Choose another folder.")
+    with Run.open(path).sole_writer():
+        pass
 
 
-def _swap(fresh: Path, path: Path) -> None:
+def _swap(fresh: Path, path: Path, aside: Path) -> None:
     """Put ``fresh`` in the place of ``path``; the older one is deleted only when the newer stands."""
-    aside = path.with_name(fresh.name + ".replaced")
     if path.exists():
         path.rename(aside)
     fresh.rename(path)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from volumen.errors import CheckpointError, DivergedError, OutOfMemoryError
 from volumen.events import Warned
 from volumen.objectives.terms import LossTerms
+from volumen.training.norms import share_norms
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -34,11 +35,12 @@ class Taken:
 
 
 class Stepper:
-    """Descend one step at a time, and halve the micro-batch where memory runs out.
+    """Descend one step at a time, and on one device halve the micro-batch where memory runs out.
 
-    Gradients are averaged over the devices by hand after each has finished its share, not in the hooks of
-    DistributedDataParallel: a device that runs out of memory in its backward pass would leave the others
-    waiting there for ever, while here it tries again in smaller parts and they wait for it.
+    Several devices take the step that one would take with their batches together: batch norms take their statistics
+    over all of them (`share_norms`), losses their sums (`volumen.objectives.together`), and gradients are averaged,
+    by hand and all at once, after each has finished. So they cannot halve their shares: the others would wait for sums
+    of a part that they do not have.
 
     Parameters
     ----------
@@ -65,6 +67,8 @@ class Stepper:
         seed: int,
     ) -> None:
         self.parts = 1
+        if fabric.world_size > 1:
+            share_norms(model)
         self.module, self._wrapped_optimizer = fabric.setup(model, optimizer)
         self._fabric, self._model, self._optimizer, self._objective = fabric, model, optimizer, objective
         self._clip_norm, self._seed = math.inf if clip_norm is None else clip_norm, seed
@@ -77,7 +81,7 @@ class Stepper:
         DivergedError
             The loss, or outside precision 16 a gradient, is not a number; the weights are as before the step.
         OutOfMemoryError
-            One sample at a time is still too much.
+            One sample at a time is still too much; with several devices, their share of the batch is.
         """
         rates.tell(self._optimizer)
         batch = self._fabric.to_device(dict(batch))
@@ -86,6 +90,7 @@ class Stepper:
         while (terms := self._try(step, batch)) is None:
             warnings.append(self._halve(count))
         self._average()
+        terms = self._averaged(terms)
         values = {**terms, "gradient_norm": self._clip(), **rates.values}
         self._check(step, values)
         self._wrapped_optimizer.step()
@@ -148,6 +153,11 @@ class Stepper:
 
     def _halve(self, count: int) -> Warned:
         """Double the number of parts that the batch is computed in."""
+        if self._fabric.world_size > 1:
+            raise OutOfMemoryError(
+                f"The {self._fabric.device} ran out of memory, and devices that share norms and sums cannot halve "
+                "their batches. Use a smaller batch, or one device."
+            )
         if self.parts >= count:
             raise OutOfMemoryError(
                 f"The {self._fabric.device} has too little memory for one sample. "
@@ -171,6 +181,14 @@ class Stepper:
         for gradient in gradients:
             gradient.copy_(means[start : start + gradient.numel()].view_as(gradient))
             start += gradient.numel()
+
+    def _averaged(self, terms: Mapping[str, float]) -> dict[str, float]:
+        """Return losses and terms averaged over the devices, so that all of them tell, and check, the same."""
+        if self._fabric.world_size == 1:
+            return dict(terms)
+        told = torch.tensor(list(terms.values()), dtype=torch.float64, device=self._fabric.device)
+        means = cast("Tensor", self._fabric.all_reduce(told, reduce_op="mean"))
+        return dict(zip(terms, means.tolist(), strict=True))
 
     def _clip(self) -> float:
         """Cut the gradients to the largest norm and return the norm that they had."""

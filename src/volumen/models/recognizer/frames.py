@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -12,6 +12,21 @@ from volumen.models.frame_pooling import blank_padding, valid_frames
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+class LineMap(NamedTuple):
+    """A map of lines that leads to their frames, as a masked encoder has it on the way.
+
+    Parameters
+    ----------
+    values
+        NCHW; 0 where hidden.
+    hidden
+        Bool (N, 1, H, W): True beyond a line, and where it is masked.
+    """
+
+    values: Tensor
+    hidden: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +39,8 @@ class Frames:
         (N, T, F), left to right; exactly 0 beyond the length of a line, see `within`.
     lengths
         int64 (N,), on the same device: how many frames see the image of each line, 1…T.
+    maps
+        What led to them, finest first; none but of lines that are masked.
 
     Raises
     ------
@@ -39,6 +56,7 @@ class Frames:
 
     values: Tensor
     lengths: Tensor
+    maps: tuple[LineMap, ...] = ()
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or self.lengths.shape != self.values.shape[:1] or self.lengths.dtype != torch.int64:

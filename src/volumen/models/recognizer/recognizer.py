@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -65,16 +66,17 @@ class Recognizer(nn.Module):
         """Arguments that make this model again."""
         return {"width": self.width, "in_channels": self.in_channels}
 
-    def visual(self, images: Tensor, widths: Tensor) -> Frames:
-        """Return visual frames V, (N, T, visual_features); images and widths as for `ResNet29`."""
-        frames: Frames = self.resnet(images, widths)
+    def visual(self, images: Tensor, widths: Tensor, masked: Tensor | None = None) -> Frames:
+        """Return visual frames V, (N, T, visual_features); images, widths and what is masked as for `ResNet29`."""
+        frames: Frames = self.resnet(images, widths, masked)
         return frames
 
-    def contextual(self, images: Tensor, widths: Tensor) -> Frames:
+    def contextual(self, images: Tensor, widths: Tensor, masked: Tensor | None = None) -> Frames:
         """Return contextual frames H, (N, T, features), as many as there are visual ones."""
-        frames: Frames = self.bilstm(self.visual(images, widths))
-        return frames
+        visual = self.visual(images, widths, masked)
+        frames: Frames = self.bilstm(visual)
+        return replace(frames, maps=visual.maps)
 
-    def forward(self, images: Tensor, widths: Tensor) -> Frames:
+    def forward(self, images: Tensor, widths: Tensor, masked: Tensor | None = None) -> Frames:
         """Return contextual frames."""
-        return self.contextual(images, widths)
+        return self.contextual(images, widths, masked)

@@ -9,14 +9,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from volumen.errors import SettingsError
-from volumen.models.recognizer.columns import ColumnNorm, Columns
-from volumen.models.recognizer.frames import Frames
+from volumen.models.recognizer.frames import Frames, LineMap
+from volumen.models.recognizer.seen import Seen, SeenNorm
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 STRIDE = 4
 """Pixels from one frame to the next."""
+
+CELL = 8
+"""Pixels of the least cell that can be masked: a row of the last maps of which parts can be."""
 
 LEAST_HEIGHT = 32
 """Least height of an image in px: the encoder halves it four times, then takes two rows to one."""
@@ -55,6 +58,8 @@ class ResNet29(nn.Module):
     ----------
     features
         F, channels of a frame: 512 · width.
+    map_channels
+        Of the maps that lead to them where lines are masked, finest first: 128 and 256 · width.
 
     Raises
     ------
@@ -72,22 +77,23 @@ class ResNet29(nn.Module):
         super().__init__()
         stem, first, second, third, fourth = (_channels(width, count) for count in (64, *_CHANNELS))
         self.features = fourth
-        self.stem = nn.ModuleList([_Conv(in_channels, stem // 2), _Conv(stem // 2, stem)])
+        self.map_channels = (first, second)
+        self.stem = nn.ModuleList([LineConv(in_channels, stem // 2), LineConv(stem // 2, stem)])
         self.stage1 = _Stage(stem, first, _BLOCKS[0])
-        self.conv1 = _Conv(first, first)
+        self.conv1 = LineConv(first, first)
         self.stage2 = _Stage(first, second, _BLOCKS[1])
-        self.conv2 = _Conv(second, second)
+        self.conv2 = LineConv(second, second)
         self.stage3 = _Stage(second, third, _BLOCKS[2])
-        self.conv3 = _Conv(third, third)
+        self.conv3 = LineConv(third, third)
         self.stage4 = _Stage(third, fourth, _BLOCKS[3])
         self.conv4 = nn.ModuleList(
             [
-                _Conv(fourth, fourth, kernel_size=2, stride=(2, 1), padding=(0, 1)),
-                _Conv(fourth, fourth, kernel_size=2, padding=0),
+                LineConv(fourth, fourth, kernel_size=2, stride=(2, 1), padding=(0, 1)),
+                LineConv(fourth, fourth, kernel_size=2, padding=0),
             ]
         )
 
-    def forward(self, images: Tensor, widths: Tensor) -> Frames:
+    def forward(self, images: Tensor, widths: Tensor, masked: Tensor | None = None) -> Frames:
         """Return visual frames, (N, ceil(W / 4) + 1, F).
 
         Parameters
@@ -97,44 +103,66 @@ class ResNet29(nn.Module):
             never looked at. Paper is taken as 1 and ink as 0, so that blank paper is like what lies outside.
         widths
             int64 (N,), px of each line, 1…W.
+        masked
+            Bool (N, 1, H, W), True for pixels not to look at, in cells whose sides are multiples of 8 px. Up to the
+            last stage nothing is computed there: masked cells are 0 before each convolution and in no norm's
+            statistics, which makes convolutions of dense maps those of sparse ones (SparK, Tian et al., ICLR 2023,
+            arXiv 2301.03580, §3.1). The frames then hold the maps of strides 2 and 4 px too. H is a multiple of 8.
 
         Raises
         ------
         SettingsError
             If the shapes do not fit, or a width is out of bounds.
         """
-        full = _check(images, widths)
+        full = _check(images, widths, masked)
         widths = widths.to(images.device)
         x = F.pad(1 - images, (0, -images.shape[-1] % STRIDE))  # whole frames
         halves, quarters = -(-widths // 2), -(-widths // 4)
-        full = full and images.shape[-1] % STRIDE == 0
+        full = full and images.shape[-1] % STRIDE == 0 and masked is None
+        cells = None if masked is None else F.pad(masked, (0, x.shape[-1] - masked.shape[-1]), value=True)
 
-        def columns(lengths: Tensor) -> Columns | None:
-            """Return the columns of maps as wide as x is now; none to tell apart where every line is as wide."""
-            return None if full else Columns.of(lengths, x.shape[-1])
+        def seen(lengths: Tensor, down: int, right: int) -> Seen | None:
+            """Return what is seen on maps of a stride, as large as x is now; None where that is all of it."""
+            masked_there = None if cells is None else cells[..., ::down, ::right]
+            return None if full else Seen.of(lengths, x.shape[-1], masked_there)
 
-        seen = columns(widths)
-        x = x if seen is None else x.masked_fill(seen.hidden, 0)
+        def keep(there: Seen | None) -> None:
+            """Keep x for a painter."""
+            if cells is not None and there is not None:
+                maps.append(LineMap(x, there.hidden))
+
+        maps: list[LineMap] = []
+        there = seen(widths, 1, 1)
+        x = x if there is None else x.masked_fill(there.hidden, 0)
+        cells = None if cells is None or there is None else there.hidden  # what lies beyond a line is masked, too
         for conv in self.stem:
-            x = conv(x, seen)
+            x = conv(x, there)
         x = F.max_pool2d(x, 2)  # of values above 0, so that what is blank beyond a line does not show
-        seen = columns(halves)
-        x = self.conv1(self.stage1(x, seen), seen)
+        there = seen(halves, 2, 2)
+        x = self.conv1(self.stage1(x, there), there)
+        keep(there)
         x = F.max_pool2d(x, 2)
-        seen = columns(quarters)
-        x = self.conv2(self.stage2(x, seen), seen)
+        there = seen(quarters, 4, 4)
+        x = self.conv2(self.stage2(x, there), there)
+        keep(there)
         x = F.max_pool2d(x, 2, stride=(2, 1), padding=(0, 1))  # one column more
-        seen = columns(quarters + 1)
-        x = self.conv3(self.stage3(x, seen), seen)
-        x = self.stage4(x, seen)
-        first, last = self.conv4
-        x = first(x, None if full else Columns.of(quarters + 2, x.shape[-1] + 1))
-        x = last(x, None if full else Columns.of(quarters + 1, x.shape[-1] - 1))
-        return Frames(x.mean(dim=2).transpose(1, 2), frame_counts(widths))  # N F H T -> N F T -> N T F
+        cells = None if cells is None else _between(cells)
+        there = seen(quarters + 1, 8, 4)
+        x = self.conv3(self.stage3(x, there), there)
+        x = self.stage4(x, there)
+        first, last = self.conv4  # from here on a line is one row, of which nothing is masked
+        x = first(x, None if full else Seen.of(quarters + 2, x.shape[-1] + 1))
+        x = last(x, None if full else Seen.of(quarters + 1, x.shape[-1] - 1))
+        return Frames(x.mean(dim=2).transpose(1, 2), frame_counts(widths), tuple(maps))  # N F H T -> N F T -> N T F
 
 
-class _Conv(nn.Module):
-    """Convolution, norm over the columns of lines, ReLU."""
+def _between(cells: Tensor) -> Tensor:
+    """Return what is masked between the frames' columns: what is on both sides."""
+    return F.pad(cells, (STRIDE, 0), value=True) & F.pad(cells, (0, STRIDE), value=True)
+
+
+class LineConv(nn.Module):
+    """Convolution, norm over what is seen of lines, ReLU."""
 
     def __init__(
         self,
@@ -147,9 +175,10 @@ class _Conv(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = _convolution(channels, out_channels, kernel_size, stride=stride, padding=padding)
-        self.norm = ColumnNorm(out_channels)
+        self.norm = SeenNorm(out_channels)
 
-    def forward(self, x: Tensor, seen: Columns | None) -> Tensor:
+    def forward(self, x: Tensor, seen: Seen | None) -> Tensor:
+        """Return N × out_channels × h × w, 0 where nothing is seen of the maps that it makes."""
         return F.relu_(self.norm(self.conv(x), seen))
 
 
@@ -158,15 +187,15 @@ class _Block(nn.Module):
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
-        self.first = _Conv(channels, out_channels)
+        self.first = LineConv(channels, out_channels)
         self.second = _convolution(out_channels, out_channels, 3, padding=1)
-        self.norm = ColumnNorm(out_channels)
+        self.norm = SeenNorm(out_channels)
         self.past = None
         if channels != out_channels:
             self.past = _convolution(channels, out_channels, 1)
-            self.past_norm = ColumnNorm(out_channels)
+            self.past_norm = SeenNorm(out_channels)
 
-    def forward(self, x: Tensor, seen: Columns | None) -> Tensor:
+    def forward(self, x: Tensor, seen: Seen | None) -> Tensor:
         past = x if self.past is None else self.past_norm(self.past(x), seen)
         return F.relu_(self.norm(self.second(self.first(x, seen)), seen).add_(past))
 
@@ -179,7 +208,7 @@ class _Stage(nn.Module):
         first = _Block(channels, out_channels)
         self.blocks = nn.ModuleList([first, *(_Block(out_channels, out_channels) for _ in range(count - 1))])
 
-    def forward(self, x: Tensor, seen: Columns | None) -> Tensor:
+    def forward(self, x: Tensor, seen: Seen | None) -> Tensor:
         for block in self.blocks:
             x = block(x, seen)
         return x
@@ -206,7 +235,7 @@ def _channels(width: float, published: int) -> int:
     return channels
 
 
-def _check(images: Tensor, widths: Tensor) -> bool:
+def _check(images: Tensor, widths: Tensor, masked: Tensor | None) -> bool:
     """Refuse what cannot be lines; say whether every line is as wide as its image."""
     if images.ndim != 4 or images.shape[2] < LEAST_HEIGHT or images.shape[3] < 1:
         raise SettingsError(
@@ -217,6 +246,11 @@ def _check(images: Tensor, widths: Tensor) -> bool:
         raise SettingsError(
             f"Expected a width for each of {len(images)} lines, int64; got {widths.dtype} of shape "
             f"{tuple(widths.shape)}."
+        )
+    if masked is not None and (masked.shape != (len(images), 1, *images.shape[2:]) or images.shape[2] % CELL):
+        raise SettingsError(
+            f"Lines are masked by (N, 1, H, W) as they are, N × C × H × W, with H a multiple of {CELL} px; got "
+            f"{tuple(masked.shape)} for {tuple(images.shape)}."
         )
     if len(images) == 0:
         return True

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from volumen.drafts import clear_drafts, draft_of
 from volumen.errors import OutputExistsError, SettingsError, SourceError
 from volumen.events import Finished, to_json
 from volumen.recipes.reporting.page import write_all
@@ -86,6 +86,7 @@ class Record:
             An encoder file does not fit.
         """
         path = Path(chosen.out)
+        clear_drafts(path)
         before = _read(path, verb)
         if before is None and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise OutputExistsError(f"{path} is already there and is no comparison. Choose another folder.")
@@ -98,7 +99,7 @@ class Record:
             _check_data(path, before, now)
             return cls(path, before)
         if before is not None:
-            aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.replaced")
+            aside = draft_of(path)
             path.rename(aside)
             shutil.rmtree(aside)
         record = cls(path, now)

@@ -6,15 +6,16 @@ import csv
 import io
 import json
 import shutil
-import uuid
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from volumen.drafts import clear_drafts, draft_of
 from volumen.errors import OutputExistsError
 from volumen.evaluation.pictures import png, stretch
+from volumen.events import plain
 from volumen.sources.pyramid import out_of_space
 from volumen.windows import Window
 
@@ -88,7 +89,8 @@ def write_found(
             "volumen": dict(record),
             "features": [_feature(place) for place in places],
         }
-        _write(folder / f"{name}.json", (json.dumps(collection, indent=1, ensure_ascii=False) + "\n").encode())
+        told = json.dumps(plain(collection), indent=1, ensure_ascii=False)  # a novelty that is unknown becomes null
+        _write(folder / f"{name}.json", f"{told}\n".encode())
         _write(folder / f"{name}.csv", _table(places).encode())
         if sheet is not None:
             _write(folder / "sheet.png", png(sheet))
@@ -102,6 +104,7 @@ def prepare(folder: Path, names: Sequence[str], *, overwrite: bool, resume: bool
     OutputExistsError
         Something is there, and it is neither to be gone on with nor to be replaced, or it is not of this kind.
     """
+    clear_drafts(folder)
     if not folder.exists() or resume:
         return
     if not overwrite:
@@ -111,7 +114,7 @@ def prepare(folder: Path, names: Sequence[str], *, overwrite: bool, resume: bool
         raise OutputExistsError(
             f"{folder} holds {strange[0]}, which is none of volumen's, so it is not replaced; give another path."
         )
-    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    aside = draft_of(folder)
     folder.replace(aside)
     shutil.rmtree(aside)
 

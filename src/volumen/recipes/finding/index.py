@@ -9,20 +9,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from volumen.cluster import open_cluster
+from volumen.drafts import clear_drafts, draft_of
 from volumen.errors import OutputExistsError, SettingsError, SourceError, SourceNotFoundError
 from volumen.events import Finished, Saved, Started, relay
-from volumen.prediction.cells import cell_side
 from volumen.prediction.embed import embed_windows
-from volumen.recipes.finding.embedding import begin_index, check_same, corners_of, layers_of, load_embedder
-from volumen.recipes.opening import chunk_of, open_all
+from volumen.prediction.embed_cluster import embed_on_cluster
+from volumen.recipes.finding.embedding import begin_index, check_same, corners_of, layers_of
+from volumen.recipes.finding.windows_work import WindowsWork, open_embedder, ready
+from volumen.recipes.opening import open_all
 from volumen.settings.command import absolute
 from volumen.sources.window_index import WindowIndex
-from volumen.training.devices import limit_memory, pick_device
+from volumen.training.devices import pick_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from volumen.cluster import Cluster
     from volumen.events import Event
+    from volumen.prediction.forward import Forward
     from volumen.settings import Index as Chosen
     from volumen.sources.segment import Segment
     from volumen.windows import Range
@@ -47,31 +54,36 @@ def index(settings: Chosen) -> Iterator[Event]:
     OutputExistsError
         Something else is at the output path.
     """
+    with open_cluster(settings.scheduler, settings.workers, gpus=torch.cuda.device_count()) as cluster:
+        yield from _index(absolute(settings), cluster)
+
+
+def _index(settings: Chosen, cluster: Cluster | None) -> Iterator[Event]:
     began = time.monotonic()
-    settings = absolute(settings)
-    limit_memory(pick_device(settings.device), settings.memory_fraction)
+    if cluster is None:
+        device = pick_device(settings.device)
+    else:
+        yield from cluster.arrive()
+        device = cluster.ask(pick_device, settings.device)
+    settings = settings.model_copy(update={"device": device})
     segments = open_all(settings.segments, settings)
     names = [segment.name for segment in segments]
     if len(set(names)) < len(names):
         raise SettingsError(f"Segments are told apart by their names, which must differ; got {', '.join(names)}.")
     path = Path(settings.out)
     found = _opened(path, settings, segments[0])
-    forward = load_embedder(found, device=settings.device, precision=settings.precision)
-    windows, added = {}, 0
-    for segment in segments:
+    forward: Forward | None = None
+    windows, added, run = {}, 0, uuid.uuid4().hex
+    for place, segment in enumerate(segments):
         layers = layers_of(dict(found.embedding), segment, settings.layers)
         corners = corners_of(settings, segment, layers)
         part = WindowIndex.open(path).part(_job(settings, segment, layers), corners)
-        events = embed_windows(
-            forward.plain,
-            segment.read,
-            volume=segment.shape,
-            layers=layers,
-            side=settings.window,
-            part=part,
-            cell=cell_side(chunk_of(segment)),
-        )
-        device = pick_device(settings.device)
+        if cluster is None:
+            forward = forward or open_embedder(settings)
+            events = embed_windows(ready(forward, segment, settings, layers), part)
+        else:
+            work = WindowsWork(settings=settings, place=place, layers=layers, run=run)
+            events = embed_on_cluster(cluster, work, part)
         done = yield from relay(replace(e, device=device) if isinstance(e, Started) else e for e in events)
         windows[segment.name] = done["windows"]
         added += done["added"]
@@ -88,15 +100,16 @@ def _opened(path: Path, settings: Chosen, segment: Segment) -> WindowIndex:
     if not path.exists():
         return begin_index(path, settings, segment)
     if not settings.overwrite:
+        clear_drafts(path)
         found = WindowIndex.open(path)
         check_same(found, settings)
         return found
     _check_ours(path)
-    fresh, aside = (path.with_name(f".{path.name}.{uuid.uuid4().hex}") for _ in range(2))
-    begin_index(fresh, settings, segment)
-    path.replace(aside)
-    fresh.replace(path)
-    shutil.rmtree(aside)
+    draft = draft_of(path)  # a kill leaves one folder, whatever was being made or replaced
+    begin_index(draft / "fresh", settings, segment)
+    path.replace(draft / "replaced")
+    (draft / "fresh").replace(path)
+    shutil.rmtree(draft)
     return WindowIndex.open(path)
 
 

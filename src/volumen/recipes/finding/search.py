@@ -193,7 +193,9 @@ def _opener(index: WindowIndex) -> Any:
         start, stop = job["layers"]
         whole = Window.whole(tuple(job["segment"]["shape"]))
         if segment.window != whole:
-            raise SettingsError(f"{segment.source} has shape {segment.shape}, and not that which was indexed.")
+            raise SettingsError(
+                f"{segment.source} has shape {segment.shape}, and not that which was indexed. Index it again."
+            )
         return segment, (int(start), int(stop))
 
     return lambda place: opened(place.segment)

@@ -84,7 +84,7 @@ def continue_pretrain_photos(run: Run) -> Iterator[Event]:
     SourceError
         The photographs are not those that the run was begun with.
     """
-    settings = PretrainPhotos.model_validate(run.recipe["settings"])
+    settings = PretrainPhotos.model_validate(run.settings)
     yield from carry_out(_VERB, settings, run.path, run, prepare=PhotoPupil.of, train=_train)
 
 
@@ -208,7 +208,7 @@ def _check_crops(corpus: PhotoCorpus, settings: PretrainPhotos) -> None:
         least = min(min(photo.size) for photo in small)
         raise SettingsError(
             f"{len(small)} photographs are smaller than boxes of {settings.size[0]} x {settings.size[1]} px, such as "
-            f"{small[0].name}. Give a size of {least} px or less, or resize them (fit)."
+            f"{small[0].name}. Give a size of {least} px or less, or resize them (--fit resize)."
         )
 
 

@@ -76,7 +76,7 @@ def continue_train_segmenter(run: Run) -> Iterator[Event]:
     SourceError
         The photographs are not those that the run was begun with.
     """
-    settings = TrainSegmenter.model_validate(run.recipe["settings"])
+    settings = TrainSegmenter.model_validate(run.settings)
     yield from carry_out(_VERB, settings, run.path, run, prepare=SegmentLearner.of, train=_train)
 
 

@@ -78,7 +78,7 @@ def continue_train_tagger(run: Run) -> Iterator[Event]:
     SourceError
         The photographs are not those that the run was begun with.
     """
-    settings = TrainTagger.model_validate(run.recipe["settings"])
+    settings = TrainTagger.model_validate(run.settings)
     yield from carry_out(_VERB, settings, run.path, run, prepare=TagLearner.of, train=_train)
 
 

@@ -86,7 +86,7 @@ class LineCorpus:
         if not split.train or not split.val:
             raise SettingsError(
                 f"Expected lines to learn from and lines to hold out, {by}; got {len(split.train)} and "
-                f"{len(split.val)} of {len(lines)}. Give more lines, or part them otherwise (split)."
+                f"{len(split.val)} of {len(lines)}. Give more lines, or part them otherwise (--split)."
             )
         return cls(
             split=split,

@@ -32,7 +32,7 @@ from volumen.views.turns import CLASSES, Flip, Rotation
 
 if TYPE_CHECKING:
     from volumen.crops.line_images import LineBatch
-    from volumen.objectives.encoding import Encoder, Head
+    from volumen.models.recognizer.recognizer import Recognizer
     from volumen.objectives.terms import LossTerms
 
 Batch = Mapping[str, Tensor]
@@ -70,7 +70,7 @@ class Pretext:
 
     name: str
     head: nn.Module
-    score: Callable[[Encoder, Head, Batch], LossTerms]
+    score: Callable[[Any, Any, Batch], LossTerms]
     task: Task | None = None
     twice: bool = False
 
@@ -86,14 +86,15 @@ class Pretext:
         return {"images": made.images, "widths": made.widths, "targets": made.targets, "counted": made.counted}
 
 
-def build_pretext(settings: PretrainLines, features: int) -> Pretext:
-    """Build the task that settings are of, its head for frames of ``features`` numbers, random weights.
+def build_pretext(settings: PretrainLines, recognizer: Recognizer) -> Pretext:
+    """Build the task that settings are of, its head above the frames of a recogniser, random weights.
 
     Raises
     ------
     SettingsError
         If a number does not fit, or there is no such task.
     """
+    features = recognizer.features if settings.features == "contextual" else recognizer.visual_features
     match settings:
         case PretrainSeqclr():
             loss = SeqClr(mapping=settings.mapping, windows=settings.windows, temperature=settings.temperature)
@@ -127,7 +128,9 @@ def build_pretext(settings: PretrainLines, features: int) -> Pretext:
             painting = Painting(cell=settings.cell, masked=settings.masked)
             return Pretext(
                 name="reconstruction",
-                head=LinePainter(features, settings.height),
+                head=LinePainter(
+                    features, settings.height, recognizer.resnet.map_channels, width=settings.decoder_width
+                ),
                 score=lambda encoder, head, batch: painting(encoder, head, batch["images"], batch["widths"]),
             )
     raise SettingsError(f"Expected the settings of a pretext task over lines; got {type(settings).__name__}.")

@@ -72,8 +72,8 @@ def continue_pretrain_lines(run: Run) -> Iterator[Event]:
     SourceError
         The lines are not those that the run was begun with.
     """
-    verb = run.recipe["verb"]
-    settings = VERBS[verb.replace("_", " ")].model_validate(run.recipe["settings"])
+    verb = run.verb
+    settings = VERBS[verb.replace("_", " ")].model_validate(run.settings)
     yield from carry_out(verb, settings, run.path, run, prepare=LinePupil.of, train=_train)
 
 
@@ -111,8 +111,7 @@ class LinePupil:
         torch.manual_seed(settings.seed)
         recognizer = Recognizer(settings.model_width)
         warnings += take_encoder(recognizer, settings.encoder, least=settings.least_loaded)
-        features = recognizer.features if settings.features == "contextual" else recognizer.visual_features
-        pretext = build_pretext(settings, features)
+        pretext = build_pretext(settings, recognizer)
         view = SequenceView(name=settings.views)
         train, held_out = (
             LineDataset(lines, form=corpus.form, view=view, seed=settings.seed)
@@ -157,7 +156,7 @@ class LinePupil:
         """Score a batch."""
         with self.fabric.autocast():
             encoder = getattr(model.recognizer, self.settings.features)
-            return self.pretext.score(encoder, model.head, batch)  # type: ignore[arg-type]
+            return self.pretext.score(encoder, model.head, batch)
 
     def judge(self, model: nn.Module) -> dict[str, float]:
         """Return the mean loss and terms over the held-out lines, the same views and puzzles each time."""
@@ -194,7 +193,7 @@ def _unseen(held_out: LineDataset, pretext: Pretext, settings: PretrainLines) ->
     if not found:
         raise SourceError(
             f"Expected lines to hold out whose images can be read, {1 + pretext.twice} or more; there are fewer. "
-            "Hold out more (held_out_share)."
+            "Hold out more (--held-out-share)."
         )
     return found
 

@@ -81,7 +81,7 @@ def continue_train_reader(run: Run) -> Iterator[Event]:
     SourceError
         The lines are not those that the run was begun with.
     """
-    settings = TrainReader.model_validate(run.recipe["settings"])
+    settings = TrainReader.model_validate(run.settings)
     yield from carry_out(_VERB, settings, run.path, run, prepare=Apprentice.of, train=_train)
 
 

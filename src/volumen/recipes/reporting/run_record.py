@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from volumen.events import Finished, Scored, Started, Stepped, Warned
+from volumen.plain_json import parse_object
 from volumen.training.run import Run
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class RunRecord:
     @property
     def segments(self) -> tuple[str, ...]:
         """Paths of the segments that it learned from."""
-        return tuple(self.settings.get("segments") or ())
+        return tuple(map(str, _listed(self.settings.get("segments"))))
 
     @property
     def maps(self) -> tuple[str, ...]:
@@ -124,7 +124,7 @@ class RunRecord:
         """Return what was given about segment ``index``, as the settings of other verbs take it."""
         given: dict[str, Any] = {}
         for field in _LABELS.values():
-            files = self.settings.get(field) or ()
+            files = _listed(self.settings.get(field))
             given[field] = (files[index],) if index < len(files) else ()
         return {**given, "reverse": bool(self.settings.get("reverse")), "voxel_um": self.settings.get("voxel_um")}
 
@@ -133,7 +133,7 @@ class RunRecord:
         file, map_path = self.path / "scores.json", Path(ink_map)
         metadata = map_path / "zarr.json"
         try:
-            scores = json.loads(file.read_text(encoding="utf-8"))
+            scores = parse_object(file.read_bytes())
             told = Path(scores["prediction"]).resolve() == map_path.resolve() and "histograms" in scores
             fresh = file.stat().st_mtime >= (metadata if metadata.exists() else map_path).stat().st_mtime
         except (OSError, ValueError, KeyError, TypeError):
@@ -150,6 +150,10 @@ def read_runs(paths: tuple[str, ...]) -> tuple[RunRecord, ...]:
     if len(set(names)) < len(names):
         names = [f"{name} ({number})" for number, name in enumerate(names, start=1)]
     return tuple(RunRecord.read(path, name) for path, name in zip(paths, names, strict=True))
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 def _curves(events: list[Event]) -> dict[str, tuple[tuple[int, float], ...]]:

@@ -11,6 +11,7 @@ from volumen.recipes.bookkeeping import recipe_of
 from volumen.recipes.comparing.ink.cells import Cell
 from volumen.recipes.comparing.record import digest
 from volumen.recipes.lessons import Lessons
+from volumen.run_folder import weights_file
 from volumen.settings.comparing import RANDOM
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def look(chosen: CompareInk) -> dict[str, Any]:
         for seed in chosen.all_seeds:
             keep_share(lessons.segments, lessons.splits, share=share, seed=seed)
     encoders = {}
-    for name, file in zip(chosen.encoder_names, chosen.encoder, strict=True):
+    for name, given in zip(chosen.encoder_names, chosen.encoder, strict=True):
+        file = str(weights_file(given))
         model = build_unet(chosen.encoder_name, lessons.layer_count)
         report = load_encoder(model, file, adapt_channels=chosen.adapt_channels)
         report.check(file, least=chosen.least_loaded)

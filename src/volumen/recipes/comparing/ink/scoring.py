@@ -118,7 +118,7 @@ def score_run(folder: Path, chosen: CompareInk) -> Iterator[Event]:
         if not math.isfinite(scores["auc"]):
             raise LabelError(
                 "The held-out pixels are all ink or all background, so nothing can be scored on them. Hold out more, "
-                "or choose another part with held_out_region."
+                "or choose another part with --held-out-region."
             )
         drawn = {name: values.tolist() for name, values in tally.draws().items() if name in SCORES}
         line = to_json(Finished(result={"scores": scores, "draws": drawn}))

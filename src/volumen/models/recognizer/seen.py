@@ -1,4 +1,4 @@
-"""Columns: which columns of a batch of maps belong to a line, and a batch norm that measures those alone."""
+"""Seen: what of a batch of maps there is to see, lines and not padding, and a batch norm that measures that alone."""
 
 from __future__ import annotations
 
@@ -16,38 +16,52 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Columns:
-    """Where the lines of a batch end, on maps NCHW of one width.
+class Seen:
+    """What there is to see of the lines of a batch, on maps NCHW of one width.
 
     Parameters
     ----------
     hidden
-        Bool (N, 1, 1, W): True beyond a line.
-    lines
-        Scalar int64: columns of the lines, all together.
+        Bool, True beyond a line and, where parts of lines are masked, there: (N, 1, 1, W), or (N, 1, H, W).
+    count
+        Scalar int64: how often ``hidden`` is False.
     """
 
     hidden: Tensor
-    lines: Tensor
+    count: Tensor
 
     @classmethod
-    def of(cls, lengths: Tensor, width: int) -> Columns:
-        """Return the columns of lines of some lengths, int64 (N,), on maps of a width."""
-        return cls(hidden=~valid_frames(lengths, width)[:, None, None, :], lines=lengths.sum())
+    def of(cls, lengths: Tensor, width: int, masked: Tensor | None = None) -> Seen:
+        """Return what is seen of lines of some lengths, int64 (N,), on maps of a width.
+
+        Parameters
+        ----------
+        lengths
+            Columns of each line.
+        width
+            W.
+        masked
+            Bool (N, 1, H, W), True where a line is masked; None where none is.
+        """
+        beyond = ~valid_frames(lengths, width)[:, None, None, :]
+        if masked is None:
+            return cls(hidden=beyond, count=lengths.sum())
+        hidden = beyond | masked
+        return cls(hidden=hidden, count=hidden.numel() - hidden.sum())
 
 
-class ColumnNorm(nn.BatchNorm2d):
-    """Batch normalisation over the columns of lines, NCHW; what it returns is 0 beyond them.
+class SeenNorm(nn.BatchNorm2d):
+    """Batch normalisation over what is seen of lines, NCHW; what it returns is 0 elsewhere.
 
-    In training, mean and variance are those of the columns that belong to a line, so padding does not thin them out;
-    in evaluation it is plain batch normalisation. Without columns it is `torch.nn.BatchNorm2d` throughout, and its
-    state dict is that of one.
+    In training, mean and variance are those of what is seen, so padding does not thin them out; in evaluation it is
+    plain batch normalisation. Where all is seen it is `torch.nn.BatchNorm2d` throughout, and its state dict is that of
+    one.
 
     Examples
     --------
     >>> lines = torch.randn(2, 1, 1, 4)
-    >>> norm = ColumnNorm(1)
-    >>> padded = norm(torch.nn.functional.pad(lines, (0, 3)), Columns.of(torch.tensor([4, 4]), 7)).detach()
+    >>> norm = SeenNorm(1)
+    >>> padded = norm(torch.nn.functional.pad(lines, (0, 3)), Seen.of(torch.tensor([4, 4]), 7)).detach()
     >>> torch.allclose(padded[..., :4], torch.nn.BatchNorm2d(1)(lines), atol=1e-6), float(padded[..., 4:].abs().max())
     (True, 0.0)
     """
@@ -55,21 +69,19 @@ class ColumnNorm(nn.BatchNorm2d):
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
 
-    def forward(self, input: Tensor, columns: Columns | None = None) -> Tensor:
-        """Return what came, normalised, in its shape and type. With columns, what came is blanked beyond them."""
-        if columns is None:
+    def forward(self, input: Tensor, seen: Seen | None = None) -> Tensor:
+        """Return what came, normalised, in its shape and type. What came is blanked where nothing is seen."""
+        if seen is None:
             plain: Tensor = super().forward(input)
             return plain
         if not self.training:
             known: Tensor = super().forward(input)
-            return known.masked_fill_(columns.hidden, 0)
-        input.detach().masked_fill_(columns.hidden, 0)  # past autograd: nothing that made it looks at it again
-        mean, variance, surplus = _statistics(input.detach(), self.weight.detach(), columns)
-        self._remember(mean, variance, columns.lines * input.shape[2])
+            return known.masked_fill_(seen.hidden, 0)
+        input.detach().masked_fill_(seen.hidden, 0)  # past autograd: nothing that made it looks at it again
+        mean, variance, surplus = _statistics(input.detach(), self.weight.detach(), seen)
+        self._remember(mean, variance, seen.count * (input.shape[2] // seen.hidden.shape[2]))
         scale = torch.rsqrt(variance + self.eps)
-        normed: Tensor = _Normalised.apply(
-            input, self.weight, self.bias, columns.hidden, mean, scale, surplus, self.eps
-        )
+        normed: Tensor = _Normalised.apply(input, self.weight, self.bias, seen.hidden, mean, scale, surplus, self.eps)
         return normed
 
     def _remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
@@ -84,25 +96,25 @@ class ColumnNorm(nn.BatchNorm2d):
         variances.lerp_(unbiased.to(variances), share)
 
 
-def _statistics(values: Tensor, weight: Tensor, columns: Columns) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean and variance of lines, (C,), and r, from values NCHW that are 0 beyond them.
+def _statistics(values: Tensor, weight: Tensor, seen: Seen) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean and variance of what is seen, (C,), and r, from values NCHW that are 0 elsewhere.
 
-    With r the columns of the batch over those of its lines, m and v mean and variance over all of them::
+    With r the positions of the batch over those that are seen, m and v mean and variance over all of them::
 
         mean = r m        variance = r v - r (r - 1) m²
     """
     # of all that gives mean and variance torch's own batch norm is the fastest; with a weight it sums in its type
     _, middle, scale = torch.native_batch_norm(values, weight, weight, None, None, True, 0.0, 0.0)
-    surplus = columns.hidden.numel() / columns.lines.to(middle)
+    surplus = seen.hidden.numel() / seen.count.to(middle)
     variance = surplus * scale.pow(-2) - surplus * (surplus - 1) * middle.square()
     return surplus * middle, variance.clamp_min(0), surplus
 
 
 class _Normalised(torch.autograd.Function):
-    """Normalise by the statistics of lines. Torch's own gradient, which divides by all columns, is corrected.
+    """Normalise by the statistics of what is seen. Torch's own gradient, which divides by all positions, is corrected.
 
-    With r as in `_statistics`, M columns in the batch, σ deviation, w weight, g gradient, x̂ normalised, and sums over
-    lines, since g is 0 beyond them::
+    With r as in `_statistics`, M positions in the batch, σ deviation, w weight, g gradient, x̂ normalised, and sums over
+    what is seen, since g is 0 elsewhere::
 
         torch's = w/σ (g - Σ g / M - x̂ Σ (g x̂) / M)        ours = r · torch's + (1 - r) w/σ g
     """

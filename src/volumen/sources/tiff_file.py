@@ -1,0 +1,20 @@
+"""open_tiff: a TIFF by itself; what its metadata say of other files is not followed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import tifffile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import IO
+
+
+def open_tiff(file: IO[bytes] | Path) -> tifffile.TiffFile:
+    """Open a TIFF to read this one file.
+
+    OME, Micro-Manager and NDTiff metadata may say that pages are in other files, anywhere, which tifffile would open:
+    somebody else's image must not choose what is read, and pages of other files have no place in a stack of this one.
+    """
+    return tifffile.TiffFile(file, _multifile=False, is_mmstack=False, is_ndtiff=False)
