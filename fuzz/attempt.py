@@ -1,0 +1,28 @@
+"""Attempt: one input laid out, read under guard, and cleared away."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from harness import split
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from guard import Guard
+    from harness import Harness
+
+
+def try_once(harness: Harness, data: bytes, folder: Path, guard: Guard) -> BaseException | None:
+    """Read an input; return the error that no reader may raise, None where all is well."""
+    folder.mkdir()
+    try:
+        harness.lay(folder, split(data))
+        with guard:
+            harness.read(folder)
+    except Exception as error:
+        return error
+    finally:
+        shutil.rmtree(folder)
+    return None

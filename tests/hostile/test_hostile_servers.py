@@ -1,0 +1,137 @@
+"""Hostile servers: what they send is bounded, read with doubt, and goes nowhere but into the segment's folder."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from contextlib import suppress
+
+import pytest
+
+from volumen.errors import SourceError
+from volumen.settings import Download, Listing
+from volumen.sources.location import Location
+from volumen.sources.remote import gzipped
+from volumen.sources.remote.catalogue import read_catalogue
+from volumen.sources.remote.download import download
+from volumen.sources.remote.gzipped import unpack
+from volumen.sources.remote.index_page import names_on
+from volumen.sources.remote.listing import list_segments
+from volumen.sources.remote.retry import retry_after
+
+HOST = "http://data.invalid"
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda raw: raw[:-9], lambda raw: raw[:12] + b"\xff" * 9 + raw[21:], lambda raw: raw[:3]]
+)
+def test_gzip_that_is_damaged(damage):
+    with pytest.raises(ValueError, match="no whole gzip"):
+        unpack(damage(gzip.compress(bytes(range(256)) * 9)))
+
+
+def test_gzip_that_unpacks_to_any_size(monkeypatch):
+    bomb = gzip.compress(bytes(10**7))
+    with pytest.raises(ValueError, match="more than"):
+        unpack(bomb, most=10**6)
+    with pytest.raises(ValueError, match="more than"):
+        unpack(gzip.compress(bytes(600)) * 2, most=1000)  # of several members
+    assert unpack(gzip.compress(bytes(600)) * 2, most=1200) == bytes(1200)
+
+
+@pytest.mark.parametrize("raw", [b"\x1f\x8b", gzip.compress(b"{}")[:-4], b"[" * 5000, gzip.compress(b"[" * 5000)])
+def test_a_catalogue_that_is_damaged(raw):
+    with pytest.raises(SourceError, match="damaged"):
+        read_catalogue(raw, "there")
+
+
+@pytest.mark.parametrize(
+    "said", ["²", "9" * 400, "Mon, 01 Jan 0001 00:00:00 +2359", "Mon, 32 Jan 2020 99:99:99 GMT", "-5", "nan"]
+)
+def test_a_server_asks_to_wait_in_no_words_of_ours(said):
+    assert retry_after({"Retry-After": said}) == 0.0
+
+
+def test_links_that_are_no_names():
+    page = b"""<a href="mailto:a@b.c">m</a><a href="javascript:x()">j</a><a href="00.tif">0</a><a href="%2e%2e">u</a>
+    <a href="a%00b.tif">n</a><a href="a%0ab.tif">l</a><a href="http://[::1">h</a><a href="data:,x">d</a>
+    <a href="..%5c..%5cx.tif">w</a><a href="%2e/">h</a>"""
+    assert names_on(page, f"{HOST}/a") == ["00.tif"]
+
+
+def answered(answer, call):
+    from canned import answering
+
+    with answering(answer):
+        return call()
+
+
+def test_a_body_without_end_is_not_kept_in_memory(monkeypatch):
+    from canned import ok
+    from volumen.sources.remote import client
+
+    monkeypatch.setattr(client, "MOST", 1000)
+    monkeypatch.setattr(client, "unpack", lambda packed: gzipped.unpack(packed, most=10**5))
+    for raw in (ok(bytes(2000)), ok(gzip.compress(bytes(10**5 + 1)), "Content-Encoding: gzip")):
+        with pytest.raises(SourceError, match=r"MB|more than"):
+            answered(lambda method, path, raw=raw: raw, Location(f"{HOST}/a.json").read)
+
+
+@pytest.mark.parametrize(
+    "headers", [("Retry-After: \xb2",), ("Content-Range: bytes \xb2-\xb3/4",), ("Content-Encoding: gzip",)]
+)
+@pytest.mark.parametrize("status", [200, 206, 429, 503])
+def test_answers_out_of_shape_are_refused_if_at_all_in_our_words(headers, status):
+    body = b"\x1f\x8bxxxxxxxx"
+    lines = (f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}", *headers, "", "")
+    raw = "\r\n".join(lines).encode() + body
+    place = Location(f"{HOST}/odd.bin")
+    for call in (place.read, place.exists, place.listing, lambda: place.open().read()):
+        with suppress(SourceError):
+            answered(lambda method, path: raw, call)
+
+
+def zarr_of(**said):
+    plain = {"zarr_format": 2, "shape": [4, 9, 11], "chunks": [4, 9, 11], "dtype": "|u1", "compressor": None}
+    return json.dumps(plain | {"fill_value": 0, "order": "C", "filters": None} | said).encode()
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "../../../escaped"}]}]}'}, "outside of itself"),
+        ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "/escaped"}]}]}'}, "outside of itself"),
+        ({".zattrs": b'{"multiscales": [{"datasets": 7}]}'}, "not understood"),
+        ({".zarray": zarr_of(shape=[4, 10**7, 10**7], chunks=[1, 1, 1])}, "chunks"),
+        ({".zarray": zarr_of(shape=[0, 9, 11])}, "shape"),
+        ({".zarray": zarr_of(shape=[7], chunks=[7])}, "shape"),
+        ({".zarray": b"[" * 5000}, "damaged"),
+        ({"zarr.json": b'{"node_type": "group", "attributes": [1]}'}, "not understood"),
+    ],
+)
+def test_a_zarr_on_a_server_asks_for_what_it_must_not(tmp_path, files, words):
+    from canned import ok
+
+    chosen = Download(segments=("20230827161847",), to=str(tmp_path / "to"), layout="dev-zarr", host=HOST)
+    with pytest.raises(SourceError, match=words):
+        answered(lambda method, path: ok(files.get(path.partition(".zarr/")[2])), lambda: list(download(chosen)))
+    assert {path.name for path in tmp_path.iterdir()} == {"to"}
+    assert {path.name for path in (tmp_path / "to").iterdir()} == {"20230827161847.partial"}
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://", "https:///a", "http://host:port/a", "http://[::1/a.zarr"])
+def test_an_address_that_is_none(url):
+    for call in (Location(url).read, Location(url).exists, Location(url).open):
+        with pytest.raises(SourceError, match="no URL"):
+            call()
+
+
+def test_a_listing_of_strange_links(tmp_path):
+    from canned import ok
+
+    page = b'<a href="mailto:a@b.c">m</a><a href="20230827161847/">s</a>'
+    events = answered(
+        lambda method, path: ok(page if path.endswith("/paths/") else None),
+        lambda: list(list_segments(Listing(layout="volpkg", host=HOST))),
+    )
+    assert list(events[-1].result["segments"]["volpkg"]) == ["20230827161847"]

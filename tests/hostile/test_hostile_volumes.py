@@ -1,0 +1,168 @@
+"""Hostile volumes: what their metadata ask for is refused in our words; no code runs, and no other file is opened."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import pickle
+
+import numcodecs.pickles
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from volumen.errors import SourceError, VolumenError
+from volumen.sources.location import Location
+from volumen.sources.ome import read_ome
+from volumen.sources.open import open_segment
+from volumen.sources.photo_image import open_photo
+from volumen.windows import Window
+
+VOLUME = np.arange(4 * 9 * 11, dtype=np.uint8).reshape(4, 9, 11)
+DEEP = "[" * 5000 + "]" * 5000
+
+
+class Payload:
+    def __reduce__(self):
+        return (os.mkdir, ("executed",))
+
+
+@pytest.mark.parametrize("place", ["filters", "compressor"])
+def test_a_zarr_does_not_get_its_chunks_unpickled(tmp_path, monkeypatch, place):
+    """Older numcodecs run what a chunk pickles, and newer ones where somebody allows it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(numcodecs.pickles, "ALLOW_UNSAFE_PICKLE_DECODE", True, raising=False)
+    zarr.create_array("seg.zarr", shape=(4, 9, 11), chunks=(4, 9, 11), dtype="u1", zarr_format=2, compressors=None)
+    metadata = json.loads((tmp_path / "seg.zarr/.zarray").read_text())
+    codec = {"id": "pickle"}
+    metadata[place] = [codec] if place == "filters" else codec
+    (tmp_path / "seg.zarr/.zarray").write_text(json.dumps(metadata))
+    (tmp_path / "seg.zarr/0.0.0").write_bytes(pickle.dumps(Payload()))
+    with pytest.raises(SourceError, match="pickle"):
+        open_segment("seg.zarr").read(Window((0, 1), (0, 2), (0, 2)))
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_tiff_does_not_choose_other_files_to_be_read(tmp_path, monkeypatch):
+    path = tmp_path / "scan.tif"
+    elsewhere = tmp_path / "other.tif"
+    tifffile.imwrite(elsewhere, VOLUME + 1, ome=True, metadata={"axes": "ZYX"})
+    said = {"axes": "ZYX", "TiffData": {"UUID": {"#text": "urn:uuid:1", "FileName": "other.tif"}}}
+    tifffile.imwrite(path, VOLUME, ome=True, metadata=said)
+    text = tifffile.tiffcomment(path)
+    tifffile.tiffcomment(
+        path,
+        text.replace(
+            "<TiffData ", '<TiffData><UUID FileName="other.tif">urn:uuid:1</UUID></TiffData><TiffData ', 1
+        ).encode(),
+    )
+    opened, plain = [], builtins.open
+    monkeypatch.setattr(
+        builtins, "open", lambda file, *more, **named: (opened.append(str(file)), plain(file, *more, **named))[1]
+    )
+    segment = open_segment(path)
+    assert (segment.read(Window((0, 4), (0, 9), (0, 11))) == VOLUME).all()
+    assert not [name for name in opened if "other.tif" in name]
+
+
+OME = {"axes": [{"name": name} for name in "zyx"], "datasets": [{"path": "0"}]}
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"multiscales": [OME | {"datasets": 5}]},
+        {"multiscales": [OME | {"datasets": [5]}]},
+        {"multiscales": [OME | {"datasets": [{}]}]},
+        {"multiscales": [OME | {"datasets": [{"path": "../../elsewhere"}]}]},
+        {"multiscales": [OME | {"datasets": [{"path": "/etc"}]}]},
+        {"multiscales": [OME | {"datasets": [{"path": "a\0b"}]}]},
+        {"multiscales": [OME | {"axes": [{}, {}, {}]}]},
+        {"multiscales": [OME | {"axes": 7}]},
+        {"multiscales": [OME | {"axes": ["z", "y", {"name": "x", "unit": "um"}], "coordinateTransformations": 3}]},
+        {"ome": "text"},
+        {"ome": [1]},
+    ],
+)
+@pytest.mark.parametrize("version", [2, 3])
+def test_ome_metadata_out_of_shape(tmp_path, attributes, version):
+    group = zarr.open_group(tmp_path / "seg.zarr", mode="w", zarr_format=version)
+    group.create_array("0", shape=VOLUME.shape, chunks=VOLUME.shape, dtype="u1")[...] = VOLUME
+    group.attrs.update(attributes)
+    with pytest.raises(VolumenError, match=r"seg\.zarr"):
+        open_segment(tmp_path / "seg.zarr")
+
+
+@pytest.mark.parametrize("scale", [[0], [float("nan")], [-1.0], [1e300]])
+def test_a_voxel_of_no_size_is_not_believed(tmp_path, scale):
+    group = zarr.open_group(tmp_path / "seg.zarr", mode="w", zarr_format=2)
+    group.create_array("0", shape=VOLUME.shape, chunks=VOLUME.shape, dtype="u1")[...] = VOLUME
+    steps = [{"type": "scale", "scale": scale}]
+    axes = [{"name": name, "unit": "micrometer"} for name in "zyx"]
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}]
+    assert open_segment(tmp_path / "seg.zarr").voxel_um is None
+
+
+@pytest.mark.parametrize("text", [DEEP, '{"a": ' + DEEP + "}", '"\\ud800"', "\x80"])
+@pytest.mark.parametrize("name", [".zattrs", "zarr.json"])
+def test_metadata_that_nest_without_end(tmp_path, text, name):
+    (tmp_path / name).write_text(text, "latin-1")
+    with pytest.raises(SourceError, match="damaged"):
+        open_segment(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 5, 5)}",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (4294967296, 4294967296, 1)}",
+        "{'descr': '|V0', 'fortran_order': False, 'shape': (1, 5, 5)}",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 5",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': " + "(" * 300 + "}",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 9, 11), }" + " " * 5000 + "\x04",  # took many seconds
+    ],
+)
+def test_a_npy_header_out_of_shape(tmp_path, header):
+    raw = f"{header}\n".encode()
+    (tmp_path / "seg.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(raw).to_bytes(2, "little") + raw + bytes(99))
+    with pytest.raises(SourceError, match=r"seg\.npy"):
+        open_segment(tmp_path / "seg.npy")
+
+
+@pytest.mark.parametrize("path", ["a\0b.zarr", "\ud800.tif", "a\0b.npy", "x\0y"])
+def test_a_path_that_no_file_can_have(path):
+    with pytest.raises(FileNotFoundError):
+        open_segment(path)
+
+
+def tiff_with(path, tag, value):
+    """Write a TIFF in strips, and another number into one of its tags."""
+    tifffile.imwrite(path, VOLUME[0], rowsperstrip=2, compression="zlib", metadata=None)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages[0].tags[tag].overwrite(value)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        ("RowsPerStrip", 0),
+        ("RowsPerStrip", 1),  # more strips than are listed
+        ("StripByteCounts", [9, 9]),
+        ("StripOffsets", [8]),
+        ("ImageWidth", 0),
+        ("ImageLength", 10**6),
+    ],
+)
+def test_a_tiff_whose_pieces_do_not_make_up_its_page(tmp_path, tag, value):
+    path = tiff_with(tmp_path / "scan.tif", tag, value)
+    with pytest.raises(SourceError, match=r"scan\.tif"):
+        open_segment(path).read(Window((0, 1), (0, 9), (0, 11)))
+    with pytest.raises(SourceError, match=r"scan\.tif"):
+        open_photo(Location.of(path)).read()
+
+
+def test_a_level_that_is_named_twice_is_there_once():
+    assert read_ome({"multiscales": [OME | {"datasets": [{"path": "0"}, {"path": "0"}]}]}, "there").paths == ("0",)
