@@ -11,7 +11,6 @@ table shows their medians.
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import statistics
 import tempfile
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import zarr
 
+from record import RESULTS, cores, record
 from volumen.settings import Convert
 from volumen.sources.open import open_segment
 from volumen.sources.pyramid import create_pyramid
@@ -36,6 +36,7 @@ CROP = (20, 320, 320)
 SCREEN = (1080, 1920)
 SHAPES = ((1, 512, 512), (8, 256, 256), (16, 128, 128), (16, 256, 256), (32, 128, 128), (65, 128, 128), (65, 256, 256))
 CODECS = ("zstd", "lz4", "none")
+WORK = ("crop_seconds", "layer_seconds", "coarse_layer_seconds")
 Store = tuple[tuple[int, ...], str]
 Times = list[list[float]]
 
@@ -106,12 +107,15 @@ def measure(stores: dict[Store, Segment], count: int, rounds: int) -> dict[Store
     return taken
 
 
-def table(folder: Path, taken: dict[Store, Times], layers: int, side: int, rounds: int) -> str:
+def tell(folder: Path, taken: dict[Store, Times], chosen: argparse.Namespace) -> None:
+    """Write the table of what was taken."""
+    layers, side, rounds = chosen.layers, chosen.side, chosen.rounds
+    numbers, others = [], {}
     lines = [
         f"Volume {layers} × {side} × {side} uint8; crops {'×'.join(map(str, CROP))} over all centre layers, screen "
         f"{SCREEN[0]}×{SCREEN[1]} px of one layer, at full size and at level 2. Medians of {rounds} "
         f"interleaved rounds; “×” is the speed against {'×'.join(map(str, DEFAULT[0]))} {DEFAULT[1]} in the same "
-        f"round. {os.cpu_count()} cores, Python {platform.python_version()}, zarr {zarr.__version__}; files in the "
+        f"round. {cores()} cores, Python {platform.python_version()}, zarr {zarr.__version__}; files in the "
         "page cache.",
         "",
         "| chunk | codec | size, % | crops/s | × | layer, ms | × | layer at level 2, ms | × |",
@@ -128,7 +132,12 @@ def table(folder: Path, taken: dict[Store, Times], layers: int, side: int, round
             f"| {1 / medians[0]:.0f} | {ratios[0]:.2f} | {1e3 * medians[1]:.0f} | {ratios[1]:.2f} "
             f"| {1e3 * medians[2]:.0f} | {ratios[2]:.2f} |"
         )
-    return "\n".join(lines) + "\n"
+        numbers.append({"chunk": shape, "codec": codec, **dict(zip(WORK, medians, strict=True)), "bytes": stored})
+        if (shape, codec) != DEFAULT:
+            name = f"default / {'×'.join(map(str, shape))} {codec}"
+            others |= {f"{what}, {name}": 1 / ratio for what, ratio in zip(WORK, ratios, strict=True)}
+    page = "# Chunk shape and codec of converted volumes\n\n" + "\n".join(lines) + "\n"
+    record(chosen.out, page, ratios=others, numbers=numbers)
 
 
 def main() -> None:
@@ -137,15 +146,12 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--crops", type=int, default=30, help="crops a round")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/chunks.md")
+    parser.add_argument("--out", type=Path, default=RESULTS / "chunks.md")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         stores = write_stores(Path(folder), papyrus(chosen.layers, chosen.side))
         taken = measure(stores, chosen.crops, chosen.rounds)
-        text = table(Path(folder), taken, chosen.layers, chosen.side, chosen.rounds)
-    print(text)
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(f"# Chunk shape and codec of converted volumes\n\n{text}")
+        tell(Path(folder), taken, chosen)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from record import RESULTS, record
 from volumen.crops.batches import batches
 from volumen.crops.datasets import CropDataset, Item
 from volumen.crops.normalize import Normalization
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     Batches = Iterator[dict[str, Tensor]]
 
 BATCH, SIZE, INPUT = 4, 320, 224
+FIRST, LATER = "batches, first epoch, no views", "batches, later epoch, no views"
+VIEWED, MODEL, OVERLAPPED = "batches, later epoch, Grand Prize views", "forward and backward alone", "overlapped"
 
 
 def main() -> None:
@@ -46,6 +49,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=1600, help="side of the phantom in pixels")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, default=4, help="training steps a turn")
+    parser.add_argument("--out", type=Path, default=RESULTS / "crops.md", help="where to write the table")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         store = str(Path(folder) / "phantom.zarr")
@@ -54,9 +58,20 @@ def main() -> None:
         split = split_segment(segment, layers=20, size=SIZE, stride=SIZE // 2, sampling="mask")
         items = [(segment, window) for window in split.train]
         rows = measure(items, repeats=arguments.repeats, steps=arguments.steps)
-    print(f"{len(items)} crops, {torch.get_num_threads()} threads\n\n| what | crops/s |\n|---|---|")
-    for name, rates in rows.items():
-        print(f"| {name} | {statistics.median(rates):.1f} |")
+    medians = {name: statistics.median(rates) for name, rates in rows.items()}
+    table = "\n".join(f"| {name} | {rate:.1f} |" for name, rate in medians.items())
+    record(
+        arguments.out,
+        f"# Crops\n\n{__doc__.partition(chr(10) * 2)[2].strip()}\n\n"
+        f"{len(items)} crops, {torch.get_num_threads()} threads, medians of {arguments.repeats}.\n\n"
+        f"| what | crops/s |\n|---|---|\n{table}\n",
+        ratios={
+            "later epoch / first": medians[LATER] / medians[FIRST],
+            "Grand Prize views / model": medians[VIEWED] / medians[MODEL],
+            "overlapped / model": medians[OVERLAPPED] / medians[MODEL],
+        },
+        numbers=[{"name": name, "crops_per_second": rate} for name, rate in medians.items()],
+    )
 
 
 def measure(items: list[Item], *, repeats: int, steps: int) -> dict[str, list[float]]:
@@ -67,15 +82,15 @@ def measure(items: list[Item], *, repeats: int, steps: int) -> dict[str, list[fl
         view = pipeline("grand_prize", size=INPUT, resized_crop=True)
         plain, viewed = dataset_of(items, None), dataset_of(items, view)
         note = rows.setdefault
-        note("batches, first epoch, no views", []).append(rate(plain, 0))
-        note("batches, later epoch, no views", []).append(rate(plain, 1))
+        note(FIRST, []).append(rate(plain, 0))
+        note(LATER, []).append(rate(plain, 1))
         rate(viewed, 0)
-        note("batches, later epoch, Grand Prize views", []).append(rate(viewed, 1))
+        note(VIEWED, []).append(rate(viewed, 1))
         ready = list(islice(batches(viewed, epoch=2, batch=BATCH), steps))
-        note("forward and backward alone", []).append(timed(lambda ready=ready: train(iter(ready)), steps * BATCH))
+        note(MODEL, []).append(timed(lambda ready=ready: train(iter(ready)), steps * BATCH))
         making = batches(viewed, epoch=3, batch=BATCH)
         train(islice(making, 1))
-        note("overlapped", []).append(timed(lambda making=making: train(islice(making, steps)), steps * BATCH))
+        note(OVERLAPPED, []).append(timed(lambda making=making: train(islice(making, steps)), steps * BATCH))
         making.close()
     return rows
 

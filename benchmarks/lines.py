@@ -35,6 +35,7 @@ import torch
 from PIL import Image
 
 from packed import memory_mb
+from record import RESULTS, record
 from volumen.allocator import tune_allocator
 from volumen.events import Stepped
 from volumen.recipes.reading.line_course import line_course
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-RESULTS = Path(__file__).parent / "results" / "lines.md"
 AHEAD = 2  # batches that are made while a step is taken
 SAVES = 60.0  # seconds from one saved state to the next
 CONTENDERS = ("plain", "ours")
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="turns of each")
     parser.add_argument("--processes", type=int, default=3, help="processes of each, for memory")
     parser.add_argument("--note", default="", help="a sentence about the machine, for the record")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=RESULTS / "lines.md")
     parser.add_argument("--run", choices=CONTENDERS, help="take one turn of one alone and print its numbers as JSON")
     options = parser.parse_args()
     tune_allocator()
@@ -76,12 +76,10 @@ def main() -> None:
         if options.run:
             print(json.dumps(alone(options, Path(folder))))
             return
-        text = report(options, Path(folder))
-    print(text)
-    options.out.write_text(text)
+        measure(options, Path(folder))
 
 
-def report(options: argparse.Namespace, folder: Path) -> str:
+def measure(options: argparse.Namespace, folder: Path) -> None:
     """Measure everything and write it up."""
     bench = Bench(options, folder)
     turns = {name: bench.turns(name) for name in CONTENDERS}
@@ -105,7 +103,7 @@ def report(options: argparse.Namespace, folder: Path) -> str:
     where = torch.cuda.get_device_name() if bench.device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     wide = f"{bench.apprentice.train.widths.mean():.0f} px wide on average"
     saved = f"{saving:.2f} s, {saving / SAVES:.2%} of a minute"
-    return (
+    text = (
         f"# Training a reader\n\n{__doc__.partition(chr(10) * 2)[2].strip()}\n\n"
         f"{where}, torch {torch.__version__}; {options.decoder}, width {options.width} ({size}), lines "
         f"{options.height} px high and {wide}, {options.batch} in a step; medians of {options.rounds} rounds of "
@@ -114,6 +112,12 @@ def report(options: argparse.Namespace, folder: Path) -> str:
         f"Ours / plain: {ratio:.3f} (rounds {min(ratios):.3f}–{max(ratios):.3f}) in seconds, "
         f"{peaks['ours'] / peaks['plain']:.3f} in memory. Saving the state takes {saved}. "
         f"Overhead in time, all together: {ratio - 1 + saving / SAVES:.1%}.\n"
+    )
+    record(
+        options.out,
+        text,
+        ratios={"seconds, plain / ours": 1 / ratio, "memory, plain / ours": peaks["plain"] / peaks["ours"]},
+        numbers=[{"name": name, "seconds": medians[name], "memory": peaks[name]} for name in CONTENDERS],
     )
 
 

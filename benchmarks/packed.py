@@ -28,6 +28,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from record import RESULTS, record
 from volumen.allocator import tune_allocator
 from volumen.models.layout import Layout
 from volumen.models.packed import encode, pack
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from volumen.models.spark import Spark
 
 SIDE, PATCH = 224, 32
-RESULTS = Path(__file__).parent / "results" / "packed.md"
 FIRST = "masked-dense"
 
 
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="images in a step on the CPU")
     parser.add_argument("--cuda-batch", type=int, default=128, help="images in a step on a CUDA device")
     parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS), help="contenders to run")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="where to write the tables")
+    parser.add_argument("--out", type=Path, default=RESULTS / "packed.md", help="where to write the tables")
     parser.add_argument("--device", default="cpu", help=argparse.SUPPRESS)
     parser.add_argument("--run", choices=CONTENDERS, help="run one contender once and print its numbers as JSON")
     options = parser.parse_args()
@@ -87,16 +87,27 @@ def main() -> None:
     text = f"# Packed encoder\n\n{__doc__.partition(chr(10) * 2)[2].strip()}\n\n"
     text += f"CPU, float32, {options.batch} images, {torch.get_num_threads()} threads, torch {torch.__version__}; "
     text += f"medians of {options.repeats} interleaved runs of {options.steps} steps.\n\n"
-    text += "\n".join(rows(measure(options, "cpu", options.batch), options.batch))
+    found = {"cpu": measure(options, "cpu", options.batch)}
+    text += "\n".join(rows(found["cpu"], options.batch))
     text += "\n\nCUDA, bf16: "
     if torch.cuda.is_available():
         text += f"{torch.cuda.get_device_name()}, {options.cuda_batch} images.\n\n"
-        text += "\n".join(rows(measure(options, "cuda", options.cuda_batch), options.cuda_batch)) + "\n"
+        found["cuda"] = measure(options, "cuda", options.cuda_batch)
+        text += "\n".join(rows(found["cuda"], options.cuda_batch)) + "\n"
     else:
         text += "not run, there was no such device.\n"
-    print(text)
-    options.out.parent.mkdir(exist_ok=True)
-    options.out.write_text(text)
+    medians = {
+        (device, name): {key: statistics.median(run[key] for run in taken) for key in taken[0]}
+        for device, runs in found.items()
+        for name, taken in runs.items()
+    }
+    ratios = {
+        f"{FIRST} / {name}, {device}": medians[device, first]["seconds"] / values["seconds"]
+        for (device, name), values in medians.items()
+        if (device, first := name.replace(CONTENDERS[name].way, FIRST)) in medians and first != name
+    }
+    numbers = [{"device": device, "name": name, **values} for (device, name), values in medians.items()]
+    record(options.out, text, ratios=ratios, numbers=numbers)
 
 
 def measure(options: argparse.Namespace, device: str, batch: int) -> dict[str, list[dict[str, float]]]:

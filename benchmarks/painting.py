@@ -32,6 +32,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 from vispy import gloo
 
+from record import RESULTS, record
 from volumen.plugin.layers import segment_data
 from volumen.plugin.paint_widget import PaintWidget
 from volumen.sources.open import open_segment
@@ -45,7 +46,7 @@ SHAPE = (65, 20_000, 20_000)
 CHUNKS = (16, 256, 256)
 VOXEL = 7.91
 BRUSHES = (10, 40, 200, 1000)
-RESULTS = Path(__file__).parent / "results" / "painting.md"
+STILL = "a drawing of the same picture, nothing changed"
 
 
 def main() -> None:
@@ -53,7 +54,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to keep the volume; a temporary folder otherwise")
     parser.add_argument("--repeats", type=int, default=60, help="dabs for each brush, and layer steps")
     parser.add_argument("--note", default="", help="a sentence about the machine, for the record")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=RESULTS / "painting.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         path = (options.folder or Path(scratch)) / "large.zarr"
@@ -77,8 +78,10 @@ def main() -> None:
         "Written by `benchmarks/painting.py`, which says what is measured.\n\n"
         f"{table}\n"
     )
-    print(text)
-    options.out.write_text(text)
+    found = {name: dict(zip(("median", "p95", "worst"), spread, strict=True)) for name, spread, _ in rows}
+    still = found[STILL]["median"]
+    ratios = {f"{STILL} / {name}": still / value["median"] for name, value in found.items() if name.startswith("dab")}
+    record(options.out, text, ratios=ratios, numbers=[{"name": name, **value} for name, value in found.items()])
 
 
 def make(path: Path) -> None:
@@ -146,7 +149,7 @@ class Bench:
 
     def rows(self, repeats: int) -> Iterator[tuple[str, tuple[float, float, float], str]]:
         """Measure everything; yield what it is, its spread in ms, and the bound that was set."""
-        yield "a drawing of the same picture, nothing changed", spread(self._redraws(repeats)), ""
+        yield STILL, spread(self._redraws(repeats)), ""
         for brush in BRUSHES:
             self.painting.layer.brush_size = brush
             yield f"dab, brush of {brush} px, full size", spread(self._dabs(repeats)), "50"

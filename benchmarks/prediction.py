@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from record import RESULTS, record
 from volumen.allocator import tune_allocator
 from volumen.crops.normalize import Normalization
 from volumen.events import result
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 
 LAYERS = 20
 NORMALIZATION = Normalization(kind="clip", ceiling=200 / 255)
-RESULTS = Path(__file__).parent / "results" / "prediction.md"
 DEFAULTS = {name: Predict.model_fields[name].default for name in ("tile", "overlap", "batch")}
 
 
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="runs of each contender")
     parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS), help="contenders to run")
     parser.add_argument("--folder", type=Path, help="keep data and weights here, and use them again")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="where to write the table")
+    parser.add_argument("--out", type=Path, default=RESULTS / "prediction.md", help="where to write the table")
     parser.add_argument("--run", choices=CONTENDERS, help="run one contender once and print its numbers as JSON")
     options = parser.parse_args()
     if options.run:
@@ -106,27 +106,31 @@ def main() -> None:
                 command = [sys.executable, __file__, "--run", name, "--folder", str(folder)]
                 runs[name].append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
                 print(name, runs[name][-1], file=sys.stderr)
-    table = "\n".join(rows(runs))
+    medians = {
+        name: {key: statistics.median(run[key] for run in found) for key in found[0]} for name, found in runs.items()
+    }
+    table = "\n".join(rows(medians))
     text = (
         f"# Prediction\n\n{LAYERS} x {options.size} x {options.size} voxels, ResNet-18 U-Net, "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}; medians of {options.repeats} interleaved runs, "
         "each in a fresh process. Written by `benchmarks/prediction.py`, which says what is measured.\n\n"
         f"{table}\n"
     )
-    print(text)
-    options.out.write_text(text)
+    first, rate = next(iter(medians)), next(iter(medians.values()))["rate"]
+    ratios = {f"rate, {name} / {first}": found["rate"] / rate for name, found in medians.items() if name != first}
+    ratios |= {f"of the forward limit, {name}": found["of_limit"] for name, found in medians.items()}
+    record(options.out, text, ratios=ratios, numbers=[{"name": name, **found} for name, found in medians.items()])
 
 
-def rows(runs: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+def rows(medians: dict[str, dict[str, float]]) -> Iterator[str]:
     """Yield the lines of the table."""
     yield (
         "| way | tile, overlap | pixels computed per pixel | Mpx/s | of the first | of its forward limit "
         "| error, mean | error, 99.9 % | memory beyond the network alone, MB |"
     )
     yield "|---|---|---|---|---|---|---|---|---|"
-    first = statistics.median(run["rate"] for run in next(iter(runs.values())))
-    for name, found in runs.items():
-        median = {key: statistics.median(run[key] for run in found) for key in found[0]}
+    first = next(iter(medians.values()))["rate"]
+    for name, median in medians.items():
         yield (
             f"| {CONTENDERS[name].label} | {median['computed']:.2f} | {median['rate'] / 1e6:.3f} "
             f"| {median['rate'] / first:.2f} | {median['of_limit']:.3f} | {median['mean']:.1e} | {median['tail']:.1e} "

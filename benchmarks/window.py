@@ -9,7 +9,6 @@ from one tick to the next, so 10 ms is the least; what is drawn is drawn by what
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from napari.settings import get_plugin_settings, get_settings
 from qtpy import API_NAME, QT_VERSION
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 
+from record import RESULTS, cores, record
 from volumen.events import TileWritten, from_json, result, to_json
 from volumen.plugin.finetune_widget import PRESETS
 from volumen.plugin.live_map import LiveMap, show_map
@@ -36,7 +36,7 @@ from volumen.sources.write import create_map, open_map
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-RESULTS = Path(__file__).parent / "results" / "window.md"
+IDLE = "nothing happens"
 TICK = 10  # ms
 SIDE = 20_480  # px
 TILES = 300
@@ -59,19 +59,25 @@ class Pulse:
     def __exit__(self, *_: object) -> None:
         self._timer.stop()
 
-    def row(self, what: str) -> str:
+    def row(self, what: str) -> dict[str, Any]:
         """Return a row of the table, in ms."""
         gaps = 1000 * np.diff(self.ticks)
-        p50, p95, p99 = np.percentile(gaps, (50, 95, 99))
-        late = np.count_nonzero(gaps > BOUNDS[0])
-        seconds = self.ticks[-1] - self.ticks[0]
-        return f"| {what} | {seconds:.0f} | {p50:.0f} | {p95:.0f} | {p99:.0f} | {gaps.max():.0f} | {late} |"
+        p50, p95, p99 = (float(gap) for gap in np.percentile(gaps, (50, 95, 99)))
+        return {
+            "while": what,
+            "s": self.ticks[-1] - self.ticks[0],
+            "p50": p50,
+            "p95": p95,
+            "p99": p99,
+            "worst": float(gaps.max()),
+            f"above {BOUNDS[0]}": np.count_nonzero(gaps > BOUNDS[0]),
+        }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--epochs", type=int, default=6, help="length of the fine-tuning")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="where to write the table")
+    parser.add_argument("--out", type=Path, default=RESULTS / "window.md", help="where to write the table")
     parser.add_argument("--write", type=Path, help="write tiles into the map there, and tell them")
     options = parser.parse_args()
     if options.write:
@@ -84,27 +90,31 @@ def main() -> None:
         rows = [*idle(), *training(Path(scratch), options.epochs)]
         for zoom, name in ((None, "zoomed out"), (1.0, "at full size")):
             rows += tiles(Path(scratch) / f"map_{name}.zarr", zoom, name)
-    table = "\n".join(rows)
+    columns = list(rows[0])
+    table = "\n".join(
+        f"| {row['while']} | " + " | ".join(f"{row[name]:.0f}" for name in columns[1:]) + " |" for row in rows
+    )
     text = (
-        f"# Window\n\nnapari {version('napari')}, {API_NAME} (Qt {QT_VERSION}), {os.cpu_count()} cores, "
+        f"# Window\n\nnapari {version('napari')}, {API_NAME} (Qt {QT_VERSION}), {cores()} cores, "
         f"a timer of {TICK} ms; gaps between its ticks in ms. Asked for: p95 below {BOUNDS[0]}, none of {BOUNDS[1]} or "
         "more. Written by `benchmarks/window.py`, which says what is measured.\n\n"
-        f"| while | s | p50 | p95 | p99 | worst | above {BOUNDS[0]} |\n|---|---|---|---|---|---|---|\n{table}\n"
+        f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n{table}\n"
     )
-    print(text)
-    options.out.write_text(text)
+    idle_gap = rows[0]["p95"]
+    ratios = {f"p95, {IDLE} / {row['while']}": idle_gap / row["p95"] for row in rows[1:]}
+    record(options.out, text, ratios=ratios, numbers=rows)
 
 
-def idle() -> Iterator[str]:
+def idle() -> Iterator[dict[str, Any]]:
     """Yield the row of a window that does nothing."""
     viewer = window()
     with Pulse() as pulse:
         rest(10)
-    yield pulse.row("nothing happens")
+    yield pulse.row(IDLE)
     viewer.close()
 
 
-def training(scratch: Path, epochs: int) -> Iterator[str]:
+def training(scratch: Path, epochs: int) -> Iterator[dict[str, Any]]:
     """Yield the row of a window that watches a fine-tuning."""
     path = scratch / "phantom.zarr"
     result(make_phantom(Phantom(out=str(path))))
@@ -124,7 +134,7 @@ def training(scratch: Path, epochs: int) -> Iterator[str]:
     viewer.close()
 
 
-def tiles(path: Path, zoom: float | None, name: str) -> Iterator[str]:
+def tiles(path: Path, zoom: float | None, name: str) -> Iterator[dict[str, Any]]:
     """Yield the row of a window in whose map tiles arrive."""
     create_map(path, shape=(SIDE, SIDE), settings={})
     viewer = window()
