@@ -1,7 +1,10 @@
 """The front door is short, complete and light: importing it loads none of the heavy packages."""
 
+import difflib
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ import contextlib, io, volumen.cli
 with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
     volumen.cli.main(["finetune", "--help"])
 """
+DOCS = Path(__file__).parents[1] / "docs"
 HEAVY = ("torch", "zarr", "dask", "qtpy", "napari", "PyQt6", "matplotlib")
 
 
@@ -41,6 +45,13 @@ def test_every_name_leads_somewhere():
     for name in volumen.__all__:
         assert getattr(volumen, name) is not None
     assert set(volumen.__all__) <= set(dir(volumen))
+
+
+def test_what_is_public_changes_only_where_somebody_says_so():
+    made = runpy.run_path(str(DOCS / "make_public.py"))["make"]().splitlines()
+    recorded = (DOCS / "public.txt").read_text("utf-8").splitlines()
+    changes = [line for line in difflib.unified_diff(recorded, made, "recorded", "now", n=0, lineterm="") if line]
+    assert not changes, "\n".join([*changes, "If that is meant, say so in CHANGELOG.md: python docs/make_public.py"])
 
 
 def test_an_unknown_name_is_an_attribute_error():
