@@ -6,11 +6,12 @@ import importlib
 import logging
 import os
 import uuid
+from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import chain, count, islice
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from volumen.allocator import tune_allocator
 from volumen.errors import ClusterError, MissingExtraError
@@ -25,7 +26,10 @@ Made = TypeVar("Made")
 _AHEAD = 2  # items a thread of a worker that are handed out: one being worked on, one waiting
 _CONNECT_SECONDS = 30
 _SILENT_SECONDS = 10  # after which a person is told that no worker has come yet
-_DEATHS = 3  # workers that may die of one item, beyond the first: the scheduler's usual bound
+_DEATHS = (
+    3  # workers that may die of one item, beyond the first, each time it is handed out: the scheduler's usual bound
+)
+_IN_VAIN = 3  # times that an item is handed out and dies while no other is finished, once any was
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +96,9 @@ class Cluster:
     ) -> Generator[tuple[Item, Made]]:
         """Have every item worked on by some worker; yield each with what was made of it, in the order of completion.
 
-        A few items a worker are under way at a time, the first first. One whose worker died is given to another.
+        A few items a worker are under way at a time, the first first. One whose worker died is given to another by the
+        scheduler, a few times; and again by us, after all others, as long as anything else gets finished meanwhile:
+        workers that are killed from outside are not the item's fault, nor is it that of those that waited behind it.
         Closing the generator takes back what no worker has begun; on a cluster of others, what is begun is ended.
 
         Parameters
@@ -110,20 +116,27 @@ class Cluster:
             The scheduler is lost, or an item cost more workers than it may.
         """
         ready = _distributed().as_completed(loop=self.client.loop)
-        todo = iter(enumerate(items))
-        under_way: dict[Any, Item] = {}
-        job = uuid.uuid4().hex
+        fresh, again = map(_Handed, items), deque[_Handed[Item]]()
+        under_way: dict[Any, _Handed[Item]] = {}
+        job, numbers, finished = uuid.uuid4().hex, count(), 0
         try:
             while True:
-                for index, item in islice(todo, max(0, _AHEAD * self.threads - len(under_way))):
-                    future = self.client.submit(work, item, key=f"volumen-{job}-{index}", pure=False, priority=-index)
-                    under_way[future] = item
+                room = max(0, _AHEAD * self.threads - len(under_way))
+                for handed, index in zip(islice(chain(fresh, _drained(again)), room), numbers, strict=False):
+                    future = self.client.submit(
+                        work, handed.item, key=f"volumen-{job}-{index}", pure=False, priority=-index
+                    )
+                    under_way[future] = replace(handed, finished=finished)
                     ready.add(future)
                 if not under_way:
                     return
                 future = next(ready)
-                item = under_way.pop(future)
-                yield item, self._result(future, name(item))
+                handed = under_way.pop(future).came_back(finished)
+                if finished and handed.in_vain < _IN_VAIN and isinstance(_failure(future), _distributed().KilledWorker):
+                    again.append(handed)
+                    continue
+                yield handed.item, self._result(future, name(handed.item), times=max(1, handed.in_vain))
+                finished += 1
         finally:
             if self.client.status == "running":
                 self.client.cancel(list(under_way))
@@ -134,17 +147,40 @@ class Cluster:
             "with --resume."
         )
 
-    def _result(self, future: Any, what: str, timeout: float | None = None) -> Any:
+    def _result(self, future: Any, what: str, timeout: float | None = None, times: int = 1) -> Any:
         try:
             return future.result(timeout=timeout)
         except _distributed().KilledWorker as error:
             raise ClusterError(
-                f"{error.allowed_failures + 1} workers died, one after the other, of the same work: {what}. Most often "
-                "they had too little memory: give each more, or take smaller tiles or --memory-gb. What was finished "
-                "is kept; run the same command again with --resume."
+                f"{times * (error.allowed_failures + 1)} workers died, one after the other, of the same work: {what}. "
+                "Most often they had too little memory: give each more, or take smaller tiles or --memory-gb. What was "
+                "finished is kept; run the same command again with --resume."
             ) from error
         except _distributed().CancelledError as error:
             raise self._lost() from error
+
+
+@dataclass(frozen=True)
+class _Handed(Generic[Item]):
+    """An item, how many others were finished when it was handed out, and how often it came back in vain."""
+
+    item: Item
+    finished: int = 0
+    in_vain: int = 0
+
+    def came_back(self, finished: int) -> _Handed[Item]:
+        """Return what is known when it came back, and so many are finished."""
+        return replace(self, in_vain=self.in_vain + 1 if finished == self.finished else 0)
+
+
+def _drained(items: deque[Item]) -> Iterator[Item]:
+    while items:
+        yield items.popleft()
+
+
+def _failure(future: Any) -> BaseException | None:
+    failure: BaseException | None = future.exception() if future.status == "error" else None
+    return failure
 
 
 @contextmanager

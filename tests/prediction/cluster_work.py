@@ -66,6 +66,21 @@ def die(item: int) -> int:
     os._exit(9)
 
 
+@dataclass(frozen=True)
+class Mortal:
+    """Work on an item ends its process the first times, which a folder counts."""
+
+    folder: Path
+    times: dict[int, int]
+
+    def __call__(self, item: int) -> int:
+        deaths = len(list(self.folder.glob(f"{item}-*")))
+        if deaths < self.times.get(item, 0):
+            (self.folder / f"{item}-{deaths}").touch()
+            os._exit(9)
+        return -item
+
+
 def process_id(item: int) -> int:
     return os.getpid()
 

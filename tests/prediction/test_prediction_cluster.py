@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import cluster_work
 import pytest
-from cluster_work import COUNTED, Work, die, fresh, plan, process_id
+from cluster_work import COUNTED, Mortal, Work, die, fresh, plan, process_id
 
+from volumen import cluster as sharing
 from volumen.cluster import Cluster, open_cluster
 from volumen.errors import CheckpointError, ClusterError, MissingExtraError, VolumenError
 from volumen.events import Finished, Started, Stepped, TileWritten, result
@@ -181,6 +182,21 @@ def test_killed_workers_cost_no_byte(tmp_path: Path) -> None:
 def test_work_that_kills_its_workers_is_named() -> None:
     with processes() as cluster, pytest.raises(ClusterError, match=r"4 workers died.*the deadly one"):
         list(cluster.spread(die, [0], name=lambda _: "the deadly one"))
+
+
+def test_work_is_given_again_while_other_work_gets_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "_DEATHS", 0)
+    with processes() as cluster:
+        made = dict(cluster.spread(Mortal(tmp_path, {2: 2}), range(6)))
+    assert made == {item: -item for item in range(6)}
+
+
+def test_work_that_always_kills_is_named_when_all_else_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "_DEATHS", 0)
+    made: list[int] = []
+    with processes() as cluster, pytest.raises(ClusterError, match=r"3 workers died.*the same work: 2\."):
+        made.extend(item for item, _ in cluster.spread(Mortal(tmp_path, {2: 99}), range(6)))
+    assert sorted(made) == [0, 1, 3, 4, 5]
 
 
 def test_a_killed_client_is_gone_on_with(tmp_path: Path) -> None:
