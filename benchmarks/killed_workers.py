@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=4096, help="side of the image in pixels")
     parser.add_argument("--tile", type=int, default=512, help="largest side of a tile")
-    parser.add_argument("--every", type=float, nargs="*", default=[10.0, 5.0], help="seconds between kills")
+    parser.add_argument("--every", type=float, nargs="*", default=[10.0, 5.0, 2.5], help="seconds between kills")
     parser.add_argument("--folder", type=Path, help="keep data and weights here, and use them again")
     parser.add_argument("--out", type=Path, default=RESULTS / "killed_workers.md", help="where to write the table")
     options = parser.parse_args()
@@ -77,7 +77,7 @@ def predict(folder: Path, path: Path, tile: int, every: float | None) -> dict[st
     plan = TilePlan(volume=segment.shape, region=segment.window, tile=tile, overlap=64)
     output = create_map(path, shape=segment.shape[1:], settings=plan.to_dict())
     ended, kills = threading.Event(), list[int]()
-    with open_cluster(None, WORKERS) as cluster:
+    with open_cluster(None, WORKERS, needs=["volumen.models.unet", "volumen.sources.open"]) as cluster:
         assert cluster is not None
         list(cluster.arrive())
         begun = time.perf_counter()

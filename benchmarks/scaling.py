@@ -141,7 +141,7 @@ def run(workers: int, folder: Path, tile: int) -> float:
     work = Work(str(folder))
     with (
         tempfile.TemporaryDirectory(dir=folder) as scratch,
-        open_cluster(None, workers or None) as cluster,
+        open_cluster(None, workers or None, needs=["volumen.models.unet"]) as cluster,
     ):
         output = create_map(Path(scratch, "map.zarr"), shape=segment.shape[1:], settings=plan.to_dict())
         if cluster is None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import logging
+import multiprocessing
 import os
+import sys
 import uuid
 from collections import deque
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from volumen.errors import ClusterError, MissingExtraError
 from volumen.events import Warned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -184,7 +186,9 @@ def _failure(future: Any) -> BaseException | None:
 
 
 @contextmanager
-def open_cluster(scheduler: str | None, workers: int | None, *, gpus: int = 0) -> Iterator[Cluster | None]:
+def open_cluster(
+    scheduler: str | None, workers: int | None, *, gpus: int = 0, needs: Sequence[str] = ()
+) -> Iterator[Cluster | None]:
     """Connect to a scheduler, or start processes of one thread each on this machine; None where neither is asked for.
 
     Parameters
@@ -195,6 +199,8 @@ def open_cluster(scheduler: str | None, workers: int | None, *, gpus: int = 0) -
         Number of processes to start; they end with this.
     gpus
         CUDA devices of this machine: each process sees one of them, in turn.
+    needs
+        Modules that the work of these processes imports.
 
     Raises
     ------
@@ -221,6 +227,7 @@ def open_cluster(scheduler: str | None, workers: int | None, *, gpus: int = 0) -
     with (
         _silent(),
         _environment_kept(),
+        _lasting(needs),
         distributed.SpecCluster(
             scheduler={
                 "cls": distributed.Scheduler,
@@ -281,6 +288,23 @@ def _environment_kept() -> Iterator[None]:
         for name in set(os.environ) - set(before):
             del os.environ[name]
         os.environ.update(before)
+
+
+@contextmanager
+def _lasting(needs: Sequence[str]) -> Iterator[None]:
+    """Have workers that die started again quickly, and for as long as they die.
+
+    On Linux they are forked from a process that has imported what they need, so that only the first start takes long.
+    And none is given up for good because it is just being started when distributed looks for it.
+    """
+    chosen = {"distributed.deploy.lost-worker-timeout": "100 days"}
+    if sys.platform == "linux":
+        chosen["distributed.worker.multiprocessing-method"] = "forkserver"
+    with importlib.import_module("dask.config").set(chosen):
+        if sys.platform == "linux":
+            importlib.import_module("distributed.utils").get_mp_context()  # once, it chooses what to import itself
+            multiprocessing.get_context("forkserver").set_forkserver_preload(["distributed", __name__, *needs])
+        yield
 
 
 def _distributed() -> Any:

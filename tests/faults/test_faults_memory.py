@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from breaking import Breaker
     from verb import Verb
 
-HALVED, ONE = ("finetune",), ("finetune", "train reader", "train tagger")
+HALVED = ("finetune", "train reader", "train tagger", "train segmenter", "pretrain spark", "index", "predict")
+ONE = (*HALVED, "pretrain seqclr", "read")
 
 
 def named(names: tuple[str, ...]) -> list[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from volumen.errors import SettingsError
-from volumen.prediction.memory import memory_errors
+from volumen.memory import memory_errors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -59,7 +59,8 @@ def predict(settings: Predict) -> Iterator[Event]:
     SettingsError
         Settings contradict each other, or those of the map that should be resumed.
     """
-    with open_cluster(settings.scheduler, settings.workers, gpus=torch.cuda.device_count()) as cluster:
+    gpus = torch.cuda.device_count()
+    with open_cluster(settings.scheduler, settings.workers, gpus=gpus, needs=[__name__]) as cluster:
         yield from _predict(settings, cluster)
 
 

@@ -63,7 +63,7 @@ def convert(settings: Convert) -> Iterator[Event]:
     >>> from volumen.settings import Convert
     >>> result(convert(Convert(source="20230827161847", out="20230827161847.zarr")))  # doctest: +SKIP
     """
-    with open_cluster(settings.scheduler, settings.workers) as cluster:
+    with open_cluster(settings.scheduler, settings.workers, needs=[__name__]) as cluster:
         yield from _convert(settings, cluster)
 
 

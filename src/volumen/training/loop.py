@@ -11,6 +11,7 @@ from torch import nn
 
 from volumen.errors import SettingsError
 from volumen.events import Saved, Scored, Stepped
+from volumen.memory import out_of_memory
 from volumen.training.steps import Batch, Objective, Stepper
 from volumen.training.stopping import Stopping
 
@@ -110,6 +111,8 @@ def fit(
         The run's state is damaged or is for another model.
     SettingsError
         ``score`` is not among what ``validate`` returns.
+    OutOfMemoryError
+        One sample is too much for the device, or what ``validate`` takes is.
     """
     speaks = fabric.is_global_zero
     state = fabric.broadcast(run.rewind() if speaks else None)
@@ -176,7 +179,7 @@ def _scores(
     model: nn.Module, validate: Callable[[nn.Module, int], Mapping[str, float]], epoch: int
 ) -> dict[str, float]:
     model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), out_of_memory("held-out data was scored", "Use a smaller batch, or a smaller input size."):
         return {name: float(value) for name, value in validate(model, epoch).items()}
 
 

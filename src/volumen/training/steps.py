@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from volumen.errors import CheckpointError, DivergedError, OutOfMemoryError
 from volumen.events import Warned
+from volumen.memory import memory_errors
 from volumen.objectives.terms import LossTerms
 from volumen.training.norms import share_norms
 
@@ -120,12 +122,9 @@ class Stepper:
 
     def _try(self, step: int, batch: Batch) -> dict[str, float] | None:
         """Return the loss and its terms with gradients in place, or None where memory ran out."""
-        try:
+        with suppress(MemoryError), memory_errors():
             return self._accumulate(step, batch)
-        except RuntimeError as error:
-            if not _out_of_memory(error):
-                raise
-        # outside the except block, since the error's traceback holds on to the tensors of the failed pass
+        # only here, since the error's traceback held on to the tensors of the failed pass
         if self._fabric.device.type == "cuda":
             torch.cuda.empty_cache()
         return None
@@ -206,10 +205,3 @@ class Stepper:
                     f"Training diverged: the {name.replace('_', ' ')} of step {step + 1} is {values[name]}. "
                     "Use a lower learning rate or precision 32, and check the volume for damaged voxels."
                 )
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    # only CUDA has a type of its own for it
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        words in str(error) for words in ("out of memory", "can't allocate memory")
-    )

@@ -13,6 +13,7 @@ from volumen.crops.normalize import Normalization
 from volumen.crops.papyrus_windows import papyrus_corners
 from volumen.crops.select import centre_layers, spread
 from volumen.errors import SettingsError
+from volumen.memory import out_of_memory
 from volumen.models.checkpoint import save_encoder
 from volumen.models.encoders import measure_norms
 from volumen.models.pooled import load_pooled
@@ -60,7 +61,8 @@ def begin_index(path: Path, settings: Index, segment: Segment) -> WindowIndex:
     embedding["normalization"] = normalization.to_dict()
     if embedding["norms"] == "measured":
         batches = (np.stack(some[start : start + _BATCH]) for start in range(0, len(some), _BATCH))  # ZYX -> NCHW
-        measure_norms(pooled.encoder, ((torch.from_numpy(normalization(batch)),) for batch in batches))
+        with out_of_memory("norms were measured", "Take smaller windows (--window), or another device."):
+            measure_norms(pooled.encoder, ((torch.from_numpy(normalization(batch)),) for batch in batches))
     return create_index(path, embedding, lambda place: _save(place, pooled, embedding))
 
 

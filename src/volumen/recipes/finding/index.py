@@ -54,7 +54,8 @@ def index(settings: Chosen) -> Iterator[Event]:
     OutputExistsError
         Something else is at the output path.
     """
-    with open_cluster(settings.scheduler, settings.workers, gpus=torch.cuda.device_count()) as cluster:
+    gpus = torch.cuda.device_count()
+    with open_cluster(settings.scheduler, settings.workers, gpus=gpus, needs=[__name__]) as cluster:
         yield from _index(absolute(settings), cluster)
 
 

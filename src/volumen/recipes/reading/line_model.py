@@ -10,10 +10,10 @@ import torch
 from volumen.crops.alphabet import Alphabet
 from volumen.crops.line_images import LineForm
 from volumen.errors import CheckpointError, SettingsError
+from volumen.memory import memory_errors
 from volumen.models.reader_checkpoint import load_reader
 from volumen.models.recognizer.ctc import CtcDecoder
 from volumen.prediction.forward import REDUCED
-from volumen.prediction.memory import memory_errors
 from volumen.run_folder import weights_file
 from volumen.training.devices import pick_device
 

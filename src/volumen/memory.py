@@ -1,4 +1,4 @@
-"""memory_errors: what allocators say when a device is full, as the one error that Python has for it."""
+"""memory_errors, out_of_memory: what allocators say when a device is full, as Python's one error for it, or as ours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
+
+from volumen.errors import OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,3 +35,23 @@ def memory_errors() -> Iterator[None]:
         if not any(words in str(error) for words in _NO_MEMORY):
             raise
         raise MemoryError(str(error)) from error
+
+
+@contextmanager
+def out_of_memory(doing: str, cure: str) -> Iterator[None]:
+    """Raise `OutOfMemoryError` where what is done inside finds no memory, unless that said so itself.
+
+    Parameters
+    ----------
+    doing
+        What was being done, after "while".
+    cure
+        A sentence.
+    """
+    try:
+        with memory_errors():
+            yield
+    except OutOfMemoryError:
+        raise
+    except MemoryError as error:
+        raise OutOfMemoryError(f"Memory ran out while {doing}. {cure}") from error
