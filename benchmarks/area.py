@@ -1,10 +1,10 @@
 """What a prediction costs against the area of the segment: seconds per megapixel, and the largest memory.
 
 Run ``python benchmarks/area.py``; it needs a machine with nothing else to do, and hours where the larger sides are
-measured whole: ``--megapixels`` limits how much of each segment is. Sides that were measured already are not measured
-again (``--folder`` keeps them), so a run that was stopped goes on. The volume is one phantom of 2048 px a side, seen
+measured whole: ``--megapixels`` limits how much of each segment is. What was measured already is not measured again
+(``--folder`` keeps it), so a run that was stopped goes on. The volume is one phantom of 2048 px a side, seen
 again and again in both directions: its chunks are read and decoded for every tile as those of a large segment would be.
-A segment that is predicted in seconds is predicted several times, in as many processes, and the median counts.
+A segment that is predicted in seconds is predicted before and after every larger one, and the median counts.
 """
 
 from __future__ import annotations
@@ -38,13 +38,15 @@ from volumen.sources.write import create_map
 from volumen.windows import Window, grid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from volumen.sources.segment import Segment
 
 SIDES = "2048,4096,8192,14336,20480"
 PHANTOM = 2048  # px, side of what is repeated
-REPEATS, ENOUGH = 5, 50  # runs of a side at most, and Mpx after which no more are made
+ENOUGH = 150  # Mpx; smaller segments are predicted again and again
 TILE, OVERLAP = (int(Predict.model_fields[name].default) for name in ("tile", "overlap"))
 
 
@@ -62,7 +64,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch)
         prepare(folder, PHANTOM)
-        rows = [measured(int(side), folder, options.megapixels) for side in options.sides.split(",")]
+        sides = [int(side) for side in options.sides.split(",")]
+        runs: dict[int, list[dict[str, Any]]] = {side: [] for side in sides}
+        for side in turns(sides):
+            runs[side].append(measured(side, len(runs[side]), folder, options.megapixels))
+        rows = [{name: statistics.median(run[name] for run in found) for name in found[0]} for found in runs.values()]
     first = rows[0]["seconds_per_megapixel"]
     lines = ["| side, px | measured, Mpx | s/Mpx | of the first | peak memory, MB |", "|---|---|---|---|---|"]
     for row in rows:
@@ -80,18 +86,22 @@ def main() -> None:
     record(options.out, page, ratios=ratios, numbers=rows)
 
 
-def measured(side: int, folder: Path, megapixels: float | None) -> dict[str, Any]:
-    """Return what was measured before, or medians of what is measured now, in fresh processes."""
-    kept = folder / f"area-{side}-{megapixels or 'whole'}.json"
+def turns(sides: Sequence[int]) -> list[int]:
+    """Return which side is measured when: the small ones before every large one, and at last."""
+    small = [side for side in sides if side**2 / 1e6 < ENOUGH]
+    large = [side for side in sides if side not in small]
+    return [each for side in large for each in (*small, side)] + small
+
+
+def measured(side: int, turn: int, folder: Path, megapixels: float | None) -> dict[str, Any]:
+    """Return what was measured before, or what is measured now, in a fresh process."""
+    kept = folder / f"area-{side}-{megapixels or 'whole'}-{turn}.json"
     if not kept.exists():
         command = [sys.executable, __file__, "--run", str(side), "--folder", str(folder)]
         command += [] if megapixels is None else ["--megapixels", str(megapixels)]
-        runs: list[dict[str, Any]] = []
-        while len(runs) < REPEATS and sum(run["megapixels"] for run in runs) < ENOUGH:
-            told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            print(told.strip(), file=sys.stderr)
-            runs.append(json.loads(told))
-        kept.write_text(json.dumps({name: statistics.median(run[name] for run in runs) for name in runs[0]}))
+        told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        print(told.strip(), file=sys.stderr)
+        kept.write_text(told)
     return dict(json.loads(kept.read_text()))
 
 

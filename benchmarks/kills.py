@@ -2,7 +2,8 @@
 
 Run ``python benchmarks/kills.py --kills 200``, from a source tree; the commands and what identical means are in
 ``tests/faults``. Half of the kills come at a random moment of a command's life, half at a random change of a file. What
-was done is kept in ``--folder``, so the same command goes on where it was stopped. The first difference ends it.
+was done is kept in ``--folder``, so the same command goes on where it was stopped; in a new folder, where the recorded
+table ends. The first difference ends it.
 """
 
 # ruff: noqa: E402 - what the tests have is found only after the path is set
@@ -51,7 +52,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("kills"), help="where what was done is kept")
     parser.add_argument("--out", type=Path, default=RESULTS / "kills.md")
     asked = parser.parse_args()
-    asked.folder.mkdir(parents=True, exist_ok=True)
+    if not asked.folder.exists():
+        take_up(asked.out.with_suffix(".json"), asked.folder)
     chosen = [verb for verb in VERBS if asked.only is None or verb.name.startswith(tuple(asked.only))]
     with (
         tempfile.TemporaryDirectory() as scratch,
@@ -74,6 +76,13 @@ def add_kills(breaker: Breaker, verb: Verb, kills: int, seconds: float, file: Pa
     row |= {name: round(row[name] + done[name], 1) for name in ("kills", "ends", "lost", "seconds")}
     file.write_text(json.dumps(row))
     print(f"{verb.name}: {row['kills']} kills, {row['ends']} ends, {row['seconds']:.0f} s", flush=True)
+
+
+def take_up(recorded: Path, folder: Path) -> None:
+    """Begin a folder with what was recorded before, on whatever machine."""
+    folder.mkdir(parents=True)
+    for row in json.loads(recorded.read_text())["numbers"] if recorded.exists() else ():
+        (folder / f"{row['verb']}.json").write_text(json.dumps(row))
 
 
 def known(file: Path) -> dict[str, Any] | None:

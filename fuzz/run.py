@@ -1,12 +1,14 @@
 """Fuzz every reader and parser, one after the other in short turns, and write what came of it into one table.
 
 ``python fuzz/run.py --minutes 20`` brings every parser to that many minutes, counted over all runs: what was found is
-kept in a folder, so that it goes on where it stopped. With ``--minutes 0`` only the table is written.
+kept in a folder, so that it goes on where it stopped; a new folder begins with the minutes of the recorded table, and
+with an empty corpus. With ``--minutes 0`` only the table is written.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import resource
 import subprocess
@@ -35,6 +37,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / ".fuzz", help="where inputs and counts are kept")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "fuzz.md")
     chosen = parser.parse_args()
+    if not chosen.folder.exists():
+        _take_up(chosen.out.with_suffix(".json"), chosen.folder)
     going = list(chosen.only)
     while going:
         counts = {name: _records(chosen.folder, name).count() for name in going}
@@ -46,6 +50,13 @@ def main() -> None:
             going.remove(name)
         _write(chosen.folder, chosen.out)
     _write(chosen.folder, chosen.out)
+
+
+def _take_up(recorded: Path, folder: Path) -> None:
+    """Begin a folder with the counts that were recorded before, on whatever machine."""
+    for row in json.loads(recorded.read_text())["numbers"] if recorded.exists() else ():
+        minutes = {"seconds": 60 * row["minutes"], "processor": 60 * row["of processor"]}
+        _records(folder, row["parser"]).write(Count(executions=row["inputs"], edges=row["branches"], **minutes))
 
 
 def _records(folder: Path, name: str) -> Records:

@@ -11,8 +11,17 @@ if TYPE_CHECKING:
     from breaking import Breaker
     from verb import Verb
 
-HALVED = ("finetune", "train reader", "train tagger", "train segmenter", "pretrain spark", "index", "predict")
-ONE = (*HALVED, "pretrain seqclr", "read")
+HALVED = ("finetune",)
+ONE = (
+    "finetune",
+    "train reader",
+    "train tagger",
+    "train segmenter",
+    "pretrain spark",
+    "pretrain seqclr",
+    "index",
+    "read",
+)
 
 
 def named(names: tuple[str, ...]) -> list[Any]:
@@ -33,5 +42,5 @@ def test_no_room_for_one_sample_is_an_error_with_a_cure(breaker: Breaker, verb: 
     ended = breaker.begin_or_go_on(verb, most_samples=0)
     assert ended.code == 2, ended.errors or ended.out[-300:]
     assert "Traceback" not in ended.errors
-    assert "memory" in ended.errors
+    assert "memory" in ended.errors.lower()
     assert not verb.claims(breaker.home / verb.out)

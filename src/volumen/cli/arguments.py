@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from importlib.metadata import version
+from inspect import get_annotations
 from typing import TYPE_CHECKING, Any
 
 from volumen.settings.cache import BOUND, FOLDER
 from volumen.settings.fields import bare, choices, describe, is_list, item_choices, metavar, option
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pydantic.fields import FieldInfo
 
@@ -30,17 +31,15 @@ def build_parser(verbs: Mapping[str, type[Settings]], families: Mapping[str, str
     Of a verb of two words, such as ``pretrain spark``, the first is one of the ``families``, with its summary; the
     result then holds the words as ``verb`` and ``word``.
     """
-    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
-    shared.add_argument("--json", action="store_true", help="print events as JSON lines; the last one has the result")
-    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser = _Parser(
         prog="volumen",
         description="From a scanned volume to text, with few labels.",
         epilog="`volumen VERB --help` tells each verb's options. Start with `volumen demo`. What is read from servers "
         f"is kept on this machine; {FOLDER} says in which folder, {BOUND} how much in GB (0: nothing).",
-        parents=[shared],
+        argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
+    _add_shared(parser)
     parser.add_argument("--version", action="version", version=version("volumen"))
     commands = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     tasks: dict[str, Any] = {}
@@ -48,20 +47,28 @@ def build_parser(verbs: Mapping[str, type[Settings]], families: Mapping[str, str
         family, _, word = name.rpartition(" ")
         if family and family not in tasks:
             about = families[family]
-            member = commands.add_parser(family, help=about, description=about, parents=[shared], allow_abbrev=False)
+            member = commands.add_parser(
+                family, help=about, description=about, argument_default=argparse.SUPPRESS, allow_abbrev=False
+            )
+            _add_shared(member)
             tasks[family] = member.add_subparsers(dest="word", metavar="TASK", required=True)
         summary = (settings.__doc__ or "").strip()
         command = tasks.get(family, commands).add_parser(
             word,
             help=summary,
             description=summary,
-            parents=[shared],
             argument_default=argparse.SUPPRESS,
             usage=_usage(name, settings),
             allow_abbrev=False,
         )
         _add_fields(command, settings)
+        _add_shared(command.add_argument_group("Every verb has these"))
     return parser
+
+
+def _add_shared(place: argparse._ActionsContainer) -> None:
+    place.add_argument("--json", action="store_true", help="print events as JSON lines; the last one has the result")
+    place.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def _usage(verb: str, settings: type[Settings]) -> str:
@@ -74,16 +81,29 @@ def _usage(verb: str, settings: type[Settings]) -> str:
 
 
 def _add_fields(parser: argparse.ArgumentParser, settings: type[Settings]) -> None:
+    """Add what must be given, then the verb's own options, then those it shares with others, a group a class."""
+    fields = settings.model_fields
     for name in settings.positional:
-        field = settings.model_fields[name]
-        many = {"nargs": "+"} if is_list(field) else {}
-        parser.add_argument(name, metavar=name.upper(), help=describe(field).replace("%", "%%"), **many)  # type: ignore[arg-type]
-    for name, field in settings.model_fields.items():
-        if name not in settings.positional:
-            _add_option(parser, option(name), name, field)
+        many = {"nargs": "+"} if is_list(fields[name]) else {}
+        parser.add_argument(name, metavar=name.upper(), help=describe(fields[name]).replace("%", "%%"), **many)  # type: ignore[arg-type]
+    left = dict.fromkeys(name for name in fields if name not in settings.positional)
+    _add_options(parser, [name for name in left if fields[name].is_required()], left, fields)
+    for home in settings.__mro__:
+        declared = [name for name in get_annotations(home) if name in left]
+        if declared:
+            about = (home.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+            _add_options(parser if home is settings else parser.add_argument_group(about), declared, left, fields)
 
 
-def _add_option(parser: argparse.ArgumentParser, flag: str, name: str, field: FieldInfo) -> None:
+def _add_options(
+    place: argparse._ActionsContainer, names: Sequence[str], left: dict[str, None], fields: Mapping[str, FieldInfo]
+) -> None:
+    for name in names:
+        del left[name]
+        _add_option(place, option(name), name, fields[name])
+
+
+def _add_option(parser: argparse._ActionsContainer, flag: str, name: str, field: FieldInfo) -> None:
     common: dict[str, Any] = {"dest": name, "help": describe(field).replace("%", "%%"), "required": field.is_required()}
     kind = bare(field)
     if kind is bool:
