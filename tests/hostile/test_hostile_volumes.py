@@ -164,5 +164,21 @@ def test_a_tiff_whose_pieces_do_not_make_up_its_page(tmp_path, tag, value):
         open_photo(Location.of(path)).read()
 
 
+def test_a_tiff_whose_directories_go_in_circles_ends(tmp_path):
+    path = tmp_path / "scan.tif"
+    tifffile.imwrite(path, VOLUME[:2], metadata=None)
+    with tifffile.TiffFile(path) as file:
+        first, last = file.pages[0].offset, file.pages[1].offset
+    raw = bytearray(path.read_bytes())
+    tags = int.from_bytes(raw[last : last + 2], "little")
+    after = last + 2 + 12 * tags  # where the offset of the next directory stands
+    raw[after : after + 4] = first.to_bytes(4, "little")
+    path.write_bytes(raw)
+    with pytest.raises(SourceError, match=r"scan\.tif is truncated after 2 pages"):
+        open_segment(path)
+    with pytest.raises(SourceError, match=r"scan\.tif .* holds 2 pages"):
+        open_photo(Location.of(path)).read()
+
+
 def test_a_level_that_is_named_twice_is_there_once():
     assert read_ome({"multiscales": [OME | {"datasets": [{"path": "0"}, {"path": "0"}]}]}, "there").paths == ("0",)

@@ -17,4 +17,6 @@ def open_tiff(file: IO[bytes] | Path) -> tifffile.TiffFile:
     OME, Micro-Manager and NDTiff metadata may say that pages are in other files, anywhere, which tifffile would open:
     somebody else's image must not choose what is read, and pages of other files have no place in a stack of this one.
     """
-    return tifffile.TiffFile(file, _multifile=False, is_mmstack=False, is_ndtiff=False)
+    tiff = tifffile.TiffFile(file, _multifile=False, is_mmstack=False, is_ndtiff=False)
+    len(tiff.pages)  # finds directories that go in circles, in which tifffile would read for ever
+    return tiff
