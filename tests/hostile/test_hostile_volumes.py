@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 
+import numcodecs
 import numcodecs.pickles
 import numpy as np
 import pytest
@@ -43,6 +44,19 @@ def test_a_zarr_does_not_get_its_chunks_unpickled(tmp_path, monkeypatch, place):
     with pytest.raises(SourceError, match="pickle"):
         open_segment("seg.zarr").read(Window((0, 1), (0, 2), (0, 2)))
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_chunk_of_a_negative_size(tmp_path):
+    path = tmp_path / "seg.zarr"
+    blosc = numcodecs.Blosc()
+    zarr.create_array(path, data=VOLUME, chunks=VOLUME.shape, compressors=blosc, zarr_format=2)
+    chunk = next(each for each in path.rglob("0*") if each.is_file())
+    raw = bytearray(chunk.read_bytes())
+    raw[4:8] = (-5).to_bytes(4, "little", signed=True)  # of what it unpacks to
+    chunk.write_bytes(raw)
+    segment = open_segment(path)
+    with pytest.raises(SourceError, match="damaged"):
+        segment.read(segment.window)
 
 
 def test_a_tiff_does_not_choose_other_files_to_be_read(tmp_path, monkeypatch):

@@ -102,6 +102,17 @@ def test_luma_of_large_values_does_not_run_over() -> None:
     assert luminance(np.array([[[9, 0]]], np.uint16), ground=1)[0, 0] == 65535
 
 
+def test_luminance_of_many_pixels_is_that_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    for channels in (2, 3, 4):
+        pixels = rng.integers(0, 256, (7, 11, channels), dtype=np.uint8)
+        pixels[:3, :, :3] = pixels[:3, :, :1]  # some stretches are grey
+        whole = luminance(pixels, ground=1)
+        monkeypatch.setattr("volumen.sources.luminance._AT_ONCE", 5)
+        np.testing.assert_array_equal(luminance(pixels, ground=1), whole)
+        monkeypatch.undo()
+
+
 def test_only_the_header_is_read_until_pixels_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_every_form(tmp_path)
     read = FlatImage.read

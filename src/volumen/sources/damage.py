@@ -13,7 +13,7 @@ from volumen.errors import VolumenError
 
 DAMAGE = (
     *(ValueError, TypeError, LookupError, RuntimeError, OSError, EOFError, SyntaxError),
-    *(ArithmeticError, AttributeError, MemoryError),  # sizes beyond all bounds, and tags that are missing
+    *(ArithmeticError, AttributeError, MemoryError, SystemError),  # sizes beyond all bounds, and tags that are missing
     *(struct.error, zlib.error, lzma.LZMAError, tokenize.TokenError, ClientError),
 )
 """What Pillow, tifffile, zarr, their codecs and stores raise for damaged files, unknown forms and lost connections."""

@@ -9,6 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_AT_ONCE = 1 << 20  # pixels; what is in between takes up to twenty bytes for each
+
 
 def luminance(pixels: NDArray[Any], *, ground: float = 0.0) -> NDArray[Any]:
     """Turn YXC into YX: luma of the colours (ITU-R BT.601), laid over a ground where it is transparent.
@@ -30,16 +32,27 @@ def luminance(pixels: NDArray[Any], *, ground: float = 0.0) -> NDArray[Any]:
     channels = pixels.shape[2]
     if channels == 1:
         return pixels[:, :, 0]
+    flat = pixels.reshape(-1, channels)
+    grey = np.empty(len(flat), np.uint8 if pixels.dtype == np.bool_ else pixels.dtype)
+    for first in range(0, len(flat), _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        grey[part] = _grey(flat[part], ground)
+    return grey.reshape(pixels.shape[:2])
+
+
+def _grey(pixels: NDArray[Any], ground: float) -> NDArray[Any]:
+    """Turn NC into N."""
+    channels = pixels.shape[1]
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * np.uint8(255)
-    grey = pixels[:, :, 0]
-    if channels >= 3 and (pixels[:, :, :3] != pixels[:, :, :1]).any():
-        # 601 weights in thousandths: exact for greys, no float copy of a 200-megapixel label.
-        red, green, blue = (pixels[:, :, index].astype(np.uint32) for index in range(3))
+    grey = pixels[:, 0]
+    if channels >= 3 and (pixels[:, :3] != pixels[:, :1]).any():
+        # 601 weights in thousandths: exact for greys
+        red, green, blue = (pixels[:, index].astype(np.uint32) for index in range(3))
         grey = ((red * 299 + green * 587 + blue * 114 + 500) // 1000).astype(pixels.dtype)
     if channels in (2, 4):
         top = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1.0
-        alpha = pixels[:, :, channels - 1]
+        alpha = pixels[:, channels - 1]
         if (alpha != top).any():
             opaque = alpha / np.float32(top)
             grey = np.rint(grey * opaque + ground * top * (1 - opaque)).astype(pixels.dtype)
