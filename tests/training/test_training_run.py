@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import pickle
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 import torch
@@ -136,6 +137,22 @@ def test_a_damaged_state_says_what_to_do(tmp_path: Path, harm: str) -> None:
     for read in (run.load_state, run.rewind):
         with pytest.raises(CheckpointError, match=r"Delete .*last and resume"):
             read()
+
+
+def test_a_compressed_state_is_not_unpacked(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", {})
+    run.save_state({"weights": torch.arange(4000.0)})
+    with ZipFile(run.state_path) as archive:
+        parts = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with ZipFile(run.state_path, "w", ZIP_DEFLATED) as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    raw = bytearray(run.state_path.read_bytes())
+    raw[64:80] = bytes(16)  # within what is compressed
+    for written in (run.state_path.read_bytes(), raw):
+        run.state_path.write_bytes(written)
+        with pytest.raises(CheckpointError, match="compressed"):
+            run.load_state()
 
 
 def test_a_state_is_never_code(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
 
@@ -123,6 +123,8 @@ class Run(RunFolder):
     def _stored(self) -> dict[str, Any] | None:
         try:
             with ZipFile(self.state_path) as archive:
+                if any(entry.compress_type != ZIP_STORED for entry in archive.infolist()):
+                    raise BadZipFile("it is compressed, which no run does")
                 harmed = archive.testzip()  # torch.load does not look at the checksums that torch.save wrote
             if harmed is not None:
                 raise BadZipFile(f"the checksum of {harmed} is wrong")
