@@ -17,7 +17,10 @@ _SOURCE = f"src{'/'}volumen"
 
 @dataclass(kw_only=True)
 class Count:
-    """How far a harness is: inputs tried, seconds by clock and of the processor, branches reached, open faults."""
+    """How far a harness is: inputs tried, seconds by clock and of the processor, branches reached, open faults.
+
+    ``before`` is how many faults were found in earlier folders.
+    """
 
     executions: int = 0
     seconds: float = 0.0
@@ -25,6 +28,7 @@ class Count:
     edges: int = 0
     features: int = 0
     open: int = 0
+    before: int = 0
 
 
 @dataclass(frozen=True)

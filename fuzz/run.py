@@ -55,8 +55,9 @@ def main() -> None:
 def _take_up(recorded: Path, folder: Path) -> None:
     """Begin a folder with the counts that were recorded before, on whatever machine."""
     for row in json.loads(recorded.read_text())["numbers"] if recorded.exists() else ():
-        minutes = {"seconds": 60 * row["minutes"], "processor": 60 * row["of processor"]}
-        _records(folder, row["parser"]).write(Count(executions=row["inputs"], edges=row["branches"], **minutes))
+        done = {"executions": row["inputs"], "edges": row["branches"], "before": row["faults found"]}
+        spent = {"seconds": 60 * row["minutes"], "processor": 60 * row["of processor"]}
+        _records(folder, row["parser"]).write(Count(**done, **spent))
 
 
 def _records(folder: Path, name: str) -> Records:
@@ -117,7 +118,7 @@ def _row(name: str, records: Records) -> dict[str, str | int | float]:
         "corpus": len(list(records.corpus.iterdir())),
         "minutes": round(count.seconds / 60, 1),
         "of processor": round(count.processor / 60, 1),
-        "faults found": len(list(records.faults())) + len(list(records.crashes.glob("hang-timeout-*"))),
+        "faults found": count.before + len(list(records.faults())) + len(list(records.crashes.glob("hang-timeout-*"))),
         "open": count.open,
     }
 
