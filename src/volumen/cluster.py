@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import sys
 import uuid
-from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -118,7 +117,7 @@ class Cluster:
             The scheduler is lost, or an item cost more workers than it may.
         """
         ready = _distributed().as_completed(loop=self.client.loop)
-        fresh, again = map(_Handed, items), deque[_Handed[Item]]()
+        fresh, again = map(_Handed, items), list[_Handed[Item]]()
         under_way: dict[Any, _Handed[Item]] = {}
         job, numbers, finished = uuid.uuid4().hex, count(), 0
         try:
@@ -132,13 +131,14 @@ class Cluster:
                     ready.add(future)
                 if not under_way:
                     return
-                future = next(ready)
-                handed = under_way.pop(future).came_back(finished)
-                if finished and handed.in_vain < _IN_VAIN and isinstance(_failure(future), _distributed().KilledWorker):
-                    again.append(handed)
-                    continue
-                yield handed.item, self._result(future, name(handed.item), times=max(1, handed.in_vain))
-                finished += 1
+                for future in ready.next_batch():  # what died together comes together
+                    handed = under_way.pop(future).came_back(finished)
+                    died = isinstance(_failure(future), _distributed().KilledWorker)
+                    if died and finished and handed.in_vain < _IN_VAIN:
+                        again.append(handed)
+                    else:
+                        yield handed.item, self._result(future, name(handed.item), times=max(1, handed.in_vain))
+                        finished += 1
         finally:
             if self.client.status == "running":
                 self.client.cancel(list(under_way))
@@ -175,9 +175,10 @@ class _Handed(Generic[Item]):
         return replace(self, in_vain=self.in_vain + 1 if finished == self.finished else 0)
 
 
-def _drained(items: deque[Item]) -> Iterator[Item]:
+def _drained(items: list[Item]) -> Iterator[Item]:
+    """Take the last first: of what died together, what only waited behind the culprit comes before it then."""
     while items:
-        yield items.popleft()
+        yield items.pop()
 
 
 def _failure(future: Any) -> BaseException | None:
