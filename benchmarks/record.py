@@ -58,7 +58,9 @@ def record(
         "ratios": {name: round(value, 4) for name, value in ratios.items()},
         "numbers": list(numbers),
     }
-    out.with_suffix(".json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    out.with_suffix(".json").write_text(
+        json.dumps(told, indent=1, ensure_ascii=False, default=lambda value: value.item()) + "\n"
+    )
     if ratios:
         out.with_suffix(".png").write_bytes(_plot(ratios))
 

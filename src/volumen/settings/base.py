@@ -13,7 +13,9 @@ _LARGEST = 2**53  # beyond, floats skip whole numbers
 class Settings(BaseModel):
     """Base of every verb's settings; the CLI's options and the plugin's forms are derived from the fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, protected_namespaces=(), defer_build=True
+    )  # of the many verbs most are only listed: what checks them is built at first use
 
     positional: ClassVar[tuple[str, ...]] = ()
     """Fields that the command line takes without a ``--name``."""
