@@ -2,8 +2,8 @@
 
 Run ``python benchmarks/killed_workers.py``; it needs the ``distributed`` extra. It makes the phantom and the weights of
 ``benchmarks/scaling.py``, predicts with two workers of one thread in peace, and then again while one of them, in turn,
-is killed at every interval. A worker that was killed is started anew, imports torch and opens its model before it does
-anything; killed faster than that, none gets anything done.
+is killed at every interval. A worker that was killed is started anew and opens its model before it does anything, and
+what it was at is done again; killed faster than that takes, none would get anything done.
 """
 
 from __future__ import annotations

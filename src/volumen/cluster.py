@@ -27,9 +27,7 @@ Made = TypeVar("Made")
 _AHEAD = 2  # items a thread of a worker that are handed out: one being worked on, one waiting
 _CONNECT_SECONDS = 30
 _SILENT_SECONDS = 10  # after which a person is told that no worker has come yet
-_DEATHS = (
-    3  # workers that may die of one item, beyond the first, each time it is handed out: the scheduler's usual bound
-)
+_DEATHS = 3  # workers that may die of one item, beyond the first, whenever it is handed out: the usual bound
 _IN_VAIN = 3  # times that an item is handed out and dies while no other is finished, once any was
 
 
@@ -133,8 +131,7 @@ class Cluster:
                     return
                 for future in ready.next_batch():  # what died together comes together
                     handed = under_way.pop(future).came_back(finished)
-                    died = isinstance(_failure(future), _distributed().KilledWorker)
-                    if died and finished and handed.in_vain < _IN_VAIN:
+                    if _killed(future) and finished and handed.in_vain < _IN_VAIN:
                         again.append(handed)
                     else:
                         yield handed.item, self._result(future, name(handed.item), times=max(1, handed.in_vain))
@@ -181,9 +178,8 @@ def _drained(items: list[Item]) -> Iterator[Item]:
         yield items.pop()
 
 
-def _failure(future: Any) -> BaseException | None:
-    failure: BaseException | None = future.exception() if future.status == "error" else None
-    return failure
+def _killed(future: Any) -> bool:
+    return future.status == "error" and isinstance(future.exception(), _distributed().KilledWorker)
 
 
 @contextmanager
@@ -298,11 +294,11 @@ def _lasting(needs: Sequence[str]) -> Iterator[None]:
     On Linux they are forked from a process that has imported what they need, so that only the first start takes long.
     And none is given up for good because it is just being started when distributed looks for it.
     """
-    chosen = {"distributed.deploy.lost-worker-timeout": "100 days"}
-    if sys.platform == "linux":
+    chosen, forked = {"distributed.deploy.lost-worker-timeout": "100 days"}, sys.platform == "linux"
+    if forked:
         chosen["distributed.worker.multiprocessing-method"] = "forkserver"
     with importlib.import_module("dask.config").set(chosen):
-        if sys.platform == "linux":
+        if forked:
             importlib.import_module("distributed.utils").get_mp_context()  # once, it chooses what to import itself
             multiprocessing.get_context("forkserver").set_forkserver_preload(["distributed", __name__, *needs])
         yield
