@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _INCHES_PER_NAME = 0.3
+_INCHES_PER_LINE = 0.2  # of a name of several lines, beyond the first
 _LEAST_INCHES = 2.0
 _THICKNESS = 0.8  # of all bars of one name, of the room that it has
 
@@ -41,7 +42,7 @@ def plot_bars(
     Parameters
     ----------
     names
-        Of what is compared.
+        Of what is compared; long ones in several lines.
     kinds
         As many values each as there are names.
 
@@ -52,7 +53,8 @@ def plot_bars(
     b'PNG'
     """
     figure, axes = canvas(title, theme)
-    figure.set_size_inches(4.0, max(_LEAST_INCHES, 1.0 + _INCHES_PER_NAME * len(names)))
+    more = sum(name.count("\n") for name in names)
+    figure.set_size_inches(4.0, max(_LEAST_INCHES, 1.0 + _INCHES_PER_NAME * len(names) + _INCHES_PER_LINE * more))
     places, each = np.arange(len(names)), _THICKNESS / len(kinds)
     for number, kind in enumerate(kinds):
         at = places + (number - (len(kinds) - 1) / 2) * each
