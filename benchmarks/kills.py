@@ -63,8 +63,8 @@ def main() -> None:
         breaker = Breaker(commands, inputs, Path(scratch))
         for verb in chosen:
             add_kills(breaker, verb, asked.kills, 60 * asked.minutes, asked.folder / f"{verb.name}.json")
-    rows = [row for verb in VERBS if (row := known(asked.folder / f"{verb.name}.json")) is not None]
-    record(asked.out, page(rows), ratios={}, numbers=rows)
+            rows = [row for each in VERBS if (row := known(asked.folder / f"{each.name}.json")) is not None]
+            record(asked.out, page(rows), ratios={}, numbers=rows)
 
 
 def add_kills(breaker: Breaker, verb: Verb, kills: int, seconds: float, file: Path) -> None:

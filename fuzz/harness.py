@@ -76,13 +76,16 @@ class Harness:
 def each_way(*ways: Callable[[], object]) -> None:
     """Go every way, whatever becomes of the others; raise what a reader may, where none of them led anywhere."""
     refused: list[Exception] = []
-    for way in ways:
-        try:
-            way()
-        except FINE as error:
-            refused.append(error)
-    if len(refused) == len(ways):
-        raise refused[-1]
+    try:
+        for way in ways:
+            try:
+                way()
+            except FINE as error:
+                refused.append(error)
+        if len(refused) == len(ways):
+            raise refused[-1]
+    finally:
+        refused.clear()  # an error holds this frame, and by it what readers had in their hands: whole pictures
 
 
 def join(parts: Sequence[bytes]) -> bytes:
