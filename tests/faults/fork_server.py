@@ -125,7 +125,10 @@ def end(pid: int, over: int, order: dict[str, Any]) -> int:
     limit = order.get("kill_after")
     done, _, _ = select.select([over], [], [], order["longest"] if limit is None else limit)
     if not done:
-        os.killpg(pid, signal.SIGKILL)
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except ProcessLookupError:  # it has not come to make a session of its own
+            os.kill(pid, signal.SIGKILL)
     ended = os.waitpid(pid, 0)[1]
     os.close(over)
     if not done and limit is None:
