@@ -75,6 +75,16 @@ def test_a_job_file_and_the_recipe_it_made_give_equal_weights(job: Path) -> None
     assert recipes[0] == recipes[1]
 
 
+@pytest.mark.parametrize("met", ["overwrite", "resume"])
+def test_a_recipe_replaces_nothing_by_itself_and_goes_on_with_nothing(job: Path, met: str) -> None:
+    out = job.parent / f"met-{met}"
+    result(rerun(settings.Rerun(job=str(job), out=str(out), **{met: True})))
+    before = (out / "events.jsonl").read_bytes()
+    with pytest.raises(FileExistsError, match="overwrite"):
+        result(rerun(settings.Rerun(job=str(out / "recipe.json"))))
+    assert (out / "events.jsonl").read_bytes() == before
+
+
 def test_an_output_path_that_is_taken_is_said(job: Path, tmp_path: Path) -> None:
     JobFile("phantom", settings.Phantom(out=str(tmp_path / "p.zarr"), size=(64, 64), layers=8)).write(tmp_path)
     result(rerun(settings.Rerun(job=str(tmp_path))))

@@ -40,7 +40,7 @@ def recipe_of(verb: str, settings: Settings, identities: Sequence[Mapping[str, A
     """Say everything that is needed to do the work again, and what was found out before it began."""
     return {
         "verb": verb,
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.recorded(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "segments": list(identities),
         **found,
@@ -68,7 +68,7 @@ def begun(verb: str, settings: Any) -> Run | None:
     clear_drafts(path)
     run = Run.open(path)
     before = {"verb": run.verb, **run.settings}
-    now = {"verb": verb, **settings.model_dump(mode="json")}
+    now = {"verb": verb, **settings.recorded()}
     changed = [
         f"{name} was {before.get(name)!r}, now {value!r}"
         for name, value in now.items()

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 _LARGEST = 2**53  # beyond, floats skip whole numbers
+_MEETING = ("resume", "overwrite")  # what to do with an output that is there
 
 
 class Settings(BaseModel):
@@ -22,6 +23,14 @@ class Settings(BaseModel):
 
     modes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Of settings with a field ``mode``: what each mode puts where nothing is given, beside the defaults."""
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what the work was, by name, as JSON holds it; not how it met an earlier output.
+
+        Who runs it again must say anew whether something is to be gone on with, or replaced.
+        """
+        met = {name: type(self).model_fields[name].default for name in _MEETING if name in type(self).model_fields}
+        return self.model_dump(mode="json") | met
 
     @model_validator(mode="before")
     @classmethod

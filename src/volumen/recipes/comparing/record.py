@@ -39,8 +39,8 @@ class ComparisonSettings(Protocol):
         """Whether what is there is gone on with."""
         ...
 
-    def model_dump(self, *, mode: str) -> dict[str, Any]:
-        """Return all settings by name."""
+    def recorded(self) -> dict[str, Any]:
+        """Return by name what the work is."""
         ...
 
 
@@ -134,7 +134,7 @@ def _check_settings(path: Path, before: Mapping[str, Any], chosen: ComparisonSet
     recorded = before["settings"]
     changed = [
         f"{name} was {recorded.get(name)!r}, now {value!r}"
-        for name, value in chosen.model_dump(mode="json").items()
+        for name, value in chosen.recorded().items()
         if name not in _FREE and recorded.get(name) != value
     ]
     if changed:

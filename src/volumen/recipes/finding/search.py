@@ -91,7 +91,7 @@ def search(settings: Search) -> Iterator[Event]:
             sheet = contact_sheet([*asked, *kept], _opener(index), "score")
         except VolumenError as error:
             yield Warned(message=f"There is no contact sheet: {error}")
-        record = {"index": settings.index, "settings": settings.model_dump(mode="json")}
+        record = {"index": settings.index, "settings": settings.recorded()}
         write_found(out, "places", kept, sheet, {**record, "given": result["given"]})
         yield Saved(path=str(out), what="places")
     yield Finished(result={**result, "seconds": time.monotonic() - began})

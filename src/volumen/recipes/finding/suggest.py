@@ -162,7 +162,7 @@ def _overlapping(corners: NDArray[np.int32], row: int, side: int) -> NDArray[np.
 def _record(settings: Suggest, candidates: Candidates) -> dict[str, Any]:
     return {
         "checkpoint": settings.checkpoint,
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.recorded(),
         "candidates": int(candidates.free.sum()),
         "labelled": int(candidates.labelled.sum()),
     }
