@@ -33,11 +33,12 @@ if TYPE_CHECKING:
 
 _HEAD = """# Kills
 
-Every command that writes, killed with SIGKILL together with all its processes, and gone on with, again and again. Half
-of the kills came at a random moment of its life, half just before a random one of its changes to files, the last ones
-included. Whenever it came to its end, in between and at last, all that it left was compared with what an unbroken run
-leaves: byte for byte, but for times, and nothing besides it. After every kill, what a reader takes for whole was
-compared too. A command that is not gone on with (--overwrite) begins again over what is there.
+Every command that writes, killed with SIGKILL together with all its processes, and gone on with, again and again.
+Half of the kills came at a random moment of its life, half just before a random one of its changes to files, the last
+ones included. Whenever it came to its end, in between and at last, all that it left was compared with what an
+unbroken run leaves: byte for byte, but for times, and nothing besides it but the number of a killed process. After
+every kill, what a reader takes for whole was compared too. A command that is not gone on with (--overwrite) begins
+again over what is there.
 
 | command | goes on by | kills | came to its end | seconds | identical |
 |---|---|---:|---:|---:|---|
