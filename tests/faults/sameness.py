@@ -49,6 +49,10 @@ def _lines(path: Path) -> list[Any]:
     return [timeless(json.loads(line)) for line in path.read_text().splitlines()]
 
 
+def _curves(path: Path) -> list[str]:
+    return [line for line in path.read_text().splitlines() if not _TIMES & set(line.split(","))]
+
+
 def _in_any_order(path: Path) -> list[str]:
     return sorted(json.dumps(each, sort_keys=True) for each in _lines(path))
 
@@ -93,6 +97,7 @@ def timeless(value: Any) -> Any:
 _KINDS: dict[str, Callable[[Path], Any]] = {
     "events.jsonl": _lines,
     "download.jsonl": _in_any_order,
+    "curves.csv": _curves,
     ".html": _page,
     "table.md": _page,
     ".safetensors": _weights,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_lesson import BATCH, PEAK, STEPS, Lesson, same, story, weights_of
+from small_lesson import BATCH, PEAK, STEPS, Lesson, SmallNet, same, story, weights_of
 from torch import nn
 
 from volumen.errors import CheckpointError, DivergedError, OutOfMemoryError, SettingsError
@@ -169,6 +169,21 @@ def test_resuming_an_ended_training_does_nothing_twice(tmp_path: Path) -> None:
     before = story(run)
     assert [type(event) for event in Lesson(epochs=1).train(run)] == [Started]
     assert story(run) == before
+
+
+def test_the_model_is_left_ready_to_be_used_also_where_nothing_was_left_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[SmallNet] = []
+    build = Lesson.model
+    monkeypatch.setattr(Lesson, "model", lambda lesson: made.append(build(lesson)) or made[-1])
+    run = fresh(tmp_path)
+    for _ in range(2):
+        list(Lesson(epochs=1).train(run))
+    unbroken, resumed = made
+    image = Lesson().samples(99, 0)["image"]
+    assert not unbroken.training
+    assert torch.equal(resumed(image), unbroken(image))
 
 
 def test_leaves_the_callers_random_state_alone(tmp_path: Path) -> None:

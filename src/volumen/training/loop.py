@@ -101,7 +101,8 @@ def fit(
     Returns
     -------
     Outcome
-        The generator's return value: ``outcome = yield from fit(...)``.
+        The generator's return value: ``outcome = yield from fit(...)``. The model then has its last weights, and is in
+        evaluation mode.
 
     Raises
     ------
@@ -165,6 +166,7 @@ def fit(
             yield from told
         losses, saved_at, stepped_at = 0.0, time.monotonic(), time.monotonic()
 
+    model.eval()  # as the last scores left it; where all steps were taken before, it was only built and restored
     return Outcome(steps=step, epochs=step // steps_per_epoch, stopping=stopping)
 
 
