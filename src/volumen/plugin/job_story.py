@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from volumen.events import Event
 
-Kind = Literal["note", "saved", "score"]
+Kind = Literal["note", "saved"]
 
 SCORES = ("average_precision", "auc", "dice", "f05", "probe_auc", "probe_average_precision")
 """Scores in [0, 1] that are drawn, and told, the first of them first."""
