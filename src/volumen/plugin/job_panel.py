@@ -13,7 +13,7 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
-    QHBoxLayout,
+    QGridLayout,
     QLabel,
     QProgressBar,
     QPushButton,
@@ -129,6 +129,8 @@ class JobPanel(QWidget):
             self._story.hear(event)
             if not past:
                 self.event_came.emit(event)
+        if past:
+            self._story.pause()
         if not self._soon.isActive():
             self._soon.start()
         self._dock()
@@ -262,9 +264,11 @@ class JobPanel(QWidget):
         self.resume_button = _button(*_AGAIN[True], self._resume_job)
         self.copy_button = _button("Copy as command", "Copy the command line that does what this job does", self._copy)
         folder = _button("Open folder", "Show the files of this job", self._open_folder)
-        buttons = QHBoxLayout()
-        for button in (self.stop_button, self.resume_button, self.copy_button, folder):
-            buttons.addWidget(button)
+        buttons = QGridLayout()
+        for button in (self.stop_button, self.resume_button):  # never both
+            buttons.addWidget(button, 0, 0, 1, 2)
+        for column, button in enumerate((self.copy_button, folder)):
+            buttons.addWidget(button, 1, column)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         above: tuple[QWidget, ...] = (self._title, self._state, self._bar, self._progress, self._best)

@@ -98,6 +98,10 @@ class JobStory:
             case Finished():
                 self.result = event.result
 
+    def pause(self) -> None:
+        """Take what was told so far as past: no part runs, and how fast it was told is no pace of the work."""
+        self.part, self.pace = None, Pace.begin(self._clock())
+
     @property
     def fraction(self) -> float:
         """How much of the part is done, in [0, 1]."""

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFrame,
-    QHBoxLayout,
+    QGridLayout,
     QLabel,
     QPushButton,
     QScrollArea,
@@ -242,9 +242,10 @@ class TaskWidget(QWidget):
         copy.clicked.connect(self._copy)
         write.setToolTip("Write a file that `volumen run` carries out, here or on another machine")
         write.clicked.connect(self._write)
-        buttons = QHBoxLayout()
-        for button in (self._start, copy, write):
-            buttons.addWidget(button)
+        buttons = QGridLayout()
+        buttons.addWidget(self._start, 0, 0, 1, 2)
+        for place, button in enumerate((copy, write)):
+            buttons.addWidget(button, 1, place)
         inner = QWidget()
         column = QVBoxLayout(inner)
         column.addWidget(intro)
