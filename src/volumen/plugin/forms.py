@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from volumen.plugin.field_names import label_of, with_labels
 from volumen.plugin.field_row import FieldRow, problem_label
-from volumen.plugin.parts import collapsible
+from volumen.plugin.parts import collapsible, tab_through
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -72,6 +72,7 @@ class SettingsForm(QWidget):
                 rows.addRow(row.label, row)
                 self._rows[name] = row
         self._more.setVisible(bool(others))
+        tab_through(self.parts)
         self._usual = self._usual_values()
         self.set_values({})
 
