@@ -137,3 +137,12 @@ def test_paths_are_written_in_full_and_urls_left_alone() -> None:
     )
     assert full.segment == here.segment
     assert absolute(choose.Evaluate(prediction="/p", segment="/s")).out is None
+
+
+def test_a_home_folder_is_written_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("USERPROFILE", "/home/somebody")
+    given = choose.Finetune(segments=("~/a.zarr", "https://example.org/~b.zarr"), out="~/run")
+    full = absolute(given)
+    assert full.segments == (os.path.abspath("/home/somebody/a.zarr"), "https://example.org/~b.zarr")
+    assert full.out == os.path.abspath("/home/somebody/run")

@@ -14,6 +14,7 @@ pytest.importorskip("pytestqt", reason="needs pytest-qt")
 import torch
 from napari.components import ViewerModel
 from PIL import Image
+from qtpy.QtWidgets import QPushButton
 
 from volumen.crops.normalize import Normalization
 from volumen.events import result
@@ -155,6 +156,30 @@ def test_what_is_missing_is_said(shown, viewer, made):
     assert "Tick a segment" in lone._message.text()
 
 
+@pytest.mark.parametrize("kind", [IndexWidget, SuggestWidget])
+def test_a_region_is_taken_from_a_shape_and_a_missing_one_is_said(shown, viewer, kind):
+    widget = shown(kind)
+    widget.form._more.expand(animate=False)
+    (button,) = widget.form.editor("region").findChildren(QPushButton)
+    button.click()
+    assert "no rectangle on the segment" in widget._message.text()
+    viewer.add_shapes([(np.array([[10, 20], [10, 50], [30, 50], [30, 20]]) - 0.5) * VOXEL])
+    button.click()
+    assert widget.form.values()["region"] == "10:30,20:50"
+    assert not widget._message.text()
+
+
+def test_while_a_click_is_waited_for_no_brush_is_in_the_hand(shown, viewer):
+    widget = shown(SearchWidget)
+    layer = viewer.add_labels(np.zeros((192, 256), np.uint8))
+    layer.mode = "paint"
+    widget.pick.setChecked(True)
+    assert str(layer.mode) == "pan_zoom"
+    widget.show()
+    widget.hide()
+    assert not widget.pick.isChecked(), "nobody sees any more what a click would do"
+
+
 def test_suggestions_are_boxes_to_step_through(shown, viewer, qtbot, made, tmp_path):
     for layer in list(viewer.layers):
         if layer.name.endswith(("_ink", "_supervision")):
@@ -165,6 +190,7 @@ def test_suggestions_are_boxes_to_step_through(shown, viewer, qtbot, made, tmp_p
     widget.form.set_values({"n": 3, "window": 32, "supervision": [str(nothing)]})
     with qtbot.waitSignal(widget.panel.ended, timeout=180_000):
         job = widget.start()
+        widget.segment.add("/another/segment.zarr")  # chosen meanwhile: the boxes belong to the job's
     assert job.state == "finished", job.error
     (layer,) = [each for each in viewer.layers if each.name == suggest_widget.LAYER]
     written = json.loads((job.out / "suggestions.json").read_text())["features"]

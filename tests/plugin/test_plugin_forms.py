@@ -96,7 +96,8 @@ def test_each_field_has_the_control_that_fits_it_with_its_bounds_and_help(finetu
         if name not in finetune.fields:
             continue
         tip = finetune.editor(name).toolTip()
-        assert f"--{name.replace('_', '-')}" in tip
+        flag = f"--{'no-' if field.default is True else ''}{name.replace('_', '-')}"
+        assert f">{flag}" in tip, "of what is on, the option that turns it off"
         assert field.description.split(";")[0].split("'")[0] in tip
         for box in finetune.editor(name).findChildren((QSpinBox, QDoubleSpinBox)):
             bounds = limits(field)
@@ -131,7 +132,7 @@ def test_a_field_says_what_is_wrong_with_it_in_words(qtbot, finetune):
     finetune.editor("region").set_value("")
     assert not words_of(finetune)
     finetune.editor("input_size").set_value("33")  # a rule of all settings together, named after the field
-    assert words_of(finetune) == ["input_size must be a multiple of 32; got 33"]
+    assert words_of(finetune) == ["“Input size (px)” must be a multiple of 32; got 33"]
 
 
 def test_what_is_missing_is_said_only_when_it_is_asked_for(qtbot):
@@ -140,7 +141,7 @@ def test_what_is_missing_is_said_only_when_it_is_asked_for(qtbot):
     form.editor("epochs").set_value(3)
     assert not words_of(form)
     assert not form.check()
-    assert "Segments: Field required" in words_of(form)[0]
+    assert "Segments: must be given" in words_of(form)[0]
     form.give(**LEARN)
     assert form.check()
 

@@ -110,8 +110,11 @@ def test_stop_ends_the_job_and_resume_begins_the_next(panel: JobPanel, tmp_path:
     with qtbot.waitSignal(panel.ended, timeout=60_000):
         panel.stop_button.click()
         assert not panel.stop_button.isEnabled()
+        panel._show()  # as what the job still tells has it done
+        assert panel._state.text().startswith("Stopping")
     assert job.state == "stopped"
     assert panel.resume_button.isVisibleTo(panel)
+    assert panel.resume_button.text() == "Start again", "a phantom is not gone on with"
     with qtbot.waitSignal(panel.resumed, timeout=60_000) as began:
         panel.resume_button.click()
     (again,) = began.args

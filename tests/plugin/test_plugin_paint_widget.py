@@ -127,6 +127,10 @@ def test_the_view_is_what_becomes_background_and_what_the_window_follows(
     viewer.scene.camera.zoom = 0.01
     qtbot.waitUntil(lambda: "Zoom in to paint" in widget.words, timeout=20_000)
     assert str(painting.layer.mode) == "pan_zoom"
+    qtbot.waitUntil(lambda: not any(button.isEnabled() for button in widget._tools._classes.buttons()), timeout=5_000)
+    viewer.layers.remove(painting.layer)
+    qtbot.waitUntil(lambda: "Zoom in" not in widget.words, timeout=5_000)
+    assert "Nothing painted yet" not in widget.words, "nothing is said any more of what is over"
 
 
 @pytest.mark.parametrize("end", ["viewer.window._qt_window.close()", "application.quit()"])

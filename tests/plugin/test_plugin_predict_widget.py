@@ -81,6 +81,7 @@ def test_a_map_appears_fills_in_and_is_what_the_recipe_makes(widget, viewer, qtb
     assert job.state == "finished", job.error
     assert ("Started", 1) in seen
     (layer,) = maps(viewer)
+    assert not any(watch.live.layer is layer for watch in widget._watches), "the job tells of it"
     shown = np.asarray(layer.data if not layer.multiscale else layer.data[0])
     weights = str(tmp_path / "runs" / "model" / "best.safetensors")
     rows = Predict(

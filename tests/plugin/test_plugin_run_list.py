@@ -176,3 +176,16 @@ def test_work_without_epochs_is_told_in_its_own_units() -> None:
     story.hear(Stepped(done=2, total=8))
     assert story.progress == "2 of 8 tiles"
     assert story.best_in_words == story.best_in_brief == ""
+
+
+def test_what_was_told_before_a_job_went_on_is_no_pace_of_it() -> None:
+    seconds = iter(range(1000))
+    story = JobStory(clock=lambda: float(next(seconds)))
+    for event in (OPENING, *epoch(1)):
+        story.hear(event)
+    story.pause()
+    assert (story.part, story.pace.rate, story.fraction) == (None, 0.0, 0.0)
+    assert story.best_in_words.startswith("Best, epoch 1")
+    for event in (OPENING, *epoch(2)):
+        story.hear(event)
+    assert story.losses["training"].x.tolist() == [done / STEPS for done in range(1, 2 * STEPS + 1)]

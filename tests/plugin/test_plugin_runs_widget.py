@@ -22,6 +22,7 @@ from volumen.plugin.finetune_widget import FinetuneWidget
 from volumen.plugin.preferences import Preferences
 from volumen.plugin.runs_widget import RunsWidget
 from volumen.settings import Finetune
+from volumen.sources.write import create_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +128,17 @@ def test_weights_become_the_encoder_of_the_next_training(widget: RunsWidget, run
     assert chosen.args == [str(path / "best.safetensors")]
     forms = [form for form in QApplication.allWidgets() if isinstance(form, FinetuneWidget)]
     assert [form.weights.path() for form in forms] == chosen.args
+
+
+def test_a_prediction_that_is_loaded_again_takes_its_own_place(widget: RunsWidget, runs: Path, qtbot: object) -> None:
+    path = write_run(runs, "first", epochs=1, finished=True)
+    create_map(path / "predictions" / "map.zarr", shape=(8, 8), settings={}).finish()
+    show(widget, qtbot, 1)
+    assert "Select a run" in widget._words.text()
+    select(widget, "first")
+    for _ in range(2):
+        widget.buttons["Load prediction"].click()
+    assert [layer.name for layer in widget._viewer.layers] == ["map"]
 
 
 def test_what_fails_to_start_again_says_why(widget: RunsWidget, runs: Path, qtbot: object) -> None:

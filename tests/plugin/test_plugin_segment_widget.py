@@ -110,7 +110,7 @@ def test_findings_are_told_worst_first_in_the_words_of_the_forms():
         }
     )
     assert [one.severity for one in told] == ["error", "warning", "note"]
-    assert told[1].words == "Sizes are unknown. Give “Voxel um”."
+    assert told[1].words == "Sizes are unknown. Give “Voxel edge (µm)”."
 
 
 def test_nothing_found_is_good_news():

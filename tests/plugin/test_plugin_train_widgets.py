@@ -14,7 +14,9 @@ pytest.importorskip("napari", reason="needs the extra [napari]")
 pytest.importorskip("pytestqt", reason="needs pytest-qt")
 
 from napari.components import ViewerModel
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from volumen.cli import FAMILIES
 from volumen.cli.arguments import build_parser
@@ -155,6 +157,41 @@ def test_copied_and_written_it_is_the_same_job(viewer, runs, qtbot, jobs, tmp_pa
     begin(widget, qtbot)
     assert parsed(command) == JobFile.read(tmp_path).settings == jobs[0].settings
     assert jobs[0].settings.layers == (4, 12)
+
+
+def test_scrolling_past_a_choice_does_not_change_it(viewer, runs, qtbot):
+    trained(runs, "former", "finetune")
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.form.set_values({"epochs": 7})
+    for box in (widget._preset, widget.weights._box):
+        turn = QWheelEvent(
+            QPointF(5, 5),
+            QPointF(box.mapToGlobal(QPoint(5, 5))),
+            QPoint(0, -120),
+            QPoint(0, -120),
+            Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier,
+            Qt.ScrollPhase.NoScrollPhase,
+            False,
+        )
+        QApplication.sendEvent(box, turn)
+    assert widget.form.values() == {"epochs": 7}, "no preset took its place"
+    assert widget.weights.path() is None
+
+
+def test_the_tab_key_goes_from_top_to_bottom_past_what_is_folded_away(viewer, runs, qtbot):
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    inputs = {"segments": widget.segments, "weights": widget.weights, "out": widget.out, "start": widget._start}
+    parts = {**inputs, **{name: widget.form.editor(name) for name in widget.form.fields}}
+    passed, control = ["segments"], widget.segments._list
+    while passed[-1] != "start":
+        control = control.nextInFocusChain()
+        stops = control.isEnabled() and control.focusPolicy() != Qt.FocusPolicy.NoFocus
+        found = next((name for name, part in parts.items() if part is control or part.isAncestorOf(control)), None)
+        passed += [found] if stops and found not in (None, passed[-1]) else []
+    assert passed == ["segments", "weights", "layers", "epochs", "learning_rate", "batch", "freeze", "out", "start"]
 
 
 def test_nothing_to_learn_from_is_said_with_its_cure(runs, qtbot, jobs):

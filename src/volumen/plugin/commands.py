@@ -24,7 +24,8 @@ def stop_all_jobs() -> None:
     if refused:
         show_warning("\n".join(refused))
     if stopped:
-        show_info(f"Stopping {stopped} {'job' if stopped == 1 else 'jobs'}; the Runs widget can go on with them.")
+        jobs, them = ("job", "it") if stopped == 1 else ("jobs", "them")
+        show_info(f"Stopping {stopped} {jobs}; the Runs widget can go on with {them}.")
     elif not refused:
         show_info("No job is running.")
 

@@ -114,10 +114,10 @@ class CurvePlot(QWidget):
             self._plot.setLogMode(y=bool(steep))
 
     def _name(self) -> None:
-        """Write the title and, in its colour, the name of each curve: beside the plot, where it hides none."""
+        """Write the title, and each curve's name behind a dash of its colour: beside the plot, where it hides none."""
         colors = {name: curve.opts["pen"].color().name() for name, curve in self._curves.items()}
         names = [
-            f'<span style="color:{color}; white-space:nowrap">▬&nbsp;{escape(name)}</span>'
+            f'<span style="white-space:nowrap"><span style="color:{color}">▬</span>&nbsp;{escape(name)}</span>'
             for name, color in colors.items()
         ]
         self._legend.setText("&nbsp;&nbsp; ".join([f"<b>{escape(self._title)}</b>", *names]))

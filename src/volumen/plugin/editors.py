@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QSpinBox,
-    QToolButton,
     QWidget,
 )
 
@@ -98,7 +97,7 @@ class Words(Editor):
         self._box = QComboBox()
         self._box.addItems(words)
         self._box.currentTextChanged.connect(lambda _: self.changed.emit())
-        _leave_the_wheel_alone(self._box)
+        leave_the_wheel_alone(self._box)
         self._hold(self._box)
 
     def value(self) -> Any:
@@ -122,7 +121,7 @@ class Whole(Editor):
         )
         self._box.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
         self._box.valueChanged.connect(lambda _: self.changed.emit())
-        _leave_the_wheel_alone(self._box)
+        leave_the_wheel_alone(self._box)
         self._hold(self._box)
 
     def value(self) -> Any:
@@ -145,7 +144,7 @@ class Real(Editor):
         )
         self._box.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
         self._box.valueChanged.connect(lambda _: self.changed.emit())
-        _leave_the_wheel_alone(self._box)
+        leave_the_wheel_alone(self._box)
         self._hold(self._box)
 
     def value(self) -> Any:
@@ -238,10 +237,9 @@ class Lines(Editor):
         self._text.setPlainText("\n".join(map(str, value or ())))
 
 
-def browse_button(parent: QWidget, chosen: Callable[[str], object]) -> QToolButton:
+def browse_button(parent: QWidget, chosen: Callable[[str], object]) -> QPushButton:
     """Make a button that asks for a file or a folder and hands its path over."""
-    button = QToolButton(parent)
-    button.setText("…")
+    button = QPushButton("…", parent)
     button.setToolTip("Browse for a file or a folder")
     menu = QMenu(button)
     menu.addAction(
@@ -249,8 +247,7 @@ def browse_button(parent: QWidget, chosen: Callable[[str], object]) -> QToolButt
     )
     menu.addAction("A file…", lambda: _hand(QFileDialog.getOpenFileName(parent)[0], chosen))
     button.setMenu(menu)
-    button.setStyleSheet("QToolButton::menu-indicator { image: none; }")
-    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    button.setStyleSheet("QPushButton::menu-indicator { image: none; width: 0; } QPushButton { padding: 4px 8px; }")
     return button
 
 
@@ -272,6 +269,7 @@ class _Still(QObject):
         return False
 
 
-def _leave_the_wheel_alone(control: QWidget) -> None:
+def leave_the_wheel_alone(control: QWidget) -> None:
+    """Let the wheel scroll past a control that was not clicked, without changing it."""
     control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     control.installEventFilter(_Still(control))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from volumen.plugin.field_names import for_forms
 from volumen.sources.location import Location
 from volumen.sources.segment import RASTERS
 from volumen.sources.zarr_volume import ZarrVolume
@@ -107,8 +107,8 @@ def findings_of(result: Mapping[str, Any]) -> list[Told]:
 
     Options of the command line are named as the forms name them.
     """
-    told = [Told(found.get("severity", "warning"), _for_forms(found["message"])) for found in result["findings"]]
-    told += [Told("note", _for_forms(str(note))) for note in result.get("notes", ())]
+    told = [Told(found.get("severity", "warning"), for_forms(found["message"])) for found in result["findings"]]
+    told += [Told("note", for_forms(str(note))) for note in result.get("notes", ())]
     if not result["findings"]:
         told.insert(0, Told("note", "Nothing speaks against training on this segment."))
     return sorted(told, key=lambda one: _SEVERITIES.index(one.severity))
@@ -129,11 +129,6 @@ def _form(segment: Segment) -> str:
         return "layer images or one file, no pyramid"
     levels = f"pyramid of {len(segment.levels)} levels" if len(segment.levels) > 1 else "one level"
     return f"zarr in chunks of {' × '.join(map(str, volume.chunks))} voxels, {levels}"
-
-
-def _for_forms(words: str) -> str:
-    """Turn ``--voxel-um`` into the label that the field has in a form."""
-    return re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda match: f"“{match[1].replace('-', ' ').capitalize()}”", words)
 
 
 def _millimetres(micrometres: float) -> str:

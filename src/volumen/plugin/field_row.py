@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from volumen.plugin.colors import BAD
+from volumen.plugin.field_names import for_forms, label_of
 from volumen.plugin.fields import make_editor
 from volumen.settings.fields import describe, metavar, option
 
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydantic.fields import FieldInfo
-
-_WRONG = "color: #e8590c"  # legible on napari's dark and light ground
 
 
 class FieldRow(QWidget):
@@ -31,7 +31,7 @@ class FieldRow(QWidget):
 
     def __init__(self, name: str, field: FieldInfo, pick_region: Callable[[], str | None] | None) -> None:
         super().__init__()
-        self.label = QLabel(field.title or in_words(name))
+        self.label = QLabel(label_of(name, field))
         self.editor = make_editor(field, pick=pick_region)
         self._problem = problem_label()
         column = QVBoxLayout(self)
@@ -39,8 +39,10 @@ class FieldRow(QWidget):
         column.setSpacing(1)
         column.addWidget(self.editor)
         column.addWidget(self._problem)
-        written = f"{option(name)} {metavar(field) or ''}".strip()
-        tip = f"<p>{html.escape(describe(field))}</p><p>On the command line: <code>{html.escape(written)}</code></p>"
+        flag = option(name).replace("--", "--no-", 1) if field.default is True else option(name)
+        written = html.escape(f"{flag} {metavar(field) or ''}".strip())
+        about = html.escape(for_forms(describe(field)))
+        tip = f"<p>{about}</p><p>On the command line: <code>{written}</code></p>"
         for part in (self.label, self.editor):
             part.setToolTip(tip)
 
@@ -61,21 +63,10 @@ class FieldRow(QWidget):
         self.label.setFont(font)
 
 
-def in_words(name: str) -> str:
-    """Return a field's name as a person reads it.
-
-    Examples
-    --------
-    >>> in_words("learning_rate")
-    'Learning rate'
-    """
-    return name.replace("_", " ").capitalize()
-
-
 def problem_label() -> QLabel:
     """Make a label for what is wrong; it takes no room while nothing is."""
     label = QLabel()
-    label.setStyleSheet(_WRONG)
+    label.setStyleSheet(f"color: {BAD}")
     label.setWordWrap(True)
     label.hide()
     return label

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from volumen.errors import LabelError, SettingsError
 from volumen.plugin.painting import painting_of
 from volumen.plugin.pickers import SegmentList, WeightsChoice, segment_layers
-from volumen.plugin.places import as_text, drawn
 from volumen.plugin.preferences import preferences
 from volumen.plugin.task_widget import TaskWidget
 from volumen.plugin.trained import FINETUNED, PRETRAINED, propose
@@ -82,11 +81,9 @@ class FinetuneWidget(TaskWidget):
         """Return a free run folder, named after the segment and the day."""
         return propose(preferences().runs, *_names(self.viewer, self.segments.paths()[:1]), "finetune")
 
-    def pick_region(self) -> str | None:
-        """Return the box that was drawn on the first segment that is open."""
-        layer = next(iter(segment_layers(self.viewer).values()), None)
-        box = None if layer is None else drawn(self.viewer, layer)
-        return None if box is None else as_text(box)
+    def layer(self) -> Any:
+        """Return the layer of the first ticked segment that is open."""
+        return self.segments.layer()
 
 
 def painted_labels(viewer: Any, paths: Sequence[str]) -> dict[str, tuple[str, ...]]:

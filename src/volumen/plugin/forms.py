@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
-from volumen.plugin.field_row import FieldRow, in_words, problem_label
-from volumen.plugin.parts import collapsible
+from volumen.plugin.field_names import label_of, with_labels
+from volumen.plugin.field_row import FieldRow, problem_label
+from volumen.plugin.parts import collapsible, tab_through
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -71,6 +72,7 @@ class SettingsForm(QWidget):
                 rows.addRow(row.label, row)
                 self._rows[name] = row
         self._more.setVisible(bool(others))
+        tab_through(self.parts)
         self._usual = self._usual_values()
         self.set_values({})
 
@@ -89,6 +91,14 @@ class SettingsForm(QWidget):
     def editor(self, name: str) -> Editor:
         """Return the control of a field."""
         return self._rows[name].editor
+
+    @property
+    def parts(self) -> list[QWidget]:
+        """All that can be edited, from top to bottom."""
+        field = QFormLayout.ItemRole.FieldRole
+        items = (self._above.itemAt(row, field) for row in range(self._above.rowCount()))
+        controls = (item.widget() for item in items if item is not None)
+        return [*(control for control in controls if control is not None), self._more]
 
     def add_row(self, label: str, control: QWidget, *, at: int | None = None) -> None:
         """Put a control of somebody else's among the basic fields, below them if not told where."""
@@ -155,7 +165,7 @@ class SettingsForm(QWidget):
                 if self._more.isAncestorOf(self._rows[name]):
                     self._more.expand(animate=False)
             else:
-                general.append(f"{in_words(name)}: {words}" if name else words)
+                general.append(f"{label_of(name, self._kind.model_fields.get(name))}: {words}" if name else words)
         self._problem.setText("\n".join(general))
         self._problem.setVisible(bool(general))
 
@@ -219,13 +229,12 @@ class SettingsForm(QWidget):
 def _place(problem: ErrorDetails, kind: type[Settings]) -> tuple[str, str]:
     """Return the field that a problem is about, empty where it is none's, and the problem in words."""
     words = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "missing":
+        return str(problem["loc"][0]), "must be given"
     if problem["loc"]:
-        got = problem["input"]
-        return str(problem["loc"][0]), words if "got" in words or problem[
-            "type"
-        ] == "missing" else f"{words}; got {got}"
+        return str(problem["loc"][0]), words if "got" in words else f"{words}; got {problem['input']}"
     named = [word for word in re.findall(r"\w+", words) if word in kind.model_fields]
-    return (named[0] if named else ""), words
+    return (named[0] if named else ""), with_labels(words, kind.model_fields)
 
 
 def _own_first(kind: type[Settings]) -> list[str]:

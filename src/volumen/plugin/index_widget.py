@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from volumen.errors import SettingsError
 from volumen.plugin.pickers import SegmentList, WeightsChoice
 from volumen.plugin.preferences import preferences
-from volumen.plugin.task_widget import TaskWidget
+from volumen.plugin.task_widget import OF_TRAINING, TaskWidget
 from volumen.plugin.trained import FINETUNED, PRETRAINED, propose
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class IndexWidget(TaskWidget):
             "that look like the one that you click on.",
             inputs={"Encoder": self.weights, "Segments": self.segments},
             basic=("window", "stride"),
-            hidden=("segments", "encoder"),
+            hidden=("segments", "encoder", *OF_TRAINING),
             presets=PRESETS,
         )
 
@@ -57,3 +57,7 @@ class IndexWidget(TaskWidget):
     def proposed_out(self) -> Path:
         """Return a free path for an index."""
         return propose(preferences().runs, "index")
+
+    def layer(self) -> Any:
+        """Return the layer of the first ticked segment that is open."""
+        return self.segments.layer()

@@ -7,12 +7,13 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from napari.qt.threading import thread_worker
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QCoreApplication, Qt, QThreadPool, QTimer, QUrl, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
-    QHBoxLayout,
+    QGridLayout,
     QLabel,
     QProgressBar,
     QPushButton,
@@ -23,30 +24,36 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from volumen.errors import VolumenError
+from volumen.plugin.colors import BAD, DOUBTFUL
 from volumen.plugin.curves import CurvePlot
+from volumen.plugin.field_names import for_forms
 from volumen.plugin.job_story import JobStory
 from volumen.plugin.jobs import Job, bunches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Collection, Generator
 
     from volumen.events import Event
 
 _PARTS = 1000  # of the progress bar
 _DOCK_SECONDS = 0.5  # between updates of the activity dock, each of which runs the window's event loop
-_COLORS = {"note": "#e69f00", "saved": "", "error": "#ff5555"}
+_COLORS = {"note": DOUBTFUL, "error": BAD}
 _SHOW_MS = 200
 _STOPPING = "Stopping: what is finished is being saved…"
-_STATES = {
-    "running": "Running",
-    "finished": "Finished",
-    "stopped": "Stopped; Resume goes on from here",
-    "failed": "Failed",
+_STATES = {"finished": "Finished", "stopped": "Stopped", "failed": "Failed"}
+_AGAIN = {
+    True: ("Resume", "Go on from what was saved last"),
+    False: ("Start again", "Begin it again from the start: nothing was saved that it could go on from"),
 }
 
 
 class JobPanel(QWidget):
     """Watch one job at a time; `watch` may be called again for another.
+
+    Parameters
+    ----------
+    told_elsewhere
+        Verbs whose warnings the window tells in another place, so not here again.
 
     Signals
     -------
@@ -62,8 +69,9 @@ class JobPanel(QWidget):
     ended = Signal(object)
     resumed = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, *, told_elsewhere: Collection[str] = ()) -> None:
         super().__init__(parent)
+        self._told_elsewhere = told_elsewhere
         self._job: Job | None = None
         self._story = JobStory()
         self._shown = 0
@@ -121,6 +129,8 @@ class JobPanel(QWidget):
             self._story.hear(event)
             if not past:
                 self.event_came.emit(event)
+        if past:
+            self._story.pause()
         if not self._soon.isActive():
             self._soon.start()
         self._dock()
@@ -152,42 +162,51 @@ class JobPanel(QWidget):
         running = state == "running"
         self._title.setText(_title(job))
         self._title.setToolTip(job.command)
-        self._state.setText(
-            (f"Running: {story.headline}" if story.headline else "Starting…") if running else _STATES[state]
-        )
+        self._state.setText(self._running_in_words if running else _STATES[state])
         self._bar.setRange(0, _PARTS if story.part or not running else 0)  # 0 to 0: busy, nobody knows how long
         self._bar.setValue(_PARTS if state == "finished" else round(_PARTS * story.fraction))
-        self._progress.setText(story.progress if running else _end_in_words(story))
+        self._progress.setText(_progress_in_words(story, running=running))
         self._best.setText(story.best_in_words)
         self._best.setVisible(bool(story.best_in_words))
         self.stop_button.setVisible(running)
         self.keep_box.setVisible(running)
         self.resume_button.setVisible(state in ("stopped", "failed"))
+        if state in ("stopped", "failed"):
+            text, tip = _AGAIN[job.goes_on]
+            self.resume_button.setText(text)
+            self.resume_button.setToolTip(tip)
         for plot, courses in ((self.losses, story.losses), (self.scores, story.scores)):
             plot.setVisible(bool(courses))
             plot.set_x_label(story.x_label)
             for name, course in courses.items():
                 plot.set_points(name, course.x, course.y)
         for kind, text in story.messages[self._shown :]:
-            self._tell(kind, text)
+            if not (kind == "note" and job.verb in self._told_elsewhere):
+                self._tell(kind, text)
         self._shown = len(story.messages)
         self.setVisible(True)  # last: what changes in sight is painted at once, a part at a time
+
+    @property
+    def _running_in_words(self) -> str:
+        if not self.stop_button.isEnabled():
+            return _STOPPING
+        return f"Running: {self._story.headline}" if self._story.headline else "Starting…"
 
     def _tell(self, kind: str, text: str) -> None:
         color = _COLORS.get(kind, "")
         style = f' style="color:{color}"' if color else ""
-        self._messages.append(f"<span{style}>{escape(text)}</span>")
+        self._messages.append(f"<span{style}>{escape(for_forms(text))}</span>")
         self._messages.setVisible(True)
 
     def _stop_job(self) -> None:
         if self._job is not None:
             self.stop_button.setEnabled(False)
-            self._state.setText(_STOPPING)
             try:
                 self._job.cancel()
             except VolumenError as error:
                 self._tell("error", str(error))
                 self.stop_button.setEnabled(True)
+            self._show()
 
     def _resume_job(self) -> None:
         if self._job is None:
@@ -204,6 +223,7 @@ class JobPanel(QWidget):
         clipboard = QApplication.clipboard()
         if self._job is not None and clipboard is not None:
             clipboard.setText(self._job.command)
+            show_info(f"Copied: {self._job.command}")
 
     def _open_folder(self) -> None:
         if self._job is not None:
@@ -241,12 +261,14 @@ class JobPanel(QWidget):
         self.keep_box.setChecked(True)
         self.keep_box.setToolTip("The job is a process of its own. The Runs widget finds it again.")
         self.stop_button = _button("Stop", "Stop the job within two seconds; what is finished is kept", self._stop_job)
-        self.resume_button = _button("Resume", "Go on from what was saved last", self._resume_job)
-        self.copy_button = _button("Copy as command", "Copy the command line that does exactly the same", self._copy)
+        self.resume_button = _button(*_AGAIN[True], self._resume_job)
+        self.copy_button = _button("Copy as command", "Copy the command line that does what this job does", self._copy)
         folder = _button("Open folder", "Show the files of this job", self._open_folder)
-        buttons = QHBoxLayout()
-        for button in (self.stop_button, self.resume_button, self.copy_button, folder):
-            buttons.addWidget(button)
+        buttons = QGridLayout()
+        for button in (self.stop_button, self.resume_button):  # never both
+            buttons.addWidget(button, 0, 0, 1, 2)
+        for column, button in enumerate((self.copy_button, folder)):
+            buttons.addWidget(button, 1, column)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         above: tuple[QWidget, ...] = (self._title, self._state, self._bar, self._progress, self._best)
@@ -273,8 +295,10 @@ def _title(job: Job) -> str:
     return f"{job.verb}: {job.out.name}" if job.out is not None else job.verb
 
 
-def _end_in_words(story: JobStory) -> str:
-    return "" if story.part is None else story.progress.split(" · ")[0]
+def _progress_in_words(story: JobStory, *, running: bool) -> str:
+    if story.part is None:
+        return ""
+    return story.progress if running else story.progress.split(" · ")[0]
 
 
 def _button(text: str, tip: str, clicked: Callable[[], None]) -> QPushButton:

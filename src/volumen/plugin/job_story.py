@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from volumen.events import Event
 
-Kind = Literal["note", "saved", "score"]
+Kind = Literal["note", "saved"]
 
 SCORES = ("average_precision", "auc", "dice", "f05", "probe_auc", "probe_average_precision")
 """Scores in [0, 1] that are drawn, and told, the first of them first."""
@@ -97,6 +97,10 @@ class JobStory:
                 self._say("note", event.message)
             case Finished():
                 self.result = event.result
+
+    def pause(self) -> None:
+        """Take what was told so far as past: no part runs, and how fast it was told is no pace of the work."""
+        self.part, self.pace = None, Pace.begin(self._clock())
 
     @property
     def fraction(self) -> float:

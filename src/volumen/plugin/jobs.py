@@ -34,6 +34,7 @@ State = Literal["running", "finished", "stopped", "failed"]
 
 _FOLDER = ".jobs"
 _TRAININGS = ("finetune", "pretrain spark")
+_ADDING = ("resume", "index")  # verbs that take up what is at their output path without being told to
 _PROCESS = "process.json"
 _EXIT = "exit_code"
 _STOPPED = "stopped"
@@ -167,6 +168,12 @@ class Job:
             flags = {"resume": True, "overwrite": False}
         return (self.verb, self.settings.model_copy(update=flags))
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether `continuation` takes up what was saved, rather than begin again."""
+        verb, settings = self.continuation
+        return verb in _ADDING or bool(getattr(settings, "resume", False))
+
     def past(self) -> Iterator[Event | None]:
         """Yield what was told of the run before this job went on with it; nothing, of a job that began one."""
         if not isinstance(self.settings, Resume):
@@ -215,9 +222,7 @@ class Job:
 
     @property
     def _cure(self) -> str:
-        verb, settings = self.continuation
-        goes_on = verb == "resume" or getattr(settings, "resume", False)
-        return "Resume goes on from what was saved last." if goes_on else "Nothing was saved yet: start it again."
+        return "Resume goes on from what was saved last." if self.goes_on else "Nothing was saved yet: start it again."
 
     def _heard_of(self) -> bool:
         """Say whether it told something in the last minutes; all that can be known of a process elsewhere."""

@@ -122,10 +122,10 @@ class MapWatch(QObject):
 
 def show_map(viewer: Any, path: Path) -> LiveMap:
     """Add the layer of a map, finished or not, above the others, or in the place of an older one of the same path."""
+    data, options, _ = prediction_data(path)
     for layer in list(viewer.layers):
         if _is_of(layer, path):
             viewer.layers.remove(layer)
-    data, options, _ = prediction_data(path)
     return LiveMap(viewer, viewer.add_image(data, cache=False, **options))
 
 

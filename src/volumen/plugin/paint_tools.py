@@ -65,16 +65,16 @@ class PaintTools(QGroupBox):
         self._background.clicked.connect(lambda _checked=False: self.view_is_background.emit())
         self._version = QLabel()
         self._version.setWordWrap(True)
-        keep = QPushButton("Keep this version")
-        keep.setToolTip(
+        self._keep = QPushButton("Keep this version")
+        self._keep.setToolTip(
             "Leave the labels as they are now for ever; your next stroke begins another version. "
             "Training does this by itself."
         )
-        keep.clicked.connect(lambda _checked=False: self.kept.emit())
+        self._keep.clicked.connect(lambda _checked=False: self.kept.emit())
         column = QVBoxLayout(self)
         column.addLayout(row)
         column.addLayout(size)
-        for part in (self._background, self._version, keep):
+        for part in (self._background, self._version, self._keep):
             column.addWidget(part)
 
     def tell(self, painting: Painting) -> None:
@@ -88,7 +88,9 @@ class PaintTools(QGroupBox):
         self._brush.blockSignals(False)
         status = painting.status
         self._version.setText(status.shown_version)
-        self._background.setEnabled(not status.hindrance)
+        self._keep.setEnabled(not status.kept)
+        for each in (self._background, *self._classes.buttons()):
+            each.setEnabled(not status.hindrance)
 
     @property
     def words(self) -> str:

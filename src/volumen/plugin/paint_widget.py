@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from volumen.errors import VolumenError
+from volumen.plugin.colors import BAD, DOUBTFUL
 from volumen.plugin.layers import LayerOrigin, origin_of
 from volumen.plugin.paint_layers import class_colormap
 from volumen.plugin.paint_tools import KEYS, PaintTools
@@ -39,6 +40,7 @@ class PaintWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._worker: Any = None
+        self._said = ""  # of a segment that is not painted on: what goes on, or went wrong
         self._lay_out()
         layers = napari_viewer.layers.events
         for event in (layers.inserted, layers.removed, layers.reordered):
@@ -75,7 +77,8 @@ class PaintWidget(QWidget):
         if path is None or self._worker is not None:
             return
         self._start.setEnabled(False)
-        self._state.setText("Reading the labels …")
+        self._said = "Reading the labels …"
+        self._tell()
         cache = preferences().cache
         self._worker = create_worker(
             _open, path, cache / "labels", _start_thread=False, _progress={"total": 0, "desc": "Reading the labels"}
@@ -140,7 +143,8 @@ class PaintWidget(QWidget):
     def _opened(self, words: str) -> None:
         self._worker = None
         self._start.setEnabled(self._segments.count() > 0)
-        self._state.setText(words)
+        self._said = words
+        self._tell()
 
     def _bind_keys(self, painting: Painting) -> None:
         """Let keys choose classes while the painting is selected; elsewhere they keep their meaning."""
@@ -179,15 +183,17 @@ class PaintWidget(QWidget):
         self._tools.setVisible(painting is not None)
         self._start.setVisible(painting is None)
         if painting is None:
-            if self._worker is None and self._segments.count() == 0:
-                self._state.setText("Open a segment first, with the Segment widget or File > Open.")
-            return
-        status = painting.status
-        self._state.setText(status.saved)
-        self._state.setStyleSheet("color: #ff5555" if status.error else "")
-        self._hindrance.setText(status.hindrance)
-        self._hindrance.setVisible(bool(status.hindrance))
-        self._tools.tell(painting)
+            none = self._segments.count() == 0 and self._worker is None
+            self._state.setText("Open a segment first, with the Segment widget or File > Open." if none else self._said)
+            self._state.setStyleSheet("")
+            self._hindrance.setText("")
+        else:
+            status = painting.status
+            self._state.setText(status.saved)
+            self._state.setStyleSheet(f"color: {BAD}" if status.error else "")
+            self._hindrance.setText(status.hindrance)
+            self._tools.tell(painting)
+        self._hindrance.setVisible(bool(self._hindrance.text()))
 
     def _resize_brush(self, pixels: int) -> None:
         painting = self.painting
@@ -196,12 +202,13 @@ class PaintWidget(QWidget):
 
     def _lay_out(self) -> None:
         self._segments = QComboBox()
+        self._segments.setPlaceholderText("none open")
         self._segments.setToolTip("The segment to paint on")
         self._start = QPushButton("Start painting")
         self._start.setToolTip("Paint on this segment, from the labels it has; their files stay as they are")
         self._start.clicked.connect(lambda _checked=False: self.start())
         self._state, self._hindrance = _words(), _words()
-        self._hindrance.setStyleSheet("color: #e69f00")
+        self._hindrance.setStyleSheet(f"color: {DOUBTFUL}")
         self._segments.currentIndexChanged.connect(lambda _index: self._tell())
         self._tools = PaintTools()
         self._tools.chosen.connect(self.choose)

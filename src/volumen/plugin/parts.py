@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 def prose() -> QLabel:
@@ -30,10 +32,27 @@ def button(text: str, tip: str, clicked: Callable[[], object]) -> QPushButton:
 
 def collapsible(title: str, *contents: QWidget) -> QCollapsible:
     """Return a part that a click on its title opens."""
-    part = QCollapsible(title, expandedIcon="▼", collapsedIcon="▶")
+    part = QCollapsible()
+    part.setExpandedIcon(QIcon())  # superqt draws its signs in black, which napari's dark theme swallows
+    part.setCollapsedIcon(QIcon())
+
+    def show(is_open: bool) -> None:
+        part.setText(f"{'▼' if is_open else '▶'} {title}")
+        part.content().setEnabled(is_open)  # else the Tab key would go through what nobody sees
+
+    part.toggled.connect(show)
+    show(False)
     for content in contents:
         part.addWidget(content)
     return part
+
+
+def tab_through(parts: Iterable[QWidget]) -> None:
+    """Let the Tab key go through parts in this order; by itself it goes in the order in which they were made."""
+    within = (each for part in parts for each in (part, *part.findChildren(QWidget)) if each.window() is part.window())
+    stops = [each for each in within if each.focusPolicy() != Qt.FocusPolicy.NoFocus and each.focusProxy() is None]
+    for one, other in pairwise(stops):
+        QWidget.setTabOrder(one, other)
 
 
 def scrolling(widget: QWidget, *parts: QWidget | QLayout) -> None:

@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QListWidget, QListWidgetItem, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QListWidget,
+    QListWidgetItem,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QWidget,
+)
 
-from volumen.plugin.editors import browse_button
+from volumen.plugin.editors import browse_button, leave_the_wheel_alone
 from volumen.plugin.layers import origin_of
 from volumen.plugin.trained import Trained, find_trained, weights_in
 
@@ -15,10 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from qtpy.QtGui import QHideEvent, QShowEvent
+    from qtpy.QtGui import QHideEvent, QPaintEvent, QShowEvent
 
 _PATH = Qt.ItemDataRole.UserRole
 _ROWS = 3
+_MARGIN = 8  # px beside a name
 _LOOK = 1500  # ms between looks for weights that came
 
 
@@ -42,7 +53,7 @@ class SegmentList(QWidget):
         self._viewer = viewer
         self._list = QListWidget()
         self._list.setFixedHeight(_ROWS * (self._list.fontMetrics().lineSpacing() + 8) + 8)
-        self._list.setToolTip("Tick the segments to learn from; those that are open in napari are listed")
+        self._list.setToolTip("Tick the segments to use; those that are open in napari are listed")
         self._list.itemChanged.connect(lambda _: self.changed.emit())
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         _in_a_row(self, self._list, browse_button(self, self.add))
@@ -57,6 +68,11 @@ class SegmentList(QWidget):
         """List a segment that is not open, ticked."""
         self._append(path, path, ticked=True)
         self.changed.emit()
+
+    def layer(self) -> Any:
+        """Return the layer of the first ticked segment that is open, None where none is."""
+        layers = segment_layers(self._viewer)
+        return next((layers[path] for path in self.paths() if path in layers), None)
 
     def tick(self, path: str, ticked: bool = True) -> None:
         """Tick a segment that is listed, or untick it."""
@@ -234,11 +250,32 @@ class WeightsChoice(QWidget):
         self._picked = True
 
 
+class _Combo(QComboBox):
+    """A box that shortens a long name in its middle: names of runs differ at their ends."""
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw the box and as much of the name as fits."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        if self.currentIndex() < 0:
+            option.currentText = self.placeholderText()
+        style = self.style()
+        painter = QStylePainter(self)
+        if style is not None:
+            field = QStyle.SubControl.SC_ComboBoxEditField
+            room = style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, self).width() - _MARGIN
+            middle = Qt.TextElideMode.ElideMiddle
+            option.currentText = self.fontMetrics().elidedText(option.currentText, middle, room)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
 def _combo(tip: str) -> QComboBox:
-    box = QComboBox()
+    box = _Combo()
     box.setToolTip(tip)
     box.setMinimumContentsLength(12)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    leave_the_wheel_alone(box)
     return box
 
 

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QComboBox
 
-from volumen.errors import SettingsError
+from volumen.errors import SettingsError, VolumenError
 from volumen.events import Started, TileWritten
+from volumen.plugin.editors import leave_the_wheel_alone
 from volumen.plugin.live_map import LiveMap, MapWatch, show_map, unfinished_layers
 from volumen.plugin.pickers import SegmentChoice, WeightsChoice
-from volumen.plugin.places import as_text, centre, drawn, seen
+from volumen.plugin.places import as_text, centre, seen
 from volumen.plugin.preferences import preferences
-from volumen.plugin.task_widget import TaskWidget
+from volumen.plugin.task_widget import NOT_DRAWN, OF_TRAINING, TaskWidget
 from volumen.plugin.trained import FINETUNED, propose
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class PredictWidget(TaskWidget):
             "Where to predict: everywhere, beginning with what you see; only what is on the screen; or only inside the "
             "rectangle that is selected in a Shapes layer, or the last one drawn"
         )
+        leave_the_wheel_alone(self.where)
         self._live: LiveMap | None = None
         self._watches: list[MapWatch] = []
         super().__init__(
@@ -55,7 +57,7 @@ class PredictWidget(TaskWidget):
             "you look.",
             inputs={"Model": self.weights, "Segment": self.segment, "Where": self.where},
             basic=("direction", "mirror"),
-            hidden=("checkpoint", "segment", "region", "near"),
+            hidden=("checkpoint", "segment", "region", "near", *OF_TRAINING),
             presets=PRESETS,
         )
         self.segment.changed.connect(self.propose_out)
@@ -79,8 +81,12 @@ class PredictWidget(TaskWidget):
 
     def proposed_out(self) -> Path:
         """Return a free path for a map, named after the segment and the day."""
-        layer = self.segment.layer()
+        layer = self.layer()
         return propose(preferences().runs, "" if layer is None else str(layer.name), "ink", ending=".zarr")
+
+    def layer(self) -> Any:
+        """Return the segment's layer, None where it is not open."""
+        return self.segment.layer()
 
     def hear(self, event: Event) -> None:
         """Show the map as soon as it is there, and what is written of it."""
@@ -88,8 +94,7 @@ class PredictWidget(TaskWidget):
         if job is None or job.out is None or job.verb != self.verb:
             return
         if isinstance(event, Started) and event.work == "predict":
-            self._stop_watching(str(job.out))
-            self._live = show_map(self.viewer, job.out)
+            self._show_map(job.out)
         elif isinstance(event, TileWritten) and self._live is not None:
             self._live.written(event.box)
 
@@ -98,8 +103,16 @@ class PredictWidget(TaskWidget):
         if self._live is not None:
             self._live.end()
 
+    def _show_map(self, path: Path) -> None:
+        try:
+            self._live = show_map(self.viewer, path)
+        except VolumenError as error:  # moved or deleted meanwhile; the job will say so too
+            self._say(str(error), wrong=True)
+            return
+        self._stop_watching(self._live.layer)
+
     def _view(self) -> Window | None:
-        layer = self.segment.layer()
+        layer = self.layer()
         return None if layer is None else seen(self.viewer, layer)
 
     def _region(self, view: Window | None) -> str | None:
@@ -111,13 +124,10 @@ class PredictWidget(TaskWidget):
             if view is None:
                 raise SettingsError("The segment is not on the screen. Show it in 2D, or choose another place.")
             return as_text(view)
-        layer = self.segment.layer()
-        box = None if layer is None else drawn(self.viewer, layer)
-        if box is None:
-            raise SettingsError(
-                "There is no rectangle on the segment. Add a Shapes layer, draw one on it, and start again."
-            )
-        return as_text(box)
+        drawn_box = self.pick_region()
+        if drawn_box is None:
+            raise SettingsError(NOT_DRAWN)
+        return drawn_box
 
     def _watch_unfinished(self, event: Any = None) -> None:
         """Follow maps that are loaded while another process makes them."""
@@ -127,8 +137,9 @@ class PredictWidget(TaskWidget):
             if layer not in known:
                 self._watches.append(MapWatch(self.viewer, layer))
 
-    def _stop_watching(self, path: str) -> None:
-        """Leave a map that this widget's job is about to tell of itself."""
+    def _stop_watching(self, layer: Any) -> None:
+        """Leave a map of which this widget's job tells itself; those of other processes are followed on."""
         for watch in self._watches:
-            watch.stop()
-        self._watches = []
+            if watch.live.layer is layer:
+                watch.stop()
+        self._watches = [watch for watch in self._watches if watch.watching]

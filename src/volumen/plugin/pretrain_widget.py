@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SettingsError
 from volumen.plugin.pickers import SegmentList, WeightsChoice, segment_layers
-from volumen.plugin.places import as_text, drawn
 from volumen.plugin.preferences import preferences
 from volumen.plugin.task_widget import TaskWidget
 from volumen.plugin.trained import FINETUNED, PRETRAINED, propose
@@ -67,8 +66,6 @@ class PretrainWidget(TaskWidget):
         names = [str(layers[path].name) for path in paths if path in layers]
         return propose(preferences().runs, names[0] if len(paths) == len(names) == 1 else "", "pretrain")
 
-    def pick_region(self) -> str | None:
-        """Return the box that was drawn on the first segment that is open."""
-        layer = next(iter(segment_layers(self.viewer).values()), None)
-        box = None if layer is None else drawn(self.viewer, layer)
-        return None if box is None else as_text(box)
+    def layer(self) -> Any:
+        """Return the layer of the first ticked segment that is open."""
+        return self.segments.layer()

@@ -8,6 +8,7 @@ from qtpy.QtCore import QItemSelectionModel, QSignalBlocker, Qt, Signal  # type:
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
+from volumen.plugin.colors import BAD, DOUBTFUL, GOING
 from volumen.plugin.run_list import WORDS
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from volumen.plugin.run_list import Entry
 
 _COLUMNS = ("Name", "What", "State", "Progress", "Best")
-_COLORS = {"running": "#56b4e9", "elsewhere": "#56b4e9", "failed": "#ff5555", "stopped": "#e69f00"}
+_COLORS = {"running": GOING, "elsewhere": GOING, "failed": BAD, "stopped": DOUBTFUL, "unfinished": DOUBTFUL}
 
 
 class RunTable(QTableWidget):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Layer
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import Qt, QTimer, QUrl, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QDesktopServices
@@ -28,7 +27,7 @@ from volumen.plugin.finetune_widget import FinetuneWidget
 from volumen.plugin.job_panel import JobPanel
 from volumen.plugin.job_story import SCORES, name_of
 from volumen.plugin.jobs import Job, command_of
-from volumen.plugin.layers import prediction_data
+from volumen.plugin.live_map import show_map
 from volumen.plugin.preferences import preferences
 from volumen.plugin.run_list import RunList
 from volumen.plugin.run_table import RunTable
@@ -136,7 +135,10 @@ class RunsWidget(QWidget):
         }
         for name, offered in offers.items():
             self.buttons[name].setEnabled(offered)
-        self._words.setText(one.error or one.best if one is not None else "")
+        if chosen or not self._table.rowCount():
+            self._words.setText(one.error or one.best if one is not None else "")
+        else:
+            self._words.setText("Select a run to see its curves and settings, or several to compare them.")
         self._words.setVisible(bool(self._words.text()))
         names = _names(chosen)
         self.settings.compare({name: entry.settings for name, entry in names.items()})
@@ -173,7 +175,7 @@ class RunsWidget(QWidget):
 
     def _load(self) -> None:
         path = self._list.maps_of(self._table.selected[0])[0]
-        self._try(lambda: self._viewer.add_layer(Layer.create(*prediction_data(path))))
+        self._try(lambda: show_map(self._viewer, path))
 
     def _use_as_encoder(self) -> None:
         weights = self._table.selected[0].weights
@@ -208,6 +210,7 @@ class RunsWidget(QWidget):
     def _start(self, verb: str, settings: Settings) -> None:
         def start() -> None:
             self._panel.watch(Job.start(verb, settings, runs=self._list.runs))
+            self._idle.hide()
             self._tabs.setCurrentIndex(_JOB_TAB)
             self.refresh()
 
@@ -241,7 +244,9 @@ class RunsWidget(QWidget):
         self._tabs = QTabWidget()
         self._tabs.addTab(_scrolling(self.losses, self.scores), "Curves")
         self._tabs.addTab(self.settings, "Settings")
-        self._tabs.addTab(_scrolling(self._panel), "Job")
+        self._idle = QLabel("A job that you begin here, with Resume or Report, is watched here.")
+        self._idle.setWordWrap(True)
+        self._tabs.addTab(_scrolling(self._idle, self._panel), "Job")
         split = QSplitter()
         split.setOrientation(Qt.Orientation.Vertical)
         split.addWidget(self._table)
@@ -258,7 +263,7 @@ class RunsWidget(QWidget):
         self.buttons: dict[str, QPushButton] = {}
         for number, (name, tip, clicked) in enumerate(
             (
-                ("Resume", "Go on from what was saved last", self._resume),
+                ("Resume", "Go on from what was saved last, or begin again where nothing was", self._resume),
                 ("Stop", "Stop the selected jobs within two seconds; what is finished is kept", self._stop),
                 ("Report", "Write a page about the selected runs, and open it in the browser", self._report),
                 ("Load prediction", "Show the latest ink map that was made with this run", self._load),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from qtpy.QtGui import QHideEvent
+
     from volumen.events import Event
 
 LAYER = "places alike"
@@ -47,7 +49,6 @@ class SearchWidget(TaskWidget):
         self.pick = QPushButton(_PICK)
         self.pick.setCheckable(True)
         self.pick.setToolTip("Press, then click on a segment: the places that look most like that one are searched for")
-        self.pick.toggled.connect(lambda on: self.pick.setText(_WAITING if on else _PICK))
         self.steps = PlaceSteps(napari_viewer, "Nothing was searched for yet.")
         self._spot: tuple[str, int, int] | None = None
         self._segment: Any = None
@@ -60,6 +61,7 @@ class SearchWidget(TaskWidget):
             hidden=("index", "at"),
             presets={},
         )
+        self.pick.toggled.connect(self._wait_for_click)
         self._propose_index()
         napari_viewer.mouse_drag_callbacks.append(self._clicked)
         self.destroyed.connect(lambda: _forget(napari_viewer, self._clicked))
@@ -89,6 +91,18 @@ class SearchWidget(TaskWidget):
         """Show what was found."""
         if isinstance(event, Finished) and "places" in event.result:
             self._show(event.result)
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Wait for no click any more: nobody would see what for."""
+        super().hideEvent(event)
+        self.pick.setChecked(False)
+
+    def _wait_for_click(self, on: bool) -> None:
+        """Say that a click is waited for, and put brushes away: that click is not to paint."""
+        self.pick.setText(_WAITING if on else _PICK)
+        active = self.viewer.layers.selection.active
+        if on and active is not None:
+            active.mode = "pan_zoom"
 
     def _show(self, result: Any) -> None:
         """Mark the places that lie on the segment that was clicked on; others are counted."""
@@ -147,7 +161,7 @@ class SearchWidget(TaskWidget):
                 self.pick.setChecked(False)
                 self.search_at(layer, y, x)
                 return
-        self._say("There is no segment under that click. Click on one, or open one first.")
+        self._say("There is no segment under that click. Click on one, or open one first.", wrong=True)
 
     def _propose_index(self) -> None:
         """Take the latest index of the runs folder, where none was given."""

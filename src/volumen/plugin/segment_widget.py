@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QLineEdit, QProgressBar, QW
 
 from volumen.errors import VolumenError
 from volumen.events import Finished
+from volumen.plugin.colors import BAD, DOUBTFUL, GOOD
 from volumen.plugin.facts import facts_of, findings_of, output_of, reason_to_convert
 from volumen.plugin.forms import SettingsForm
 from volumen.plugin.job_panel import JobPanel
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from volumen.sources.segment import Segment
 
 _SIGNS = {"error": "✖", "warning": "⚠", "note": "✓"}
-_COLORS = {"error": "#ff5555", "warning": "#e69f00", "note": "#4caf50"}
+_COLORS = {"error": BAD, "warning": DOUBTFUL, "note": GOOD}
 
 
 class SegmentWidget(QWidget):
@@ -61,7 +62,7 @@ class SegmentWidget(QWidget):
             self._path.setText(path)
             self._wait(f"Opening {path} …", open_ahead, path.strip(), then=lambda found: self._show(found, instead_of))
         else:
-            self._say("Give a path or a URL, or choose a file or folder.")
+            self._say("Give a path or a URL, or choose a file or folder.", wrong=True)
 
     def open_sample(self) -> None:
         """Open the phantom; made by a job where it is not there yet."""
@@ -150,10 +151,13 @@ class SegmentWidget(QWidget):
         try:
             job = Job.start(verb, settings, runs=preferences().runs)
         except (VolumenError, ValidationError) as error:
-            self._say(str(error))
+            self._say(str(error), wrong=True)
             return
-        self._say("")
+        former = self._panel.job
+        unwatched = former is not None and former.state == "running"
+        self._say(f"The {former.verb} goes on; the Runs widget shows it." if former is not None and unwatched else "")
         self._panel.watch(job)
+        self._look_busy()
 
     def _hear(self, event: Event) -> None:
         job = self._panel.job
@@ -169,8 +173,16 @@ class SegmentWidget(QWidget):
         self._findings.setText(lines)
         self._findings.show()
 
+    def _look_busy(self, _job: Any = None) -> None:
+        """Do not offer to start what the watched job is doing."""
+        job = self._panel.job
+        running = job.verb if job is not None and job.state == "running" else ""
+        for verb, starter in self._starters.items():
+            starter.setEnabled(verb != running)
+
     def _conclude(self, job: Job) -> None:
         """Show what a job made."""
+        self._look_busy()
         if job.state != "finished" or job.out is None:
             return
         if job.verb == "phantom":
@@ -196,7 +208,7 @@ class SegmentWidget(QWidget):
         if asked == self._asked and then is not None:
             self._then = None
             self._busy.hide()
-            self._say(problem)
+            self._say(problem, wrong=True)
             if not problem:
                 then(found)
                 self._follow_selection()  # another layer may have been selected meanwhile
@@ -207,7 +219,8 @@ class SegmentWidget(QWidget):
         self._busy.hide()
         self._say("")
 
-    def _say(self, words: str) -> None:
+    def _say(self, words: str, *, wrong: bool = False) -> None:
+        self._state.setStyleSheet(f"color: {BAD}" if wrong else "")
         self._state.setText(words)
         self._state.setVisible(bool(words))
 
@@ -235,7 +248,8 @@ class SegmentWidget(QWidget):
         above.addWidget(button("Folder…", "Choose a folder of layers or a .zarr", self._choose_folder), 1, 1)
         above.addWidget(open_button, 1, 2)
         tip = "A synthetic papyrus with known ink to try everything on; made once, in some seconds"
-        above.addWidget(button("Open the sample", tip, self.open_sample), 2, 0, 1, 3)
+        self._starters = {"phantom": button("Open the sample", tip, self.open_sample)}
+        above.addWidget(self._starters["phantom"], 2, 0, 1, 3)
         self._busy = QProgressBar()
         self._busy.setRange(0, 0)
         self._busy.setMaximumHeight(6)
@@ -243,15 +257,18 @@ class SegmentWidget(QWidget):
         self._name.setStyleSheet("font-weight: bold; font-size: 13pt")
         self._check_form = SettingsForm(Check, ("layers", "window"), hidden=_all_but(Check, "layers", "window"))
         self._checking = collapsible("Check before training", self._check_form)
-        self._checking.addWidget(button("Check", "Look for what makes a training fail or mislead", self.check))
+        self._starters["check"] = button("Check", "Look for what makes a training fail or mislead", self.check)
+        self._checking.addWidget(self._starters["check"])
         hidden = ("source", "ink", "supervision", "held_out_mask", "mask", "resume", "overwrite")
         self._convert_form = SettingsForm(Convert, ("out", "reverse", "voxel_um"), hidden=hidden)
         self._converting = collapsible("Convert to OME-Zarr", self._reason, self._convert_form)
         tip = "Goes on where an interrupted conversion stopped; the layers are swapped when it is done"
-        self._converting.addWidget(button("Convert", tip, self.convert))
-        self._panel = JobPanel()
+        self._starters["convert"] = button("Convert", tip, self.convert)
+        self._converting.addWidget(self._starters["convert"])
+        self._panel = JobPanel(told_elsewhere=("check",))  # in the findings
         self._panel.event_came.connect(self._hear)
         self._panel.ended.connect(self._conclude)
+        self._panel.resumed.connect(self._look_busy)
         scrolling(
             self,
             above,

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from volumen.errors import SettingsError
 from volumen.events import Finished
 from volumen.plugin.painted_window import Grid
-from volumen.plugin.pickers import SegmentChoice, WeightsChoice
+from volumen.plugin.pickers import SegmentChoice, WeightsChoice, segment_layers
 from volumen.plugin.place_steps import PlaceOnLayer, PlaceSteps
 from volumen.plugin.preferences import preferences
 from volumen.plugin.task_widget import TaskWidget
 from volumen.plugin.trained import FINETUNED, propose
+from volumen.settings.command import full_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,8 +61,12 @@ class SuggestWidget(TaskWidget):
 
     def proposed_out(self) -> Path:
         """Return a free path for the suggestions."""
-        layer = self.segment.layer()
+        layer = self.layer()
         return propose(preferences().runs, "" if layer is None else str(layer.name), "suggestions")
+
+    def layer(self) -> Any:
+        """Return the segment's layer, None where it is not open."""
+        return self.segment.layer()
 
     def hear(self, event: Event) -> None:
         """Show the suggestions."""
@@ -69,8 +74,11 @@ class SuggestWidget(TaskWidget):
             self._show([PlaceOnLayer.of(place) for place in event.result["suggestions"]])
 
     def _show(self, places: list[PlaceOnLayer]) -> None:
-        """Draw the boxes on the segment, if it is open."""
-        layer = self.segment.layer()
+        """Draw the boxes on the job's segment, if it is open; another may be chosen by now."""
+        job = self.panel.job
+        wanted = None if job is None else getattr(job.settings, "segment", None)
+        shown = segment_layers(self.viewer).items()
+        layer = next((layer for path, layer in shown if full_path(path) == wanted), None)
         if layer is None:
             self._say("The suggestions are written; open the segment to see them on it.")
             return

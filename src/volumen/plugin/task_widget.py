@@ -11,7 +11,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFrame,
-    QHBoxLayout,
+    QGridLayout,
     QLabel,
     QPushButton,
     QScrollArea,
@@ -20,10 +20,13 @@ from qtpy.QtWidgets import (
 )
 
 from volumen.errors import VolumenError
-from volumen.plugin.editors import PathLine
+from volumen.plugin.colors import BAD
+from volumen.plugin.editors import PathLine, leave_the_wheel_alone
 from volumen.plugin.forms import SettingsForm
 from volumen.plugin.job_panel import JobPanel
 from volumen.plugin.jobs import Job, command_of
+from volumen.plugin.parts import tab_through
+from volumen.plugin.places import as_text, drawn
 from volumen.plugin.preferences import preferences
 from volumen.plugin.remembered import remember, remembered
 from volumen.settings.command import absolute
@@ -35,6 +38,10 @@ if TYPE_CHECKING:
 
     from volumen.events import Event
     from volumen.settings.base import Settings
+
+NOT_DRAWN = "There is no rectangle on the segment. Add a Shapes layer, draw one on it, and press again."
+OF_TRAINING = ("ink", "supervision", "held_out_mask")
+"""Labels that every verb can be told of, and only those that learn look at."""
 
 _QUIET = 800  # ms without typing, after which the form is remembered
 _DEFAULTS = "Defaults"
@@ -112,9 +119,16 @@ class TaskWidget(QWidget):
         """Return a free path to write to."""
         raise NotImplementedError
 
-    def pick_region(self) -> str | None:
-        """Return the box that was drawn, as settings read it."""
+    def layer(self) -> Any:
+        """Return the layer of the segment that is worked on, the first of several; None where it is not open."""
         return None
+
+    def pick_region(self) -> str | None:
+        """Return the box that was drawn on the segment, as settings read it; None, and say so, where there is none."""
+        layer = self.layer()
+        box = None if layer is None else drawn(self.viewer, layer)
+        self._say(NOT_DRAWN if box is None else "", wrong=True)
+        return None if box is None else as_text(box)
 
     def hear(self, event: Event) -> None:
         """Take in an event of the job."""
@@ -131,11 +145,11 @@ class TaskWidget(QWidget):
         try:
             given = self.given()
         except (VolumenError, OSError) as error:
-            self._say(str(error))
+            self._say(str(error), wrong=True)
             return None
         self.form.give(**_preferred(self.verb), **given, out=self.out.value())
         if not self.form.check():
-            self._say("Something is missing or cannot be: see above, at the field.")
+            self._say("Something is missing or cannot be: see above, at the field.", wrong=True)
             problem = self.form.first_problem
             if problem is not None:
                 self._scroll.ensureWidgetVisible(problem)
@@ -152,7 +166,7 @@ class TaskWidget(QWidget):
         try:
             job = Job.start(self.verb, settings, runs=preferences().runs)
         except VolumenError as error:
-            self._say(str(error))
+            self._say(str(error), wrong=True)
             return None
         self.panel.watch(job)
         self._look_busy()
@@ -178,7 +192,7 @@ class TaskWidget(QWidget):
         try:
             JobFile(self.verb, settings).write(Path(folder))
         except OSError as error:
-            self._say(f"The job file cannot be written: {error}. Choose another folder.")
+            self._say(f"The job file cannot be written: {error}. Choose another folder.", wrong=True)
             return
         self._say(f"Written. `volumen run {Path(folder) / 'job.json'}` does the same on any machine with these data.")
 
@@ -204,7 +218,8 @@ class TaskWidget(QWidget):
         self._remember()
         self._preset.setCurrentIndex(0)
 
-    def _say(self, words: str) -> None:
+    def _say(self, words: str, *, wrong: bool = False) -> None:
+        self._message.setStyleSheet(f"color: {BAD}" if wrong else "")
         self._message.setText(words)
         self._message.setVisible(bool(words))
 
@@ -215,6 +230,7 @@ class TaskWidget(QWidget):
         self._preset.addItems(["Choose…", _DEFAULTS, *self._presets])
         self._preset.setToolTip("Fill the settings below with a set that belongs together")
         self._preset.activated.connect(self._apply_preset)
+        leave_the_wheel_alone(self._preset)
         for row, (label, control) in enumerate({**inputs, "Preset": self._preset}.items()):
             self.form.add_row(label, control, at=row)
         self.form.add_row("Write to", self.out)
@@ -226,9 +242,10 @@ class TaskWidget(QWidget):
         copy.clicked.connect(self._copy)
         write.setToolTip("Write a file that `volumen run` carries out, here or on another machine")
         write.clicked.connect(self._write)
-        buttons = QHBoxLayout()
-        for button in (self._start, copy, write):
-            buttons.addWidget(button)
+        buttons = QGridLayout()
+        buttons.addWidget(self._start, 0, 0, 1, 2)
+        for place, button in enumerate((copy, write)):
+            buttons.addWidget(button, 1, place)
         inner = QWidget()
         column = QVBoxLayout(inner)
         column.addWidget(intro)
@@ -244,6 +261,7 @@ class TaskWidget(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self._scroll)
+        tab_through([*self.form.parts, self._start, copy, write, self.panel])
         self._say("")
 
 

@@ -68,7 +68,7 @@ def label_notes(segment: Segment) -> Iterator[str]:
     if segment.mask is None:
         yield "There is no mask: the whole volume counts as papyrus."
     if segment.held_out is None and segment.ink is not None:
-        yield "There is no validation mask: training holds out blocks of its own."
+        yield "There is no held-out mask: training holds out blocks of its own."
     for name in ("ink", "supervision", "mask"):
         raster = getattr(segment, name)
         if raster is not None and raster.extent != segment.shape[1:]:

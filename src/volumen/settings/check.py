@@ -17,4 +17,4 @@ class Check(LabelPaths):
 
     path: Path = Field(description="Segment to look at")
     layers: Layers = Field(20, description="How many centre layers, or which layers, are meant to be used")
-    window: int = Field(320, ge=32, description="Side of a training crop in pixels")
+    window: int = Field(320, ge=32, title="Window (px)", description="Side of a training crop in pixels")

@@ -61,8 +61,19 @@ def absolute(settings: Chosen) -> Chosen:
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         if metavar(field) == "PATH" and value is not None:
-            changes[name] = tuple(map(_full, value)) if isinstance(value, tuple) else _full(value)
+            changes[name] = tuple(map(full_path, value)) if isinstance(value, tuple) else full_path(value)
     return settings.model_copy(update=changes)
+
+
+def full_path(path: str) -> str:
+    """Write a local path in full; a URL stays as it is.
+
+    Examples
+    --------
+    >>> full_path("https://example.org/a.zarr"), full_path("/data/../a.zarr")
+    ('https://example.org/a.zarr', '/a.zarr')
+    """
+    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
 
 
 def _usual(settings: Settings) -> Settings:
@@ -88,7 +99,3 @@ def _option(flag: str, value: Any) -> list[str]:
             return [flag, "none"]
     text = str(value)
     return [f"{flag}={text}"] if text.startswith("-") else [flag, text]
-
-
-def _full(path: str) -> str:
-    return path if "://" in path else os.path.abspath(path)

@@ -21,7 +21,9 @@ class Computing(Settings):
     num_nodes: Count = Field(1, description="Number of machines")
     memory_fraction: MemoryFraction = 1.0
     precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="Number format of the arithmetic")
-    save_seconds: float = Field(60.0, ge=0, description="How often the resumable state is saved within an epoch")
+    save_seconds: float = Field(
+        60.0, ge=0, title="Save every (s)", description="How often the resumable state is saved within an epoch"
+    )
 
     @model_validator(mode="after")
     def _divide(self) -> Self:

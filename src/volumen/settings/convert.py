@@ -17,9 +17,11 @@ class Convert(LabelPaths, Sharing):
     positional: ClassVar[tuple[str, ...]] = ("source", "out")
 
     source: Path = Field(description="Layer folder, TIFF, .npy or zarr, local or a URL")
-    out: Path = Field(description="OME-Zarr to write")
-    chunk: Shape = Field((16, 256, 256), description="Chunk shape in voxels")
+    out: Path = Field(title="Write to", description="OME-Zarr to write")
+    chunk: Shape = Field((16, 256, 256), title="Chunk (voxels)", description="Chunk shape in voxels")
     compression: Literal["zstd", "lz4", "none"] = Field("zstd", description="Codec of the chunks")
-    memory_gb: float = Field(1.0, gt=0, description="About how much memory to use for voxels in flight, in GB")
+    memory_gb: float = Field(
+        1.0, gt=0, title="Memory (GB)", description="About how much memory to use for voxels in flight, in GB"
+    )
     resume: bool = Field(False, description="Go on where an interrupted conversion stopped")
     overwrite: bool = Field(False, description="Replace what is at the output path")

@@ -24,10 +24,15 @@ class InkTraining(LabelPaths, Voxels, Computing):
     overwrite: bool = Field(False, description="Replace what is at the output path")
 
     layers: Layers = Field(20, description="How many centre layers, or which layers, the model sees")
-    window: Count = Field(320, ge=32, description="Side of a training crop in pixels")
-    stride: Count | None = Field(None, description="Distance between crops in pixels; half the window if not given")
+    window: Count = Field(320, ge=32, title="Window (px)", description="Side of a training crop in pixels")
+    stride: Count | None = Field(
+        None, title="Stride (px)", description="Distance between crops in pixels; half the window if not given"
+    )
     input_size: Count | None = Field(
-        None, ge=32, description="Side a crop is cut and resized to, a multiple of 32; 0.7 windows if not given"
+        None,
+        ge=32,
+        title="Input size (px)",
+        description="Side a crop is cut and resized to, a multiple of 32; 0.7 windows if not given",
     )
     sampling: Literal["ink", "mask"] = Field(
         "ink", description="Learn from crops that hold enough ink, or from all inside the mask"
@@ -88,7 +93,9 @@ class Finetune(InkTraining):
     out: Path = Field(description="Run folder to make")
     encoder: Path | None = Field(None, description="File or run to start the encoder from; none means random")
     start: Path | None = Field(None, description="Checkpoint or run to go on learning from: encoder and decoder")
-    freeze: bool = Field(False, description="Keep the encoder as it is; see also --frozen-norms")
+    freeze: bool = Field(
+        False, title="Freeze encoder", description="Keep the encoder as it is; see also --frozen-norms"
+    )
     label_share: Share = Field(
         1.0, gt=0, description="Share of the labels to learn from, all in one place; what is held out stays the same"
     )

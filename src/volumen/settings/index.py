@@ -22,8 +22,15 @@ class Index(LabelPaths, Voxels, Sharing):
     out: Path = Field(description="Index folder to make, or to add to")
     overwrite: bool = Field(False, description="Replace the index at the output path")
 
-    window: Count = Field(64, ge=32, description="Side of a window in pixels, a multiple of 32: about what to find")
-    stride: Count | None = Field(None, description="Distance between windows in pixels; half the window if not given")
+    window: Count = Field(
+        64,
+        ge=32,
+        title="Window (px)",
+        description="Side of a window in pixels, a multiple of 32: about what to find",
+    )
+    stride: Count | None = Field(
+        None, title="Stride (px)", description="Distance between windows in pixels; half the window if not given"
+    )
     layers: Layers | None = Field(None, description="Layers to read; those that the encoder was made for if not given")
     region: Region | None = Field(None, description="Index only inside this box")
     min_papyrus: Share = Field(0.95, gt=0, description="Least share of a window that lies on papyrus")

@@ -51,10 +51,16 @@ class PretrainSpark(LabelPaths, Voxels, Computing):
     layer_stride: Count | None = Field(
         None, description="Learn from windows of as many layers every so many through the whole depth"
     )
-    window: Side = Field((320, 320), description="A training crop in pixels: its side, or height and width")
-    stride: Count | None = Field(None, description="Distance between crops in pixels; half the window if not given")
+    window: Side = Field(
+        (320, 320), title="Window (px)", description="A training crop in pixels: its side, or height and width"
+    )
+    stride: Count | None = Field(
+        None, title="Stride (px)", description="Distance between crops in pixels; half the window if not given"
+    )
     input_size: Side | None = Field(
-        None, description="What a crop is cut and resized to, multiples of the patch; 0.7 windows if not given"
+        None,
+        title="Input size (px)",
+        description="What a crop is cut and resized to, multiples of the patch; 0.7 windows if not given",
     )
     region: Region | None = Field(None, description="Learn and score only inside this box")
     held_out_region: Region | None = Field(None, description="Score in this box, and learn nowhere near it")
@@ -65,7 +71,9 @@ class PretrainSpark(LabelPaths, Voxels, Computing):
 
     encoder_name: str = Field("resnet50", description="Any smp or timm convolutional encoder that can run packed")
     encoder: Path | None = Field(None, description="File or run to start the encoder from; none means random")
-    patch: Count = Field(32, description="Side of a masked patch in pixels of the input; a multiple of 32")
+    patch: Count = Field(
+        32, title="Patch (px)", description="Side of a masked patch in pixels of the input; a multiple of 32"
+    )
     masked: Share = Field(0.6, gt=0, lt=1, description="Share of the patches that are masked")
     targets: Literal["patch", "layer", "pixels"] = Field(
         "patch", description="Reconstruct each patch normalised, each layer of a patch normalised, or the voxels"

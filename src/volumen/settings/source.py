@@ -20,4 +20,6 @@ class LabelPaths(Settings):
     held_out_mask: tuple[Path, ...] = Field((), description="Where to score only, never to train, of each segment")
     mask: tuple[Path, ...] = Field((), description="Where there is papyrus, of each segment")
     reverse: bool = Field(False, description="Read the layers last to first")
-    voxel_um: float | None = Field(None, gt=0, description="Edge of a voxel in µm, where the files do not say it")
+    voxel_um: float | None = Field(
+        None, gt=0, title="Voxel edge (µm)", description="Edge of a voxel in µm, where the files do not say it"
+    )
