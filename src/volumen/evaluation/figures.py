@@ -228,6 +228,7 @@ def plot_threshold(counts: LevelCounts, *, threshold: float, title: str, theme: 
     _mark(axes, threshold, theme)
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     axes.set_xlabel("threshold", color=theme.text)
+    axes.set_ylabel("score", color=theme.text)
     legend(axes, theme)
     return to_png(figure)
 

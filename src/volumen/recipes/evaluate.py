@@ -171,7 +171,7 @@ def _remarks(result: dict[str, Any], tallies: dict[str, Tally]) -> Iterator[str]
     if result[home]["blocks"] < _FEW_BLOCKS:
         yield (
             f"Only {result[home]['blocks']} blocks were scored: the 95 % intervals are too narrow. "
-            "Score more of the segment, or choose a smaller --block."
+            "Score more of the segment, or choose a smaller --block (of `volumen evaluate`)."
         )
 
 
