@@ -13,6 +13,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpyd
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "volumen"
+html_static_path = ["static"]
+html_css_files = ["tables.css"]
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence", "dollarmath"]

@@ -116,12 +116,13 @@ def test_people_see_words_and_the_result(monkeypatch, capsys):
         yield Started(work="check", total=2, unit="windows")
         yield Stepped(done=1, total=2, values={"loss": 0.25})
         yield Stepped(done=2, total=2)
-        yield Finished(result={"findings": [], "scores": {"auc": 0.98765}})
+        scores = {"auc": 0.98765, "auc_low": 0.91234, "auc_high": 0.995, "pixels": 33380.0}
+        yield Finished(result={"findings": [], "scores": scores})
 
     monkeypatch.setattr("volumen.cli.load_recipe", lambda _: recipe)
     assert cli.main(["check", "seg"]) == 0
     streams = capsys.readouterr()
-    assert "scores.auc: 0.9877" in streams.out
+    assert streams.out.endswith("scores.auc: 0.9877 (95 %: 0.9123 to 0.995)\nscores.pixels: 33380\n")
     assert "2/2 windows" in streams.err
 
 

@@ -159,6 +159,21 @@ def from_json(line: str) -> Event:
 def result(events: Iterable[Event]) -> Mapping[str, Any]:
     """Pull every event and return the result of the last, which must be `Finished`.
 
+    Parameters
+    ----------
+    events
+        What a verb yields, such as ``volumen.check(settings)``.
+
+    Returns
+    -------
+    Mapping
+        Numbers and paths by name; the verb says which.
+
+    Raises
+    ------
+    VolumenError
+        The work ended without saying that it is finished, or raised one of its own errors.
+
     Examples
     --------
     >>> dict(result(iter([Finished(result={"auc": 0.97})])))

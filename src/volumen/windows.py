@@ -23,6 +23,11 @@ Size = int | tuple[int, int]
 class Window:
     """A box of voxels; ranges may reach outside a volume until `clip` cuts them.
 
+    Parameters
+    ----------
+    z, y, x
+        Half-open ranges (start, stop) in voxels: layers, rows, columns.
+
     Examples
     --------
     >>> w = Window((0, 20), (-8, 24), (0, 32))

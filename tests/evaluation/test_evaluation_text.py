@@ -50,6 +50,12 @@ def test_scores_are_what_they_say(pairs: list[tuple[str, str]]) -> None:
     assert line_edits(written, read).tolist() == edits
 
 
+def test_one_hand_says_nothing_of_others() -> None:
+    counts = TextCounts.of(["ink", "sand"], ["ink", "san"], ["one", "one"])
+    assert counts.scores()["cer"] == pytest.approx(1 / 7)
+    assert np.isnan(list(counts.intervals(draws=10).values())).all()
+
+
 def test_corpus_and_mean_differ_by_the_length_of_lines() -> None:
     scores = TextCounts.of(["a", "b" * 9], ["x", "b" * 9]).scores()
     assert scores["cer"] == pytest.approx(0.1)

@@ -215,6 +215,14 @@ def test_a_region_without_papyrus_is_refused(volume, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_weights_that_fill_little_of_the_encoder_are_refused(volume, run, tmp_path):
+    weights = load_file(run / "best.safetensors")
+    torch.save({name: tensor for name, tensor in weights.items() if "layer4" not in name}, tmp_path / "few.pth")
+    with pytest.raises(CheckpointError, match=r"fills only 2\d\.\d%"):
+        list(pretrain_spark(chosen(volume, tmp_path / "run", encoder=str(tmp_path / "few.pth"))))
+    assert not (tmp_path / "run").exists()
+
+
 def test_going_on_with_other_settings_is_refused_and_says_which(volume, run):
     with pytest.raises(SettingsError, match=r"masked was 0\.6, now 0\.5"):
         list(pretrain_spark(chosen(volume, run, resume=True, masked=0.5)))

@@ -22,6 +22,7 @@ _PLAIN_SECONDS = 10.0
 
 
 _LONG = 8  # items of a list that are still read at a glance
+_ENDS = ("_low", "_high")  # of a number's 95 % interval, beside it in a result
 
 
 def show(events: Iterable[Event]) -> dict[str, Any]:
@@ -125,14 +126,25 @@ def _numbers(values: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
+def _digits(value: float) -> str:
+    """Write a number to four digits, but a whole one, such as a count of pixels, in full."""
+    return f"{value:.0f}" if value.is_integer() else f"{value:.4g}"
+
+
 def _flat(result: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Lay nested results out as lines, numbers to four digits."""
+    """Lay nested results out as lines, numbers to four digits, each with its interval where there is one."""
     lines: list[tuple[str, str]] = []
+    known = {name for name in result if all(isinstance(result.get(name + end), float) for end in _ENDS)}
+    ends = {name + end for name in known for end in _ENDS}
     for name, value in result.items():
+        if name in ends:
+            continue
         if isinstance(value, dict):
             lines += _flat(value, f"{prefix}{name}.")
         elif isinstance(value, float):
-            lines.append((prefix + name, f"{value:.4g}"))
+            low, high = (result.get(name + end) for end in _ENDS)
+            interval = f" (95 %: {low:.4g} to {high:.4g})" if name in known else ""
+            lines.append((prefix + name, f"{_digits(value)}{interval}"))
         elif isinstance(value, list) and (len(value) > _LONG or any(isinstance(item, dict) for item in value)):
             lines.append((prefix + name, f"{len(value)} of them, see --json"))
         else:

@@ -105,7 +105,7 @@ def plot_curves(
     if from_zero:
         axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
     axes.set_xlabel(x_label, color=theme.text)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
     if len(curves) + len(levels) > 1:
         legend(axes, theme)
     return to_png(figure)
@@ -170,7 +170,7 @@ def plot_bands(
         axes.set_xticks(marks, [f"{100 * mark:g} %" for mark in marks])
         axes.xaxis.set_minor_locator(NullLocator())
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
     drawn = np.array([y for band in bands for y in (*band.low, *band.y, *band.high)], dtype=float)
     drawn = drawn[np.isfinite(drawn)]
     if drawn.size and 0 < _PEAKED * drawn.min() < drawn.max():
@@ -228,6 +228,7 @@ def plot_threshold(counts: LevelCounts, *, threshold: float, title: str, theme: 
     _mark(axes, threshold, theme)
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     axes.set_xlabel("threshold", color=theme.text)
+    axes.set_ylabel("score", color=theme.text)
     legend(axes, theme)
     return to_png(figure)
 

@@ -95,7 +95,8 @@ class TextCounts:
 
         Lines of one hand err together, so groups are drawn, not lines; each weighs into each draw with its own
         Poisson(1) number of copies, as in `volumen.evaluation.intervals.BlockBootstrap`. The same groups and seed
-        give the same copies, whatever was read: draws of two systems are pairs.
+        give the same copies, whatever was read: draws of two systems are pairs. One group alone says nothing of
+        others: its draws are NaN.
 
         Raises
         ------
@@ -104,11 +105,13 @@ class TextCounts:
         """
         if draws < 1:
             raise SettingsError(f"A bootstrap needs at least one draw; got {draws}.")
+        if len(self.groups) < 2:
+            return {name: np.full(draws, np.nan) for name in self.scores()}
         copies = np.random.default_rng(seed).poisson(1.0, size=(draws, len(self.groups)))
         return _scores(copies.astype(np.float64) @ self.counts)
 
     def intervals(self, *, draws: int = 1000, seed: int = 0, share: float = 0.95) -> dict[str, tuple[float, float]]:
-        """Return the interval of each score; with fewer than about 20 groups they come out too narrow."""
+        """Return the interval of each score: too narrow with fewer than about 20 groups, NaN with one."""
         drawn = self.draws(draws=draws, seed=seed)
         return {name: percentile_interval(values, share) for name, values in drawn.items()}
 

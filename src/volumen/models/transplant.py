@@ -69,13 +69,14 @@ class KeyReport:
             key, theirs, ours = channels[0]
             raise CheckpointError(
                 f"The encoder weights of {os.fspath(path)} see {theirs[1]} input channels ({key}); this model sees "
-                f"{ours[1]}. Choose {theirs[1]} layers, or have the weights adapted (--adapt-channels)."
+                f"{ours[1]}. Choose {theirs[1]} layers, or have the weights adapted (--adapt-channels, where the "
+                f"command has it)."
             )
         if self.loaded_share < least:
             raise CheckpointError(
                 f"{os.fspath(path)} fills only {self.loaded_share:.1%} of the encoder's weights, where at least "
                 f"{least:.1%} are asked for: {self}. Take a file of the same architecture, or ask for less "
-                f"(--least-loaded)."
+                f"(--least-loaded, where the command has it)."
             )
 
     def __str__(self) -> str:

@@ -46,12 +46,18 @@ def evaluate(settings: choose.Evaluate) -> Iterator[Event]:
     grow with the segment. The threshold maximises F0.5 on the held-out pixels; those are scored by two-fold
     cross-fitting, so that having chosen it flatters nothing.
 
+    Parameters
+    ----------
+    settings
+        Map and segment, what to score of them, and the blocks of the bootstrap.
+
     Yields
     ------
     Event
         A `Scored` for each scope; the last is `Finished`, whose result holds a dictionary of scores under each of
-        ``held_out``, ``whole_mask`` and ``ink_tiles`` (None where there is no such pixel), ``threshold``, and
-        ``auc``, that of the held-out pixels where there are any.
+        ``held_out``, ``whole_mask`` and ``ink_tiles`` (None where there is no such pixel), each score with ``_low``
+        and ``_high``; ``threshold``, a probability in [0, 1]; and ``auc``, that of the held-out pixels where there are
+        any.
 
     Raises
     ------
@@ -165,7 +171,7 @@ def _remarks(result: dict[str, Any], tallies: dict[str, Tally]) -> Iterator[str]
     if result[home]["blocks"] < _FEW_BLOCKS:
         yield (
             f"Only {result[home]['blocks']} blocks were scored: the 95 % intervals are too narrow. "
-            "Score more of the segment, or choose a smaller --block."
+            "Score more of the segment, or choose a smaller --block (of `volumen evaluate`)."
         )
 
 

@@ -33,6 +33,11 @@ def pretrain(settings: PretrainSpark | PretrainLines | PretrainPhotos) -> Iterat
     `PretrainFlip` and the other tasks over text lines, see `volumen.recipes.reading.pretrain.pretrain_lines`;
     `PretrainPhotos` from photographs, see `volumen.recipes.photos.pretrain.pretrain_photos`.
 
+    Parameters
+    ----------
+    settings
+        Those of a task, such as `volumen.settings.PretrainSpark`.
+
     Yields
     ------
     Event
@@ -46,6 +51,12 @@ def pretrain(settings: PretrainSpark | PretrainLines | PretrainPhotos) -> Iterat
         other or those of the run that they should go on with.
     OutputExistsError
         There is a run already.
+
+    Examples
+    --------
+    >>> from volumen import settings
+    >>> chosen = settings.PretrainSpark(segments=("20230827161847.zarr",), out="runs/spark")
+    >>> result(pretrain(chosen))["checkpoint"]  # doctest: +SKIP
     """
     yield from _carried_out(settings, "pretrain")
 
@@ -56,6 +67,11 @@ def train(settings: Finetune | TrainReader | TrainSegmenter | TrainTagger) -> It
     `TrainReader` reads text lines, see `volumen.recipes.reading.train.train_reader`; `TrainSegmenter` finds what is
     marked in photographs, see `volumen.recipes.photos.segmenter.train_segmenter`; `TrainTagger` tells what is in
     them, see `volumen.recipes.photos.tagger.train_tagger`; `Finetune` finds ink, as `finetune` does.
+
+    Parameters
+    ----------
+    settings
+        Those of a task, such as `volumen.settings.TrainReader`.
 
     Yields
     ------
@@ -70,6 +86,12 @@ def train(settings: Finetune | TrainReader | TrainSegmenter | TrainTagger) -> It
         contradict each other or those of the run that they should go on with.
     OutputExistsError
         There is a run already.
+
+    Examples
+    --------
+    >>> from volumen import settings
+    >>> chosen = settings.TrainReader(lines=("lines.tsv",), encoder="runs/seqclr", out="runs/reader")
+    >>> result(train(chosen))["scores"]  # doctest: +SKIP
     """
     yield from _carried_out(settings, "train", "finetune")
 
@@ -82,6 +104,11 @@ def compare(settings: CompareInk | CompareHandwriting | CompareCharacters | Comp
     see `volumen.recipes.compare_characters.compare_characters`; `CompareApparel` tells tags of photographs and finds
     what is like them, see `volumen.recipes.compare_apparel.compare_apparel`. A comparison that was stopped or killed
     goes on when the same settings are given again.
+
+    Parameters
+    ----------
+    settings
+        Those of a comparison, such as `volumen.settings.CompareInk`.
 
     Yields
     ------

@@ -47,23 +47,38 @@ _MEASURED_BATCHES = 16  # to measure norm statistics on
 
 
 def finetune(settings: Finetune) -> Iterator[Event]:
-    """Train a ResNet-UNet on labelled segments.
+    """Train a U-Net on labelled segments: crops (layers, H, W) in [0, 1] to the ink of each pixel.
 
     Everything is opened, split and checked before the run folder is made. Best weights, by the score that the
-    settings name, are in ``best.safetensors``.
+    settings name, are in ``best.safetensors``. The loss is half cross-entropy, half Dice, over supervised pixels.
+
+    Parameters
+    ----------
+    settings
+        Segments, what is learned from and held out of them, the model and how long it trains.
 
     Yields
     ------
     Event
-        The last is `Finished` with ``run``, ``checkpoint``, ``epochs``, ``scores`` (of the best weights, on held-out
-        pixels), ``seconds``.
+        `Started`, a `Stepped` for each step with its losses, a `Scored` after each epoch; the last is `Finished` with
+        ``run``, ``checkpoint`` (paths), ``epochs``, ``scores`` (of the best weights, on held-out pixels), ``seconds``.
 
     Raises
     ------
     SourceError, LabelError, SettingsError
-        The data cannot be read, there is nothing to learn from, or settings contradict each other or the data.
+        The data cannot be read, there is nothing to learn from, or settings contradict each other, the data, or, with
+        ``resume``, those of the run.
+    CheckpointError
+        The weights to start from cannot be read, or are those of another model.
     OutputExistsError
         There is a run already.
+
+    Examples
+    --------
+    >>> from volumen import settings
+    >>> chosen = settings.Finetune(segments=("20230827161847.zarr",), out="runs/first")
+    >>> for event in finetune(chosen):  # doctest: +SKIP
+    ...     print(event)
     """
     settings = absolute(settings)
     run = begun("finetune", settings)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def take_encoder(model: nn.Module, path: str | None, *, least: float = 0.0, adapt_channels: bool = False) -> list[str]:
+def take_encoder(model: nn.Module, path: str | None, *, least: float = 0.5, adapt_channels: bool = False) -> list[str]:
     """Put weights into a model's encoder, in place, and return what people should be told of it.
 
     Parameters

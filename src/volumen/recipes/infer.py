@@ -42,13 +42,21 @@ if TYPE_CHECKING:
 def predict(settings: Predict) -> Iterator[Event]:
     """Predict ink over a segment, streamed to an OME-Zarr whose pyramid grows block by block.
 
-    With a model of photographs, predict what it learned over a photograph, at native size; one that learned from whole
-    photographs brought to one size is shown it at that scale, and its map is brought back to native size.
+    The map is uint8, YX, as large as the segment; 255 is probability 1, and 0 also what was not predicted. With a model
+    of photographs, predict what it learned over a photograph, at native size; one that learned from whole photographs
+    brought to one size is shown it at that scale, and its map is brought back to native size.
+
+    Parameters
+    ----------
+    settings
+        Checkpoint and segment, which part of it, and how it is cut into tiles.
 
     Yields
     ------
     Event
-        The last is `Finished` with ``path``, ``tiles``, ``skipped``, ``seconds``, ``pixels_per_second``, ``exports``.
+        `Started`, a `Stepped` for each tile, a `TileWritten` for each block on disk, `Saved`; the last is `Finished`
+        with ``path``, ``tiles`` (computed), ``skipped`` (without papyrus), ``seconds``, ``pixels_per_second``,
+        ``exports`` (paths).
 
     Raises
     ------
@@ -58,6 +66,17 @@ def predict(settings: Predict) -> Iterator[Event]:
         The map is there already; ``resume`` goes on with it, ``overwrite`` replaces it.
     SettingsError
         Settings contradict each other, or those of the map that should be resumed.
+    SourceError
+        The segment cannot be read.
+    OutOfMemoryError, OutOfSpaceError
+        A single tile does not fit into memory, or the map on the disk.
+
+    Examples
+    --------
+    >>> from volumen import settings
+    >>> chosen = settings.Predict(checkpoint="runs/first", segment="20230827161847.zarr", out="ink.zarr")
+    >>> result(predict(chosen))["path"]  # doctest: +SKIP
+    'ink.zarr'
     """
     gpus = torch.cuda.device_count()
     with open_cluster(settings.scheduler, settings.workers, gpus=gpus, needs=[__name__]) as cluster:

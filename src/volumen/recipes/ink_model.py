@@ -75,8 +75,20 @@ class InkModel:
 def load_model(path: str | Path, *, device: Device = "auto", precision: Precision = "auto") -> InkModel:
     """Load a checkpoint, or the best weights of a run folder, ready to predict with.
 
-    ``auto`` takes cuda, else mps, else the CPU; its precision is 16 on cuda, where it is about twice as fast and
-    accurate to the 8 bits of an ink map, and 32 elsewhere.
+    Parameters
+    ----------
+    path
+        A ``.safetensors`` file that volumen wrote, or a run folder.
+    device
+        ``cpu``, ``cuda`` or ``mps``; ``auto`` takes cuda, else mps, else the CPU.
+    precision
+        Number format of the arithmetic: ``32``, ``bf16`` or ``16``; ``auto`` takes 16 on cuda, which the 8 bits of an
+        ink map do not show, and 32 elsewhere.
+
+    Returns
+    -------
+    InkModel
+        From voxels (N, layers, H, W), as they are on disk, to probabilities (N, H, W) in [0, 1].
 
     Raises
     ------
@@ -84,6 +96,16 @@ def load_model(path: str | Path, *, device: Device = "auto", precision: Precisio
         There is no such file, or the run has no weights yet.
     CheckpointError
         It is damaged, no checkpoint of volumen, or a pickle, which is never opened.
+    SettingsError
+        The device is not there.
+
+    Examples
+    --------
+    >>> from volumen.sources.open import open_segment
+    >>> model, segment = load_model("runs/first"), open_segment("20230827161847.zarr")  # doctest: +SKIP
+    >>> window = segment.window.layers(*model.layers(segment.depth))  # doctest: +SKIP
+    >>> model(segment.read(window)[None, :, :256, :256]).shape  # doctest: +SKIP
+    (1, 256, 256)
     """
     file = weights_file(path)
     network, header = load_checkpoint(file)

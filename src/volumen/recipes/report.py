@@ -50,6 +50,11 @@ def report(settings: choose.Report) -> Iterator[Event]:
     its data may be gone: the page shows what is there and says what is not. Maps without scores are scored first, as
     `evaluate` does.
 
+    Parameters
+    ----------
+    settings
+        Which runs and maps, and where the page goes.
+
     Yields
     ------
     Event

@@ -25,12 +25,31 @@ if TYPE_CHECKING:
 def resume(settings: Resume) -> Iterator[Event]:
     """Continue an interrupted run to the weights that an unbroken run on the same device ends with.
 
+    Parameters
+    ----------
+    settings
+        Which run: that of `finetune`, `pretrain` or `train`.
+
+    Yields
+    ------
+    Event
+        Those of the verb that began the run, from where it stopped; one that is finished only says so again.
+
     Raises
     ------
     SourceNotFoundError
         The folder is no run.
+    SourceError
+        The data are not those that the run was begun with.
     SettingsError
         The run was begun by a verb that cannot be resumed.
+    InUseError
+        Another process writes the run.
+
+    Examples
+    --------
+    >>> from volumen import settings
+    >>> result(resume(settings.Resume(run="runs/first")))["scores"]  # doctest: +SKIP
     """
     run = Run.open(settings.run)
     match run.verb:

@@ -61,6 +61,11 @@ def open_segment(
     colours
         Open one image as three layers, red, green and blue, turned as its EXIF says: what models of photographs see.
 
+    Returns
+    -------
+    Segment
+        Volume and rasters, none of them read yet.
+
     Raises
     ------
     SourceNotFoundError

@@ -99,7 +99,20 @@ class Segment:
         return Window.whole(self.shape)
 
     def read(self, window: Window, level: int = 0) -> NDArray[Any]:
-        """Read voxels of a window that lies inside ``level``; layers come in the segment's order."""
+        """Read the voxels of a window, ZYX, in the type of the volume; layers come in the segment's order.
+
+        Parameters
+        ----------
+        window
+            In voxels of that level.
+        level
+            0 for full size; Y and X halve from level to level.
+
+        Raises
+        ------
+        SourceError
+            The window reaches outside the level, the data are damaged, or floats among them are NaN or infinite.
+        """
         array = self.levels[level]
         depth, height, width = array.shape
         if window.clip((depth, height, width)) != window:
@@ -116,7 +129,13 @@ class Segment:
         return voxels
 
     def raster(self, name: str) -> Raster:
-        """Return a raster that must be there; a missing one is an error, never zeros."""
+        """Return a lazy YX raster in [0, 1]: ``ink``, ``supervision``, ``held_out`` or ``mask``; it must be there.
+
+        Raises
+        ------
+        LabelError
+            The segment has none of that name: a missing label is never zeros.
+        """
         if name not in RASTERS:
             raise LabelError(f"A segment's rasters are {', '.join(RASTERS)}; got {name!r}.")
         raster: Raster | None = getattr(self, name)
@@ -128,7 +147,7 @@ class Segment:
         return raster
 
     def supervised(self, window: Window) -> NDArray[np.bool_]:
-        """Return where the ink label may be trusted, YX.
+        """Return where the ink label may be trusted, bool, YX, of a window at full size.
 
         That is where the supervision raster says so (the mask, where there is none; everywhere, without either),
         and the ink raster's own extent reaches: padding beyond a label's edge is not background.
@@ -138,7 +157,7 @@ class Segment:
         return inside if trusted is None else inside & (trusted.read(window) > 0.5)
 
     def papyrus(self, window: Window) -> NDArray[np.bool_]:
-        """Return where there is papyrus, YX: where the mask says so; everywhere, where there is none."""
+        """Return where the mask says that there is papyrus, bool, YX, of a window at full size; True without a mask."""
         if self.mask is None:
             return np.ones(window.shape[1:], dtype=np.bool_)
         return self.mask.read(window) > 0.5

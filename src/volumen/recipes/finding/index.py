@@ -38,12 +38,19 @@ if TYPE_CHECKING:
 def index(settings: Chosen) -> Iterator[Event]:
     """Embed the windows of segments that lie on papyrus, and add them to an index.
 
-    The same command goes on where it was stopped; what is in the index already is not computed again.
+    A window is a square of ``window`` px; its vector is the mean over it of one of the encoder's maps, (channels,). The
+    same settings go on where the work was stopped; what is in the index already is not computed again.
+
+    Parameters
+    ----------
+    settings
+        Segments, encoder, side and distance of the windows in px, and the folder of the index.
 
     Yields
     ------
     Event
-        The last is `Finished` with ``path``, ``segments`` (windows by name), ``windows`` (all), ``added``, ``seconds``.
+        The last is `Finished` with ``path``, ``segments`` (number of windows by name), ``windows`` (number in the whole
+        index), ``added`` (number computed now) and ``seconds``.
 
     Raises
     ------
@@ -53,6 +60,12 @@ def index(settings: Chosen) -> Iterator[Event]:
         The index was begun with other settings, or a segment has no window on papyrus, too few layers, or changed.
     OutputExistsError
         Something else is at the output path.
+
+    Examples
+    --------
+    >>> from volumen import settings
+    >>> chosen = settings.Index(segments=("20230827161847.zarr",), encoder="runs/spark", out="index")
+    >>> result(index(chosen))["windows"]  # doctest: +SKIP
     """
     gpus = torch.cuda.device_count()
     with open_cluster(settings.scheduler, settings.workers, gpus=gpus, needs=[__name__]) as cluster:

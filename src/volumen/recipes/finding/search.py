@@ -43,13 +43,20 @@ _AT_FIRST = 12  # neighbours asked for, for each place wanted: so many windows o
 def search(settings: Search) -> Iterator[Event]:
     """Find the places that look most like the given ones, without those that overlap them or each other.
 
-    A given place stands for the indexed window whose middle is nearest to it.
+    A given place stands for the indexed window whose middle is nearest to it. Distances are exact, L2.
+
+    Parameters
+    ----------
+    settings
+        Index, places (name of the segment, y, x in px), how many to find and how to compare.
 
     Yields
     ------
     Event
-        The last is `Finished` with ``places`` (`Found.to_dict` of each, best first; ``score`` is 1 for what looks the
-        same and 0 for what is as far as half of all windows), ``given`` (likewise) and ``path`` (where written).
+        The last is `Finished` with ``places``, best first, ``given``, ``windows`` (how many were compared), ``path``
+        (where written) and ``seconds``. A place is a dictionary of ``rank``, ``segment``, ``source``, ``box`` (y0, y1,
+        x0, x1), ``y`` and ``x`` of its middle in px, and ``scores``: ``distance``, and ``score``, which is 1 for what
+        looks the same and 0 for what is as far as half of all windows.
 
     Raises
     ------
@@ -59,6 +66,12 @@ def search(settings: Search) -> Iterator[Event]:
         A place is not in the index.
     OutputExistsError
         Something is at the output path.
+
+    Examples
+    --------
+    >>> from volumen import settings
+    >>> chosen = settings.Search(index="index", at=(("20230827161847", 4096, 1024),), k=20)
+    >>> best = result(search(chosen))["places"][0]  # doctest: +SKIP
     """
     began = time.monotonic()
     settings = absolute(settings)

@@ -49,10 +49,17 @@ def suggest(settings: Suggest) -> Iterator[Event]:
     suggested, nor two that overlap. The ink map and the windows' vectors are kept in the output folder, so that an
     interrupted suggestion goes on where it stopped.
 
+    Parameters
+    ----------
+    settings
+        Checkpoint and segment, how many windows of which side in px, and the folder to write to.
+
     Yields
     ------
     Event
-        The last is `Finished` with ``suggestions`` (`Found.to_dict` of each, best first), ``path``, ``candidates``.
+        The last is `Finished` with ``suggestions``, best first, ``path``, ``candidates`` (how many windows were
+        ranked) and ``seconds``. A suggestion is a dictionary of ``rank``, ``segment``, ``source``, ``box`` (y0, y1,
+        x0, x1), ``y`` and ``x`` of its middle in px, and ``scores``: ``score``, ``uncertainty``, ``novelty``.
 
     Raises
     ------
@@ -62,6 +69,12 @@ def suggest(settings: Suggest) -> Iterator[Event]:
         There is nothing left to suggest.
     OutputExistsError
         Something is at the output path.
+
+    Examples
+    --------
+    >>> from volumen import settings
+    >>> chosen = settings.Suggest(checkpoint="runs/first", segment="20230827161847.zarr", out="next", n=20)
+    >>> first = result(suggest(chosen))["suggestions"][0]  # doctest: +SKIP
     """
     began = time.monotonic()
     settings = absolute(settings)

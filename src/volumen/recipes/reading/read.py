@@ -40,9 +40,9 @@ def read(settings: Read) -> Iterator[Event]:
     Event
         A `Transcribed` for each line that can be read; the last is `Finished` with ``lines`` (how many were read),
         ``left_out`` (how many could not be), ``out``, ``scored`` (how many have a transcript), ``scores`` (of
-        `volumen.evaluation.text.TextCounts`, each with ``_low`` and ``_high`` over writers, pages or lines; empty
-        where there are no transcripts), ``unknown_characters`` (of the transcripts, that the reader cannot write)
-        and ``seconds``.
+        `volumen.evaluation.text.TextCounts`, each with ``_low`` and ``_high`` over writers, pages or lines, where
+        there are several; empty where there are no transcripts), ``unknown_characters`` (of the transcripts, that the
+        reader cannot write) and ``seconds``.
 
     Raises
     ------

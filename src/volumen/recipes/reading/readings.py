@@ -84,12 +84,13 @@ def count_texts(lines: Sequence[ReadLine]) -> TextCounts:
 
 
 def score_texts(lines: Sequence[ReadLine], *, intervals: bool = False) -> dict[str, float]:
-    """Return the scores of readings, with ``intervals`` each with its ``_low`` and ``_high`` over groups."""
+    """Return the scores of readings, with ``intervals`` each with its ``_low`` and ``_high`` over groups, if known."""
     counts = count_texts(lines)
     scores = counts.scores()
     if intervals:
         for name, (low, high) in counts.intervals().items():
-            scores |= {f"{name}_low": low, f"{name}_high": high}
+            if math.isfinite(low):  # of one group alone nothing is known
+                scores |= {f"{name}_low": low, f"{name}_high": high}
     return scores
 
 

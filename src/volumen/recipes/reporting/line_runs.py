@@ -47,7 +47,7 @@ _PLOTS = {
     "word_accuracy": "Share of lines read exactly, held out",
     "accuracy": "Share of puzzles solved, held out",
     "exact_order": "Share of lines put in order, held out",
-    "matched": "Share of instances nearest to their own, held out",
+    "matched": "Instances matched to their own, held out",
     "alignment": "Distance of partners, 0 to 4",
     "uniformity": "Uniformity, 0 is collapse",
     "effective_rank": "Effective rank of the instances",
@@ -55,6 +55,7 @@ _PLOTS = {
 }
 _FROM_ZERO = ("cer", "word_accuracy", "accuracy", "matched", "effective_rank")
 _EXAMPLES = 8  # of each kind
+_FEW_GROUPS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,10 @@ def headlines(runs: Sequence[RunRecord]) -> list[Headline]:
             value = run.value(name, run.best_epoch)
             if value is not None:
                 label = {"loss": "Loss", "mean_error": "Loss of the mean grey"}.get(name) or _PLOTS[name]
-                told.append(Headline(label=label, cell=Cell(text=f"{value:.3g}"), note=f"round {run.best_epoch}"))
+                label = label.removesuffix(", held out")
+                told.append(
+                    Headline(label=label, cell=Cell(text=f"{value:.3f}"), note=f"held out, round {run.best_epoch}")
+                )
     return told
 
 
@@ -128,20 +132,29 @@ def show(run: RunRecord) -> ReadingView | None:
     test = _test(run)
     return ReadingView(
         name=run.name,
-        lead=f"{int((edits == 0).sum())} of {len(lines)} lines were read exactly.",
+        lead=f"{int((edits == 0).sum())} of {len(lines)} lines were read exactly.{_few(lines)}",
         scores=[(label, _cell(test, name)) for name, label in NAMES.items()] if test else [],
         examples=list(_examples(run, [lines[index] for index in (*right, *middle)])),
     )
 
 
+def _few(lines: Sequence[ReadLine]) -> str:
+    """Say where too few groups of lines were tested for what other hands may change."""
+    groups = len({line.group for line in lines})
+    if groups == 1:
+        return " They are of one writer or page, so nothing is known of how others would be read: there is no interval."
+    return f" They are of {groups} writers or pages only: the intervals are too narrow." if groups < _FEW_GROUPS else ""
+
+
 def draw_curves(runs: Sequence[RunRecord]) -> list[Plot]:
     """Draw the loss, then each other quantity that was told, a line for every run; an epoch here is a round."""
     losses = loss_courses(runs)
-    plots = [Plot.draw("Loss of lines", partial(plot_curves, losses, title="Loss"))] if losses else []
+    drawn = partial(plot_curves, x_label="round")
+    plots = [Plot.draw("Loss of lines", partial(drawn, losses, title="Loss"))] if losses else []
     for quantity, title in _PLOTS.items():
         lines = courses(runs, quantity, mark_best=quantity != "learning_rate")
         if lines:
-            draw = partial(plot_curves, lines, title=title, from_zero=quantity in _FROM_ZERO)
+            draw = partial(drawn, lines, title=title, from_zero=quantity in _FROM_ZERO)
             plots.append(Plot.draw(title, draw))
     return plots
 

@@ -131,7 +131,8 @@ class Page:
         for photographs in self.photographs:
             for example in photographs.examples:
                 for panel in example.panels:
-                    found[f"{slug(photographs.name, example.name, panel.title)}.png"] = panel.image
+                    words = panel.title.partition(":")[0]
+                    found[f"{slug(photographs.name, example.name, words)}.png"] = panel.image
         for segment in self.segments:
             for panel in segment.overviews:
                 found[f"{slug(segment.name, panel.title)}.png"] = panel.image

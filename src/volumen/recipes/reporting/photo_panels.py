@@ -32,7 +32,7 @@ def photo_panel(title: str, photo: NDArray[np.uint8], outlines: Iterable[Outline
 
 def truth_panel(target: NDArray[np.bool_], counted: NDArray[np.bool_]) -> Panel:
     """Show what is marked, YX, in white, and what does not count in grey."""
-    return _panel("truth", np.where(counted, np.where(target, 255, 0), _IGNORED).astype(np.uint8))
+    return _panel("truth: grey does not count", np.where(counted, np.where(target, 255, 0), _IGNORED).astype(np.uint8))
 
 
 def map_panel(title: str, probability: NDArray[Any]) -> Panel:

@@ -87,7 +87,13 @@ def remarks(exhibits: Sequence[Exhibit]) -> list[str]:
 
 def training(runs: Sequence[RunRecord]) -> list[tuple[str, ...]]:
     """Lay out how each training went: header first."""
-    rows: list[tuple[str, ...]] = [("run", "epochs", "best epoch", "device", "crops a second", "time", "state")]
+    rounds, crops = "epoch", "crops"
+    if all(run.verb in line_runs.VERBS for run in runs):
+        rounds, crops = "round", "lines"
+    elif all(run.verb in photo_runs.VERBS for run in runs):
+        crops = "photographs"
+    header = ("run", f"{rounds}s", f"best {rounds}", "device", f"{crops} a second", "time", "state")
+    rows: list[tuple[str, ...]] = [header]
     for run in runs:
         seconds = (run.result or {}).get("seconds")
         state = "finished" if run.result is not None else "not finished"
@@ -105,7 +111,7 @@ def threshold(exhibit: Exhibit, scope: str) -> str:
     said = f"Calling a pixel ink from {exhibit.threshold:.2f} gives the best F0.5 on {_pixels(scope)}."
     error = scores.get("ece")
     if error is not None:
-        said += f" There, probabilities are off by {100 * error:.1f} % on average."
+        said += f" There, probabilities are off by {error:.3f} on average."
     return said
 
 

@@ -34,7 +34,7 @@ TAG_SCORES = {
 ONE_TAG = {"micro_f1": "F1", "exact": "Accuracy"}
 """What these scores are of a single tag; the others say nothing of it."""
 
-GUESSES = {"always": "always said", "never": "never said", "frequent": "most frequent tags said"}
+GUESSES = {"always": "guess: always yes", "never": "guess: always no", "frequent": "guess: most frequent tags"}
 
 _DRAWS = 500
 _EXAMPLES = 6

@@ -47,7 +47,7 @@ def _remarks(chosen: CompareApparel, record: Record, outcome: Outcome, finds: tu
         yield (
             f"No file with ImageNet's weights was given (imagenet), so {and_list(lacking(chosen))} "
             f"{'is' if len(lacking(chosen)) == 1 else 'are'} missing, and rotation, triplets and the segmenter began "
-            "from random weights, where the document's began from ImageNet's."
+            "from random weights, where the report on image retrieval that this follows began from ImageNet's."
         )
     yield from few_seeds(chosen.seeds)
     yield from _documented(record, outcome, finds[0])
@@ -88,20 +88,22 @@ def _remarks(chosen: CompareApparel, record: Record, outcome: Outcome, finds: tu
 
 
 def _documented(record: Record, outcome: Outcome, whole: Finds) -> Iterator[str]:
-    """Say why numbers differ from the document's."""
+    """Say why numbers differ from those of the retrieval report, whose routes these are."""
     if any(cell.work in ("tagger", "rotation", "segmenter") for cell in outcome):
         counts = record.content["photos"]
         yield (
-            "The document's numbers are of another collection with other tags, at 224 × 224 px, and mostly from "
-            f"ImageNet's weights; here {counts['train']} photographs, {len(record.content['tags'])} tags and the "
+            "The routes are those of a report on image retrieval. Its numbers, where they stand beside, are of another "
+            "collection with other tags, at 224 × 224 px, and mostly from ImageNet's weights; here are "
+            f"{counts['train']} photographs, {len(record.content['tags'])} tags and the "
             "settings below. They show the order to expect, not the values."
         )
     if whole:
         means = {cell.name: np.mean([np.nanmean(found.overlap) for found in runs]) for cell, runs in whole.items()}
         order = sorted(means, key=lambda name: -means[name])
         yield (
-            "By what is found alike, the document's order is fine-tuned, from scratch, ImageNet's own, triplets, "
-            f"rotation, chance. Here it is {and_list(order)}; the differences say which steps of it are shown."
+            "By what is found alike, the retrieval report's order is fine-tuned, from scratch, ImageNet's own, "
+            f"triplets, rotation, chance. Here it is {and_list(order)}; the differences say which steps of it are "
+            "shown."
         )
 
 

@@ -58,7 +58,8 @@ NAMES = {
     "iou_soft_image": "Soft IoU, mean of images",
 }
 
-_DOCUMENT = "in the document"
+_REPORT = "in the retrieval report"
+"""Of the report on image retrieval whose routes these are; `_PUBLISHED` are its numbers."""
 _PUBLISHED = {
     ("scratch-plain", "f1"): 0.69,
     ("scratch", "f1"): 0.73,
@@ -151,7 +152,7 @@ def _scored(
             if row != IMAGENET:
                 said = (_said(_PUBLISHED.get((row, score))) for score in published)
                 lines.append((row, [_word(_NOT_GIVEN), *[_word("–")] * (len(names) - 1), *said]))
-    header = (*(NAMES[score] for score in names), *(f"{NAMES[score]} {_DOCUMENT}" for score in published))
+    header = (*(NAMES[score] for score in names), *(f"{NAMES[score]} {_REPORT}" for score in published))
     return ApparelTable(name=name, title=title, about=about, header=header, lines=lines)
 
 
@@ -222,7 +223,8 @@ def _text(mark: Mark) -> str:
 _TAGS = (
     "Means over the seeds, of held-out photographs. F1, precision, recall and accuracy (the overlap of tags) are taken "
     "of each photograph by itself, then averaged, at the threshold that is best for F1 on the same photographs: a "
-    "little too good, as in the document."
+    "little too good, as in the report on image retrieval whose numbers stand beside. After “photos” stands the 95 % "
+    "interval over photographs (bootstrap, these runs given)."
 )
 _PRETEXTS = {
     "rotation": "Share of the four turns of every held-out photograph that are told right.",
@@ -235,8 +237,9 @@ _PRETEXTS = {
 _MASKS = "Of a U-Net over the same encoder, learned by Dice: all that is marked in the masks against the background."
 _FOUND = (
     "Overlap (IoU) of the tags of a query with those of what an encoder finds nearest to it among the photographs that "
-    "were learned from: mean ± standard deviation over queries. Chance is exact. Masked photographs are black where "
-    "the seed's segmenter predicts background. Verdicts are of the intervals over queries, these runs given."
+    "were learned from: mean ± standard deviation over queries and, after “photos”, the 95 % interval of the mean. "
+    "Chance is exact. Masked photographs are black where the seed's segmenter predicts background. Verdicts are of the "
+    "intervals over queries, these runs given."
 )
 _DIFFERENCES = (
     "Paired bootstrap of photographs: a difference holds, or does not, where its whole interval over them says so, "

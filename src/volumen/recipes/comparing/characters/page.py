@@ -78,7 +78,8 @@ def write_page(
     figures = {f"figures/{slug(plot.name)}.png": plot.light for plot in plots}
     for view in examples:
         for panel in view.panels:
-            figures[f"figures/{slug(view.title, panel.title.partition(', IoU')[0])}.png"] = panel.image
+            words = panel.title.partition(", IoU")[0].partition(":")[0]
+            figures[f"figures/{slug(view.title, words)}.png"] = panel.image
     texts = {
         "table.md": table_markdown(rows, costly, title, lead, notes),
         "curves.csv": csv_text(_CURVES, curve_lines(outcome, chosen.all_seeds, lambda cell: (cell.model, cell.loss))),

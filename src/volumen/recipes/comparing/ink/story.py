@@ -28,13 +28,14 @@ def lead(chosen: CompareInk, record: Record) -> str:
     segments = ", ".join(segment["name"] for segment in record.content["segments"])
     shares = f" on {and_list(f'{100 * share:g} %' for share in chosen.share)} of the labels"
     count = f"{chosen.seeds} seed{'s' * (chosen.seeds != 1)}"
+    given = " and from each encoder file" if chosen.encoder_names else ""
     how = "the October report's way" if chosen.mode == "paper" else "behind a guard band"
     if record.content["by"] != ["ordered"] * len(record.content["by"]) and chosen.mode == "paper":
         how = f"in paper mode, but with what is held out chosen by {and_list(dict.fromkeys(record.content['by']))}"
     return (
-        f"A U-Net with a {chosen.encoder_name} encoder learned ink on {segments}{shares}, from random weights and from "
-        f"each encoder file, with the encoder frozen and with all of it trained; {count} each, {chosen.epochs} epochs, "
-        f"scored on pixels held out {how}."
+        f"A U-Net with a {chosen.encoder_name} encoder learned ink on {segments}{shares}, from random weights{given}, "
+        f"with the encoder frozen and with all of it trained, as in the October report on ink detection; {count} each, "
+        f"{chosen.epochs} epochs, scored on pixels held out {how}."
     )
 
 
@@ -75,12 +76,12 @@ def _remarks(chosen: CompareInk, record: Record, outcome: Outcome) -> Iterator[s
     if chosen.frozen_norms == "kept":
         yield (
             "A frozen encoder kept the norm statistics that it came with: with random weights these are those of no "
-            "data at all, which is harder than the report's runs, whose statistics went on adapting."
+            "data at all, which is harder than in the October report, whose statistics went on adapting."
         )
     else:
         yield (
-            "The norm statistics of a frozen encoder were measured once, without labels; in the report's runs "
-            "they went on adapting while the decoder learned."
+            "The norm statistics of a frozen encoder were measured once, without labels; in the October "
+            "report they went on adapting while the decoder learned."
         )
     if min(chosen.share) < 1:
         yield (
