@@ -6,11 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
 from volumen import cli, settings
 from volumen.cli.arguments import build_parser
 from volumen.events import Finished, Started, Stepped, Transcribed
-from volumen.settings.fields import describe, option
+from volumen.settings.fields import bare, describe, limits, option
 
 
 def parse(*arguments):
@@ -70,6 +71,19 @@ def test_bounds_and_defaults_are_in_the_help(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "Passes over the crops (≥ 1; default 100)" in text
     assert "N|A:B" in text
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_bounds_that_the_help_tells_are_kept(verb):
+    kind = cli.VERBS[verb]
+    for name, field in kind.model_fields.items():
+        if bare(field) not in (int, float):
+            continue
+        for key, bound in limits(field).items():
+            beyond = {"ge": bound - 1, "gt": bound, "le": bound + 1, "lt": bound}[key]
+            with pytest.raises(ValidationError) as wrong:
+                kind(**{name: beyond})
+            assert any(problem["loc"][:1] == (name,) for problem in wrong.value.errors()), (name, beyond)
 
 
 def test_defaults_that_python_takes_for_a_switch_are_told_and_bounds_once(capsys):

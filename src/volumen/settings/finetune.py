@@ -24,9 +24,9 @@ class InkTraining(LabelPaths, Voxels, Computing):
     overwrite: bool = Field(False, description="Replace what is at the output path")
 
     layers: Layers = Field(20, description="How many centre layers, or which layers, the model sees")
-    window: Count = Field(320, ge=32, description="Side of a training crop in pixels")
+    window: int = Field(320, ge=32, description="Side of a training crop in pixels")
     stride: Count | None = Field(None, description="Distance between crops in pixels; half the window if not given")
-    input_size: Count | None = Field(
+    input_size: int | None = Field(
         None, ge=32, description="Side a crop is cut and resized to, a multiple of 32; 0.7 windows if not given"
     )
     sampling: Literal["ink", "mask"] = Field(

@@ -22,7 +22,7 @@ class Index(LabelPaths, Voxels, Sharing):
     out: Path = Field(description="Index folder to make, or to add to")
     overwrite: bool = Field(False, description="Replace the index at the output path")
 
-    window: Count = Field(64, ge=32, description="Side of a window in pixels, a multiple of 32: about what to find")
+    window: int = Field(64, ge=32, description="Side of a window in pixels, a multiple of 32: about what to find")
     stride: Count | None = Field(None, description="Distance between windows in pixels; half the window if not given")
     layers: Layers | None = Field(None, description="Layers to read; those that the encoder was made for if not given")
     region: Region | None = Field(None, description="Index only inside this box")

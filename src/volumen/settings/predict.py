@@ -32,7 +32,7 @@ class Predict(LabelPaths, Sharing):
     tiling: Literal["blend", "halo"] = Field(
         "blend", description="Overlapping tiles weighted together, or tiles with a margin that is cut off"
     )
-    tile: Count = Field(1088, ge=64, description="Largest side of a tile in pixels, a multiple of 32")
+    tile: int = Field(1088, ge=64, description="Largest side of a tile in pixels, a multiple of 32")
     overlap: int = Field(64, ge=0, description="Pixels that neighbouring tiles share (blend), or the margin (halo)")
     mirror: bool = Field(False, description="Average over the four mirrored views")
     batch: Count = Field(1, description="Tiles in a forward pass")

@@ -25,7 +25,7 @@ class Suggest(LabelPaths):
     )
 
     n: Count = Field(20, title="How many", description="How many windows to suggest")
-    window: Count = Field(128, ge=32, description="Side of a window in pixels, a multiple of 32")
+    window: int = Field(128, ge=32, description="Side of a window in pixels, a multiple of 32")
     stride: Count | None = Field(None, description="Distance between candidates in px; half the window if not given")
     region: Region | None = Field(None, description="Suggest only inside this box")
     uncertainty: Literal["entropy", "margin"] = Field(
