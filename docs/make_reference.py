@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from volumen import cli
-from volumen.settings.fields import describe, is_list, option
+from volumen.settings.fields import bare, choices, describe, is_list, item_choices, metavar, option
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 _HEAD = """# Commands
 
@@ -25,14 +29,25 @@ def make() -> str:
         fields = settings.model_fields
         given = [f"{name.upper()}{' …' if is_list(fields[name]) else ''}" for name in settings.positional]
         parts += [f"## `{' '.join(['volumen', verb, *given])}`\n", inspect.cleandoc(settings.__doc__ or "") + "\n"]
+        parts.append(f"```console\n{settings.example}\n```\n")
         parts.append("| option | meaning |\n|---|---|")
         names = [*settings.positional, *(name for name in settings.model_fields if name not in settings.positional)]
         for name in names:
             flag = name.upper() if name in settings.positional else option(name)
             field = settings.model_fields[name]
-            parts.append(f"| `{flag}` | {describe(field)}{' (required)' if field.is_required() else ''} |")
+            required = " (required)" if field.is_required() else ""
+            parts.append(f"| `{flag}` | {describe(field)}{required}{_values(field)} |")
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _values(field: FieldInfo) -> str:
+    """Say which words an option takes, or how its value is written."""
+    words = item_choices(field) if is_list(field) else choices(bare(field))
+    if words:
+        return f". One of {', '.join(f'`{word}`' for word in words)}"
+    form = metavar(field)
+    return f". Written `{form}`".replace("|", "\\|") if form and form != "PATH" else ""
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from volumen.settings.source import Path
 class Phantom(Settings):
     """Make a synthetic segment with known ink: papyrus fibres, uneven surface, cracks, noise, letters."""
 
+    example: ClassVar[str] = "volumen phantom phantom.zarr --size 512,768 --seed 3"
     positional: ClassVar[tuple[str, ...]] = ("out",)
 
     out: Path = Field(description="OME-Zarr to write, such as phantom.zarr")
