@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from volumen import cli, settings
 from volumen.cli.arguments import build_parser
+from volumen.cli.next_step import NEXT
 from volumen.events import Finished, Started, Stepped, Transcribed
 from volumen.settings.fields import bare, describe, limits, option
 
@@ -190,6 +191,21 @@ def test_people_see_words_and_the_result(monkeypatch, capsys):
     streams = capsys.readouterr()
     assert "scores.auc: 0.9877" in streams.out
     assert "2/2 windows" in streams.err
+
+
+@pytest.mark.parametrize("verb", [*NEXT, *(verb for verb in cli.VERBS if verb.startswith("pretrain "))])
+def test_what_follows_a_verb_is_a_command(verb, monkeypatch, capsys):
+    def recipe(_):
+        yield Finished(result={"run": "runs/my first", "path": "a b.zarr"})
+
+    monkeypatch.setattr("volumen.cli.load_recipe", lambda _: recipe)
+    example = shlex.split(cli.VERBS[verb].example)[1:]
+    assert cli.main(example) == 0
+    said = capsys.readouterr().err.splitlines()[-1].removeprefix("Next: ")
+    options = parse(*shlex.split(said.replace("SEGMENT:Y,X", "seg:1,2"))[1:])
+    assert {"runs/my first", "a b.zarr"} & {str(value) for value in [*options.values()]}
+    assert cli.main([*example, "--json"]) == 0
+    assert "Next:" not in capsys.readouterr().err
 
 
 TEXTS = """

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from volumen.allocator import tune_allocator
 from volumen.cli.arguments import build_parser
 from volumen.cli.interrupt import until_interrupted
+from volumen.cli.next_step import next_step
 from volumen.drafts import output_of
 from volumen.errors import VolumenError
 from volumen.events import Finished, to_json
@@ -74,6 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "give another path."
         )
         return 2
+    step = None if as_json else next_step(verb, result)
+    if step:
+        _say(f"Next: {step}")
     return 1 if verb == "check" and result.get("findings") else 0
 
 
