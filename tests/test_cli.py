@@ -184,12 +184,13 @@ def test_people_see_words_and_the_result(monkeypatch, capsys):
         yield Started(work="check", total=2, unit="windows")
         yield Stepped(done=1, total=2, values={"loss": 0.25})
         yield Stepped(done=2, total=2)
-        yield Finished(result={"findings": [], "scores": {"auc": 0.98765}})
+        yield Finished(result={"findings": [], "scores": {"auc": 0.98765, "pixels": 41906.0}})
 
     monkeypatch.setattr("volumen.cli.load_recipe", lambda _: recipe)
     assert cli.main(["check", "seg"]) == 0
     streams = capsys.readouterr()
     assert "scores.auc: 0.9877" in streams.out
+    assert "scores.pixels: 41906" in streams.out
     assert "2/2 windows" in streams.err
 
 

@@ -126,13 +126,13 @@ def _numbers(values: Mapping[str, float]) -> str:
 
 
 def _flat(result: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Lay nested results out as lines, numbers to four digits."""
+    """Lay nested results out as lines, numbers to four digits, counts whole."""
     lines: list[tuple[str, str]] = []
     for name, value in result.items():
         if isinstance(value, dict):
             lines += _flat(value, f"{prefix}{name}.")
         elif isinstance(value, float):
-            lines.append((prefix + name, f"{value:.4g}"))
+            lines.append((prefix + name, f"{value:.0f}" if value.is_integer() else f"{value:.4g}"))
         elif isinstance(value, list) and (len(value) > _LONG or any(isinstance(item, dict) for item in value)):
             lines.append((prefix + name, f"{len(value)} of them, see --json"))
         else:

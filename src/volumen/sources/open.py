@@ -212,7 +212,7 @@ def _open_rasters(found: _Found, given: dict[str, Location], identity: str) -> d
 def _check(found: _Found) -> None:
     volume = found.levels[0]
     if len(volume.shape) != 3 or 0 in volume.shape:
-        hint = " Is it a label or a map?" if volume.ndim == 2 else ""
+        hint = " Is it a label or a map?" if len(volume.shape) == 2 else ""
         raise SourceError(f"{found.location} should be a volume of three axes, ZYX; it has shape {volume.shape}.{hint}")
     if volume.dtype.name not in _TYPES:
         raise SourceError(
