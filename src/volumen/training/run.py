@@ -150,7 +150,7 @@ def check_free(path: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise OutputExistsError(
-            f"{path} is already there; go on with it by --resume, give another path, or replace it with --overwrite."
+            f"{path} is already there. Resume it (--resume), give another path, or replace it with --overwrite."
         )
     if not (path / RECIPE).is_file():
         raise OutputExistsError(
