@@ -6,6 +6,7 @@ import argparse
 from difflib import get_close_matches
 from importlib.metadata import version
 from inspect import cleandoc, get_annotations
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from volumen.settings.cache import BOUND, FOLDER
@@ -38,7 +39,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Keep paragraphs apart, and an example on a line of its own, so that it can be copied."""
+    """Keep names whole, paragraphs apart, and an example on a line of its own, so that they can be copied."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         fill = super()._fill_text

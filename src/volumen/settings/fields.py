@@ -21,7 +21,7 @@ def describe(field: FieldInfo) -> str:
     if default is True:
         bounds.append("default on")
     elif not (field.is_required() or default is None or default is False or default == ()):
-        bounds.append(f"default {','.join(map(str, default)) if isinstance(default, tuple) else default}")
+        bounds.append(f"default {_written(default)}")
     if is_list(field):
         known = choices(get_args(bare(field))[0])
         if metavar(field) and known and set(known) != set(default or ()):
@@ -29,6 +29,12 @@ def describe(field: FieldInfo) -> str:
         bounds.append("may be repeated")
     suffix = f" ({'; '.join(bounds)})" if bounds else ""
     return f"{field.description}{suffix}"
+
+
+def _written(default: Any) -> str:
+    if not isinstance(default, tuple):
+        return str(default)
+    return (", " if any(isinstance(part, str) for part in default) else ",").join(map(str, default))
 
 
 def option(name: str) -> str:

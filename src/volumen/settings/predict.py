@@ -12,7 +12,10 @@ from volumen.settings.source import LabelPaths, Path
 
 
 class Predict(LabelPaths, Sharing):
-    """Predict ink over a whole segment: streamed, in bounded memory, resumable."""
+    """Predict ink over a whole segment: streamed, in bounded memory, resumable.
+
+    With a model of photographs, predict what it learned to mark over a photograph.
+    """
 
     example: ClassVar[str] = "volumen predict runs/first 20230827161847.zarr --out ink.zarr --export png"
     positional: ClassVar[tuple[str, ...]] = ("checkpoint", "segment")
