@@ -32,6 +32,7 @@ def make() -> str:
         fields = settings.model_fields
         given = [f"{name.upper()}{' …' if is_list(fields[name]) else ''}" for name in settings.positional]
         parts += [f"## `{' '.join(['volumen', verb, *given])}`\n", inspect.cleandoc(settings.__doc__ or "") + "\n"]
+        parts.append(f"```console\n{settings.example}\n```\n")
         parts.append("| option | meaning |\n|---|---|")
         names = [*settings.positional, *(name for name in settings.model_fields if name not in settings.positional)]
         for name in names:

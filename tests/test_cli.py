@@ -2,15 +2,18 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
 from volumen import cli, settings
 from volumen.cli.arguments import build_parser
+from volumen.cli.next_step import NEXT
 from volumen.events import Finished, Started, Stepped, Transcribed
-from volumen.settings.fields import describe, option
+from volumen.settings.fields import bare, describe, limits, option
 
 
 def parse(*arguments):
@@ -72,6 +75,19 @@ def test_bounds_and_defaults_are_in_the_help(capsys):
     assert "N|A:B" in text
 
 
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_bounds_that_the_help_tells_are_kept(verb):
+    kind = cli.VERBS[verb]
+    for name, field in kind.model_fields.items():
+        if bare(field) not in (int, float):
+            continue
+        for key, bound in limits(field).items():
+            beyond = {"ge": bound - 1, "gt": bound, "le": bound + 1, "lt": bound}[key]
+            with pytest.raises(ValidationError) as wrong:
+                kind(**{name: beyond})
+            assert any(problem["loc"][:1] == (name,) for problem in wrong.value.errors()), (name, beyond)
+
+
 def test_defaults_that_python_takes_for_a_switch_are_told_and_bounds_once(capsys):
     told = {name: describe(field) for name, field in settings.Finetune.model_fields.items()}
     assert told["seed"].endswith("(≥ 0; default 0)")
@@ -81,13 +97,43 @@ def test_defaults_that_python_takes_for_a_switch_are_told_and_bounds_once(capsys
     assert told["freeze"].endswith("--frozen-norms")
 
 
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_help_ends_with_an_example_that_is_understood(verb, capsys):
+    kind = cli.VERBS[verb]
+    with pytest.raises(SystemExit):
+        cli.main([*verb.split(), "--help"])
+    assert capsys.readouterr().out.endswith(f"Example:\n  {kind.example}\n")
+    options = parse(*shlex.split(kind.example)[1:])
+    assert " ".join(options.pop(part) for part in ("verb", "word") if part in options) == verb
+    kind(**options)
+
+
+def test_units_of_boxes_and_layers_are_in_the_help():
+    told = {name: describe(field) for name, field in settings.Predict.model_fields.items()}
+    assert told["region"].endswith("(pixels at full size, Y1 and X1 left out)")
+    assert told["layers"].endswith("(counted from 0, B left out)")
+    assert told["near"].endswith("(pixels at full size)")
+    assert describe(settings.Index.model_fields["stage"]).endswith("(≥ 1; ≤ 5; default 4)")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["finetune", "a", "--out", "r", "--epochs", "0"], ["--epochs", "greater than or equal to 1", "'0'"]),
         (["finetune", "a", "--out", "r", "--layers", "9:3"], ["--layers", "9:3"]),
         (["predict", "r", "s", "--out", "o", "--region", "1,2"], ["--region", "Y0:Y1,X0:X1"]),
-        (["finetune", "a", "--out", "r", "--input-size", "100"], ["multiple of 32", "100"]),
+        (["finetune", "a", "--out", "r", "--input-size", "100"], ["--input-size must", "multiple of 32", "100"]),
+        (["finetune", "a", "--out", "r", "--devices", "3"], ["--batch 16 must divide by --devices x --num-nodes = 3"]),
+        (["predict", "r", "s", "--out", "map.png"], ["--out map.zarr --export png"]),
+        (["boxes", "m", "--out", "out.txt"], ["'out.txt'"]),
+        (["finetune", "a", "--out", "r", "--learning-rate", "inf"], ["--learning-rate", "finite", "inf"]),
+        (["check", ""], ["PATH: expected a path"]),
+        (["check", "seg", "--layers", "0"], ["--layers", "greater than or equal to 1"]),
+        (
+            ["pretrain", "reconstruction", "l", "--out", "r", "--cell", "64"],
+            ["--cell must be less than --height", "64"],
+        ),
+        (["check", "ftp://host/a.zarr"], ["ftp:// cannot be read", "https and s3"]),
     ],
 )
 def test_bad_settings_are_said_in_words(arguments, words, capsys):
@@ -96,6 +142,28 @@ def test_bad_settings_are_said_in_words(arguments, words, capsys):
     assert all(word in said for word in words)
     assert "Traceback" not in said
     assert len(said.splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check", "seg", "--windw", "3"], ["volumen check: ", "--windw 3", "did you mean --window?", "check --help"]),
+        (["train", "reader", "l", "--out", "r", "--epochs", "3"], ["volumen train reader: ", "--epochs 3", "--help"]),
+    ],
+)
+def test_what_a_verb_does_not_know_is_named_with_what_is_near_it(arguments, words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert all(word in said for word in words)
+    assert "--steps" not in said
+
+
+def test_the_home_folder_may_be_written_as_a_tilde():
+    assert settings.Predict(checkpoint="~/run", segment="https://host/~a", out="a~").model_dump(
+        include={"checkpoint", "segment", "out"}
+    ) == {"checkpoint": os.path.expanduser("~/run"), "segment": "https://host/~a", "out": "a~"}
 
 
 def test_json_prints_a_line_an_event_and_the_result_last(monkeypatch, capsys):
@@ -124,6 +192,21 @@ def test_people_see_words_and_the_result(monkeypatch, capsys):
     streams = capsys.readouterr()
     assert streams.out.endswith("scores.auc: 0.9877 (95 %: 0.9123 to 0.995)\nscores.pixels: 33380\n")
     assert "2/2 windows" in streams.err
+
+
+@pytest.mark.parametrize("verb", [*NEXT, *(verb for verb in cli.VERBS if verb.startswith("pretrain "))])
+def test_what_follows_a_verb_is_a_command(verb, monkeypatch, capsys):
+    def recipe(_):
+        yield Finished(result={"run": "runs/my first", "path": "a b.zarr"})
+
+    monkeypatch.setattr("volumen.cli.load_recipe", lambda _: recipe)
+    example = shlex.split(cli.VERBS[verb].example)[1:]
+    assert cli.main(example) == 0
+    said = capsys.readouterr().err.splitlines()[-1].removeprefix("Next: ")
+    options = parse(*shlex.split(said.replace("SEGMENT:Y,X", "seg:1,2"))[1:])
+    assert {"runs/my first", "a b.zarr"} & {str(value) for value in [*options.values()]}
+    assert cli.main([*example, "--json"]) == 0
+    assert "Next:" not in capsys.readouterr().err
 
 
 TEXTS = """

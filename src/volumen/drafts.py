@@ -27,6 +27,19 @@ def draft_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 
 
+def output_of(path: Path) -> Path:
+    """Return the output that a name of `draft_of` stands for, and any other path as it is.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> output_of(draft_of(Path("no_such_folder/ink.zarr"))).name, output_of(Path("ink.zarr")).name
+    ('ink.zarr', 'ink.zarr')
+    """
+    name, _, mark = path.name.removeprefix(".").rpartition(".")
+    return path.with_name(name) if name and path.name.startswith(".") and _MARK.fullmatch(mark) else path
+
+
 def clear_drafts(path: Path) -> None:
     """Remove what killed processes left under names of `draft_of`; one process at a time may write an output."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*"):

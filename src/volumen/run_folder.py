@@ -141,5 +141,7 @@ def weights_file(path: str | Path) -> Path:
     if not path.is_dir():
         return path
     if not (path / BEST).exists():
-        raise SourceNotFoundError(f"{path} holds no {BEST}: expected a run that has finished an epoch.")
+        raise SourceNotFoundError(
+            f"{path} holds no {BEST}; expected a run folder that has finished an epoch, or a checkpoint."
+        )
     return path / BEST

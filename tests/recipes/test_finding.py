@@ -252,6 +252,9 @@ def test_what_was_found_is_written_for_people_and_programs(data, made, tmp_path)
     with pytest.raises(OutputExistsError, match="--overwrite"):
         result(search(chose))
     result(search(chose.model_copy(update={"overwrite": True})))
+    with pytest.raises(SettingsError, match="no indexed window"):
+        result(search(chose.model_copy(update={"at": (("seg", 9999, 10),), "overwrite": True})))
+    assert (out / "places.csv").exists()  # nothing to put in its place
     (out / "notes.txt").write_text("mine")
     with pytest.raises(OutputExistsError, match=r"notes\.txt"):
         result(search(chose.model_copy(update={"overwrite": True})))

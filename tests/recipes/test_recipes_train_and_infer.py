@@ -159,6 +159,13 @@ def test_provenance_and_exports_say_what_made_them(data, run, tmp_path):
         assert sidecar["settings"]["checkpoint"] == attributes["settings"]["checkpoint"]
 
 
+def test_an_export_that_is_there_is_said_before_the_work(data, run, tmp_path):
+    (tmp_path / "ink.png").write_text("mine")
+    with pytest.raises(OutputExistsError, match=r"ink\.png"):
+        next(predict(prediction(data, run, tmp_path / "ink.zarr", export=("png",))))
+    assert not (tmp_path / "ink.zarr").exists()
+
+
 def test_a_finished_map_is_kept_or_resumed_or_replaced_as_asked(data, run, tmp_path):
     out = tmp_path / "ink.zarr"
     result(predict(prediction(data, run, out)))

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from volumen import settings
-from volumen.errors import OutputExistsError, SettingsError
+from volumen.errors import OutputExistsError, SettingsError, SourceNotFoundError
 from volumen.events import Warned, result
 from volumen.models.checkpoint import save_checkpoint
 from volumen.models.unet import build_unet
@@ -141,6 +141,13 @@ def test_fewer_than_asked_for_are_said_to_be_all(data, tmp_path):
 def test_nothing_left_is_an_error(data, tmp_path):
     with pytest.raises(SettingsError, match="left to suggest"):
         result(suggest(chosen(data, tmp_path / "out", region="0:128,0:128")))
+
+
+def test_a_mistake_replaces_nothing(data, tmp_path):
+    (tmp_path / "suggestions.csv").write_text("former")
+    with pytest.raises(SourceNotFoundError):
+        result(suggest(chosen(data, tmp_path, prediction=str(data / "gone.png"), overwrite=True)))
+    assert (tmp_path / "suggestions.csv").read_text() == "former"
 
 
 def test_windows_are_counted_as_pixel_by_pixel(data):

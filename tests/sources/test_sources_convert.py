@@ -315,6 +315,14 @@ def test_what_is_there_is_not_touched_unasked(source: Path, tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
 
 
+def test_what_is_no_zarr_is_not_replaced(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/recipe.json").write_text("mine")
+    with pytest.raises(OutputExistsError, match="no OME-Zarr"):
+        next(convert(chosen(source, tmp_path / "run", overwrite=True)))
+    assert (tmp_path / "run/recipe.json").read_text() == "mine"
+
+
 def test_an_unfinished_conversion_is_neither_lost_nor_mixed_up(source: Path, tmp_path: Path) -> None:
     events = convert(chosen(source, tmp_path / "a.zarr"))
     for _ in range(3):

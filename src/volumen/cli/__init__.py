@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -13,6 +15,8 @@ from pydantic import ValidationError
 from volumen.allocator import tune_allocator
 from volumen.cli.arguments import build_parser
 from volumen.cli.interrupt import until_interrupted
+from volumen.cli.next_step import next_step
+from volumen.drafts import output_of
 from volumen.errors import VolumenError
 from volumen.events import Finished, to_json
 from volumen.recipes.verbs import load_recipe
@@ -60,16 +64,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         else:
-            _say(f"volumen {verb}: {_in_words(error)}")
+            _say(f"volumen {verb}: {_in_words(error, VERBS[verb])}")
         return 2
     except OSError as error:  # of the system, such as a folder that may only be read
         if debug or error.filename is None:
             raise
+        place = output_of(Path(os.fsdecode(error.filename)))
         _say(
-            f"volumen {verb}: {os.fspath(error.filename)} cannot be used: {error.strerror}. See that it can be read or "
-            "written there, or give another path."
+            f"volumen {verb}: {place} cannot be used: {error.strerror}. See that it can be read or written there, or "
+            "give another path."
         )
         return 2
+    step = None if as_json else next_step(verb, result)
+    if step:
+        _say(f"Next: {step}")
     return 1 if verb == "check" and result.get("findings") else 0
 
 
@@ -97,17 +105,28 @@ def _show(events: Iterator[Event]) -> dict[str, Any]:
     return show(events)
 
 
-def _in_words(error: VolumenError | ValidationError) -> str:
+def _in_words(error: VolumenError | ValidationError, kind: type[Settings]) -> str:
     """Say an error in one line or two, each setting by its name on the command line."""
     if isinstance(error, VolumenError):
         return str(error)
-    lines = []
+    lines: dict[str, str] = {}
     for problem in error.errors():
-        name = f"{option(str(problem['loc'][0]))}: " if problem["loc"] else ""
+        name = f"{_called(str(problem['loc'][0]), kind)}: " if problem["loc"] else ""
         message = problem["msg"].removeprefix("Value error, ")
         given = f" (got {problem['input']!r})" if problem["loc"] and "got" not in message else ""
-        lines.append(f"{name}{message}{given}.")
-    return "\n".join(lines)
+        # of what may be written in several ways, the first says enough
+        lines.setdefault(name, f"{name}{message if problem['loc'] else _as_options(message, kind)}{given}.")
+    return "\n".join(lines.values())
+
+
+def _called(name: str, kind: type[Settings]) -> str:
+    return name.upper() if name in kind.positional else option(name)
+
+
+def _as_options(message: str, kind: type[Settings]) -> str:
+    """Call settings that a message names as the command line does; quoted words and parts of paths are left."""
+    names = "|".join(name for name in kind.model_fields if name not in kind.positional)
+    return re.sub(rf"(?<![\w'/.-])({names})(?![\w'/.-])", lambda found: option(found[1]), message)
 
 
 def _say(text: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from difflib import get_close_matches
 from importlib.metadata import version
-from inspect import get_annotations
+from inspect import cleandoc, get_annotations
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from volumen.settings.cache import BOUND, FOLDER
@@ -18,11 +20,34 @@ if TYPE_CHECKING:
     from volumen.settings.base import Settings
 
 
+_EXAMPLE = "Example:\n  "
+
+
 class _Parser(argparse.ArgumentParser):
     """Say what is wrong in two lines: the error, and where the help is."""
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse what is not known where the verb's own help tells the rest, and name what is near it."""
+        found, strange = super().parse_known_args(args, namespace)
+        if strange:
+            near = get_close_matches(strange[0].partition("=")[0], self._option_string_actions, n=1, cutoff=0.75)
+            self.error(f"not understood: {' '.join(strange)}{f'; did you mean {near[0]}?' if near else ''}")
+        return found, strange
+
     def error(self, message: str) -> Any:
         self.exit(2, f"{self.prog}: {message}\nSee `{self.prog} --help`.\n")
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Keep names whole, paragraphs apart, and an example on a line of its own, so that they can be copied."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = super()._fill_text
+        parts = text.split("\n\n")
+        return "\n\n".join(part if part.startswith(_EXAMPLE) else fill(part, width, indent) for part in parts)
 
 
 def build_parser(verbs: Mapping[str, type[Settings]], families: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -46,17 +71,20 @@ def build_parser(verbs: Mapping[str, type[Settings]], families: Mapping[str, str
     for name, settings in verbs.items():
         family, _, word = name.rpartition(" ")
         if family and family not in tasks:
-            about = families[family]
+            tasks_of = ", ".join(each.removeprefix(f"{family} ") for each in verbs if each.startswith(f"{family} "))
+            summary = f"{families[family].rstrip('.')}: {tasks_of}."
             member = commands.add_parser(
-                family, help=about, description=about, argument_default=argparse.SUPPRESS, allow_abbrev=False
+                family, help=summary, description=summary, argument_default=argparse.SUPPRESS, allow_abbrev=False
             )
             _add_shared(member)
             tasks[family] = member.add_subparsers(dest="word", metavar="TASK", required=True)
-        summary = (settings.__doc__ or "").strip()
+        about = cleandoc(settings.__doc__ or "").replace("``", "`")
         command = tasks.get(family, commands).add_parser(
             word,
-            help=summary,
-            description=summary,
+            help=about.partition("\n\n")[0],
+            description=about,
+            epilog=f"{_EXAMPLE}{settings.example}" if settings.example else None,
+            formatter_class=_Formatter,
             argument_default=argparse.SUPPRESS,
             usage=_usage(name, settings),
             allow_abbrev=False,

@@ -113,10 +113,14 @@ class Normalization:
         if kind not in get_args(Kind):
             raise SettingsError(f"Normalization must be one of {', '.join(get_args(Kind))}; got {kind!r}.")
         if not values.size:
-            raise SourceError("Expected papyrus to fit the normalization on; every sampled voxel is 0.")
+            raise SourceError(
+                "Expected papyrus to fit the normalization on; every sampled voxel is 0. See `volumen check`."
+            )
         low, high = _spread(kind, values)
         if high <= low:
-            raise SourceError(f"Expected voxels that differ; every sampled voxel outside 0 is about {low:g}.")
+            raise SourceError(
+                f"Expected voxels that differ; every sampled voxel outside 0 is about {low:g}. See `volumen check`."
+            )
         return cls(kind=kind, low=low, high=high, ceiling=high)
 
     def to_dict(self) -> dict[str, Any]:

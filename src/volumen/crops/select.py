@@ -59,7 +59,9 @@ def centre_layers(depth: int, layers: int | tuple[int, int]) -> tuple[int, int]:
         start, stop = layers
         asked = f"layers {start}:{stop}"
     if not 0 <= start < stop <= depth:
-        raise SettingsError(f"Expected layers inside the volume's {depth}; got {asked}. Choose fewer or others.")
+        raise SettingsError(
+            f"Expected layers inside the volume's {depth}; got {asked}. Choose fewer or others (--layers)."
+        )
     return (start, stop)
 
 

@@ -199,7 +199,7 @@ def rebuild(
         raise CheckpointError(
             f"The weights in {os.fspath(path)} do not fit the {key} that its header names, {header[key]}, as volumen "
             f"{importlib.metadata.version('volumen')} builds it; it was written by volumen "
-            f"{header.get('volumen', 'of unknown version')}."
+            f"{header.get('volumen', 'of unknown version')}. Use that version, or make the file again."
         ) from error
     return model.eval()
 
@@ -249,7 +249,9 @@ def _parse(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[st
     try:
         header = parse_object(metadata[_KEY])
     except ValueError as error:
-        raise CheckpointError(f"The volumen header of {os.fspath(path)} is damaged ({error}).") from error
+        raise CheckpointError(
+            f"The volumen header of {os.fspath(path)} is damaged ({error}); make or copy it again."
+        ) from error
     if isinstance(header.get("encoder"), dict):
         raise CheckpointError(
             f"{os.fspath(path)} holds an encoder, which does not predict by itself; give it to a fine-tuning: "
@@ -265,7 +267,9 @@ def _parse(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[st
             f"training: --encoder {os.fspath(path)}."
         )
     if not isinstance(header.get("architecture"), dict):
-        raise CheckpointError(f"The volumen header of {os.fspath(path)} does not say which architecture it holds.")
+        raise CheckpointError(
+            f"The volumen header of {os.fspath(path)} does not say which architecture it holds; make it again."
+        )
     return header
 
 

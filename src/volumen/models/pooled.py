@@ -109,7 +109,10 @@ def load_pooled(
     wrong = [name for name in told if given.get(name) not in (None, told[name])]
     if wrong:
         name = wrong[0]
-        raise CheckpointError(f"{path} holds an encoder with {name} {told[name]}; {given[name]} was asked for.")
+        flag = {"encoder_name": "--encoder-name", "in_channels": "--layers"}[name]
+        raise CheckpointError(
+            f"{path} holds an encoder with {name} {told[name]}; {given[name]} was asked for. Leave {flag} out."
+        )
     encoder = build_encoder(**architecture)
     load_encoder(encoder, path).check(path, least=least_loaded)
     return PooledEncoder(encoder, architecture, stage).eval(), origin

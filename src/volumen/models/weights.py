@@ -114,7 +114,7 @@ def _is_pickle(path: str | os.PathLike[str]) -> bool:
     its header follows, and that is JSON.
     """
     if not os.path.isfile(path):
-        raise SourceNotFoundError(f"There is no weight file {os.fspath(path)}.")
+        raise SourceNotFoundError(f"There is no weight file {os.fspath(path)}; check the path.")
     with open(path, "rb") as file:
         head = file.read(9)
     return head.startswith(_ZIP) or (head.startswith(_PICKLE) and head[8:] != b"{")

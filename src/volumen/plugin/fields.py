@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-_IF_NOT_GIVEN = re.compile(r"; ([^;]+) if not given|; none means ([^;]+)")
+_IF_NOT_GIVEN = re.compile(r"; ([^;]+) if not given")
 
 
 def make_editor(field: FieldInfo, *, pick: Callable[[], str | None] | None = None) -> Editor:
@@ -52,6 +52,6 @@ def hint(field: FieldInfo) -> str:
     ('half the window', 'Y0:Y1,X0:X1')
     """
     found = _IF_NOT_GIVEN.search(field.description or "")
-    usual = next((part for part in found.groups() if part), "") if found else ""
+    usual = found[1] if found else ""
     form = metavar(field)
     return usual or ("not given" if form in (None, "PATH") else str(form))

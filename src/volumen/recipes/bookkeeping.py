@@ -67,8 +67,12 @@ def begun(verb: str, settings: Any) -> Run | None:
         return None
     clear_drafts(path)
     run = Run.open(path)
-    before = {"verb": run.verb, **run.settings}
-    now = {"verb": verb, **settings.recorded()}
+    if run.verb != verb:
+        raise SettingsError(
+            f"{path} is a run of `volumen {run.verb.replace('_', ' ')}`, not of `volumen {verb.replace('_', ' ')}`. "
+            f"Give another path, or go on with it: `volumen resume {path}`."
+        )
+    before, now = run.settings, settings.recorded()
     changed = [
         f"{name} was {before.get(name)!r}, now {value!r}"
         for name, value in now.items()

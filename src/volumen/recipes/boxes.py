@@ -57,8 +57,10 @@ def boxes(settings: choose.Boxes) -> Iterator[Event]:
     >>> count = result(boxes(chosen))["boxes"]  # doctest: +SKIP
     """
     begun, path = time.monotonic(), Path(settings.out)
+    if path.is_dir():
+        raise OutputExistsError(f"{path} is a folder, so it is not replaced; give another path.")
     if path.exists() and not settings.overwrite:
-        raise OutputExistsError(f"{path} is already there; give another path, or overwrite it.")
+        raise OutputExistsError(f"{path} is already there; give another path, or replace it with --overwrite.")
     ink_map = InkMap.open(settings.prediction)
     for message in ink_map.remarks:
         yield Warned(message=message)

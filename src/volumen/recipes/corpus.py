@@ -76,7 +76,10 @@ class Corpus:
             raise SettingsError(f"Segments are told apart by their names, which must differ; got {', '.join(names)}.")
         windows = [(segment, window) for segment, split in parts for window in split.train]
         if len(depths := {window.shape[0] for _, window in windows}) > 1:
-            raise SettingsError(f"Crops must have one number of layers; these have {sorted(depths)}. Give --layers.")
+            raise SettingsError(
+                f"Crops must have one number of layers; these have {' and '.join(map(str, sorted(depths)))}. "
+                "Give --layers, or learn from segments and images apart."
+            )
         return cls(
             segments=tuple(segment for segment, _ in parts),
             splits=tuple(split for _, split in parts),

@@ -36,7 +36,7 @@ def demo(settings: choose.Demo) -> Iterator[Event]:
     begun = time.monotonic()
     out = Path(settings.out)
     if out.exists() and any(out.iterdir()) and not settings.overwrite:
-        raise OutputExistsError(f"{out} already exists; choose another --out, or give --overwrite to replace it.")
+        raise OutputExistsError(f"{out} is already there; give another path, or replace it with --overwrite.")
     out.mkdir(parents=True, exist_ok=True)
     segment, run, ink_map, page = (str(out / name) for name in ("phantom.zarr", "run", "ink.zarr", "report"))
     again = settings.overwrite

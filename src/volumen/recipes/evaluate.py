@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from volumen.errors import LabelError
+from volumen.errors import LabelError, SettingsError
 from volumen.evaluation.tally import Tally
 from volumen.events import Finished, Saved, Scored, Started, Stepped, Warned, to_json
 from volumen.recipes.ink_map import InkMap
@@ -61,6 +61,8 @@ def evaluate(settings: choose.Evaluate) -> Iterator[Event]:
 
     Raises
     ------
+    SettingsError
+        The output path is a folder.
     LabelError
         The map does not fit the segment, or the label has no ink or no background to score by.
 
@@ -70,6 +72,8 @@ def evaluate(settings: choose.Evaluate) -> Iterator[Event]:
     >>> chosen = settings.Evaluate(prediction="ink.zarr", segment="20230827161847.zarr")
     >>> scores = result(evaluate(chosen))  # doctest: +SKIP
     """
+    if settings.out is not None and Path(settings.out).is_dir():
+        raise SettingsError(f"Expected a JSON file to write the scores to; {settings.out} is a folder.")
     (segment,) = open_all((settings.segment,), settings)
     ink_map = InkMap.open(settings.prediction).on(segment)
     segment.raster("ink")
@@ -186,5 +190,8 @@ def _write(path: Path, result: dict[str, Any], tallies: dict[str, Tally]) -> Non
     unfinished = path.with_name(f".{path.name}.tmp")
     with out_of_space(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(plain) + "\n", encoding="utf-8")
-        os.replace(unfinished, path)
+        try:
+            unfinished.write_text(json.dumps(plain) + "\n", encoding="utf-8")
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import torch
 
 from volumen.cluster import open_cluster
 from volumen.crops.select import centre_layers
-from volumen.errors import CheckpointError
+from volumen.errors import CheckpointError, SettingsError
 from volumen.events import Finished, Saved, Started, Warned, relay
 from volumen.models.checkpoint import PHOTOS
 from volumen.models.unet import STRIDE
@@ -24,7 +24,7 @@ from volumen.recipes.ink_work import InkWork, open_source, ready
 from volumen.recipes.mismatches import too_far, wrong_order
 from volumen.recipes.photos.seen_scale import scaled_tile, seen_scale
 from volumen.settings.command import absolute
-from volumen.sources.export import export_png, export_tiff
+from volumen.sources.export import check_free, export_png, export_tiff
 from volumen.sources.write import create_map
 from volumen.training.devices import limit_memory, pick_device
 from volumen.windows import Window
@@ -106,6 +106,10 @@ def _predict(settings: Predict, cluster: Cluster | None) -> Iterator[Event]:
     warnings = [wrong_order(model.header, segment)]
     if PHOTOS not in model.header:
         warnings.append(too_far(model.header, plan))
+    exports = {kind: Path(settings.out).with_suffix(f".{kind}") for kind in settings.export}
+    if not (settings.overwrite or settings.resume):
+        for file in exports.values():  # now, and not after hours
+            check_free(file)
     output = create_map(
         settings.out,
         shape=segment.shape[1:],
@@ -138,13 +142,11 @@ def _predict(settings: Predict, cluster: Cluster | None) -> Iterator[Event]:
         )
     result = yield from relay(replace(e, device=model.device) if isinstance(e, Started) else e for e in part)
     yield Saved(path=settings.out, what="ink map")
-    exports = []
-    for kind in settings.export:
-        file = Path(settings.out).with_suffix("." + kind)
+    for kind, file in exports.items():
         write = export_tiff if kind == "tiff" else export_png
-        exports.append(str(write(output, file, overwrite=settings.overwrite or settings.resume)))
-        yield Saved(path=exports[-1], what=f"{kind.upper()} of the ink map")
-    yield Finished(result={**result, "path": settings.out, "exports": exports})
+        write(output, file, overwrite=settings.overwrite or settings.resume)
+        yield Saved(path=str(file), what=f"{kind.upper()} of the ink map")
+    yield Finished(result={**result, "path": settings.out, "exports": [str(file) for file in exports.values()]})
 
 
 def _region(settings: Predict, model: InkModel, segment: Segment) -> Window:
@@ -159,6 +161,11 @@ def _region(settings: Predict, model: InkModel, segment: Segment) -> Window:
     if settings.region is None:
         return whole
     y0, y1, x0, x1 = settings.region
+    height, width = whole.shape[1:]
+    if y1 > height or x1 > width:
+        raise SettingsError(
+            f"Expected a region inside {segment.name}, rows 0:{height} and columns 0:{width}; got {y0}:{y1},{x0}:{x1}."
+        )
     return Window(whole.z, (y0, y1), (x0, x1))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
@@ -15,11 +15,19 @@ class Settings(BaseModel):
     """Base of every verb's settings; the CLI's options and the plugin's forms are derived from the fields."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, protected_namespaces=(), defer_build=True
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        defer_build=True,
     )  # of the many verbs most are only listed: what checks them is built at first use
 
     positional: ClassVar[tuple[str, ...]] = ()
     """Fields that the command line takes without a ``--name``."""
+
+    example: ClassVar[str] = ""
+    """A command line that calls the verb, as its help shows it."""
 
     modes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Of settings with a field ``mode``: what each mode puts where nothing is given, beside the defaults."""
@@ -45,7 +53,7 @@ class Settings(BaseModel):
     def _count(self) -> Self:
         for name in type(self).model_fields:
             if any(abs(number) > _LARGEST for number in _whole_numbers(getattr(self, name))):
-                raise ValueError(f"{name} holds a number over {_LARGEST}, which nothing here can count to")
+                raise ValueError(f"{name} holds a number over {_LARGEST}; give a smaller one")
         return self
 
     @classmethod
@@ -141,12 +149,21 @@ def _numbers_as_text(value: tuple[int, ...]) -> str:
     return ",".join(str(number) for number in value)
 
 
-def _metavar(text: str) -> Any:
-    return Field(json_schema_extra={"metavar": text})
+def _form(metavar: str, unit: str = "") -> Any:
+    """Say how a value is written, and in which unit where the description of a field need not say it."""
+    return Field(json_schema_extra={"metavar": metavar, **({"unit": unit} if unit else {})})
 
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"],
+    Field(description="Where to compute; auto takes cuda, else mps, else the CPU"),
+]
+Precision = Annotated[
+    Literal["auto", "32", "bf16", "16"],
+    Field(description="Number format of the arithmetic, in bits; auto takes bf16 or 16 on CUDA, 32 elsewhere"),
+]
 MemoryFraction = Annotated[
     float,
     Field(gt=0, le=1, description="Share of a CUDA device's memory that may be taken; no effect on other devices"),
@@ -158,7 +175,7 @@ Region = Annotated[
     BeforeValidator(_parse_region),
     AfterValidator(_check_order),
     PlainSerializer(_ranges_as_text),
-    _metavar("Y0:Y1,X0:X1"),
+    _form("Y0:Y1,X0:X1", "pixels at full size, Y1 and X1 left out"),
 ]
 """A YX box in pixels at full size, half-open."""
 
@@ -167,7 +184,7 @@ Layers = Annotated[
     BeforeValidator(_parse_layers),
     AfterValidator(_check_order),
     PlainSerializer(_ranges_as_text),
-    _metavar("N|A:B"),
+    _form("N|A:B", "counted from 0, B left out"),
 ]
 """How many centre layers, or which layers, half-open."""
 
@@ -176,27 +193,28 @@ LayerRange = Annotated[
     BeforeValidator(_parse_range),
     AfterValidator(_check_order),
     PlainSerializer(_ranges_as_text),
-    _metavar("A:B"),
+    _form("A:B", "counted from 0, B left out"),
 ]
 """Which layers, half-open."""
 
-Size = Annotated[tuple[Count, Count], BeforeValidator(_parse_pair), PlainSerializer(_numbers_as_text), _metavar("H,W")]
+Size = Annotated[tuple[Count, Count], BeforeValidator(_parse_pair), PlainSerializer(_numbers_as_text), _form("H,W")]
 """Height and width in pixels."""
 
 Point = Annotated[
-    tuple[_Whole, _Whole], BeforeValidator(_parse_point), PlainSerializer(_numbers_as_text), _metavar("Y,X")
+    tuple[_Whole, _Whole],
+    BeforeValidator(_parse_point),
+    PlainSerializer(_numbers_as_text),
+    _form("Y,X", "pixels at full size"),
 ]
 """A place in pixels at full size."""
 
-Side = Annotated[
-    tuple[Count, Count], BeforeValidator(_parse_side), PlainSerializer(_numbers_as_text), _metavar("N|H,W")
-]
+Side = Annotated[tuple[Count, Count], BeforeValidator(_parse_side), PlainSerializer(_numbers_as_text), _form("N|H,W")]
 """Height and width in pixels, which one number makes equal."""
 
 Shape = Annotated[
     tuple[Count, Count, Count],
     BeforeValidator(_parse_triple),
     PlainSerializer(_numbers_as_text),
-    _metavar("Z,Y,X"),
+    _form("Z,Y,X"),
 ]
 """A ZYX shape in voxels."""

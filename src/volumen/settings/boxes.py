@@ -13,6 +13,7 @@ from volumen.settings.source import Path
 class Boxes(Settings):
     """Put boxes around what a probability map shows, such as characters: its connected components, as JSON or CSV."""
 
+    example: ClassVar[str] = "volumen boxes map.zarr --out boxes.json"
     positional: ClassVar[tuple[str, ...]] = ("prediction",)
 
     prediction: Path = Field(description="Probability map (OME-Zarr, TIFF or PNG)")

@@ -47,6 +47,9 @@ class CompareApparel(Comparison, PhotoPretraining, TaggerTraining):
     reconstruction and triplets; taggers that start from these; and a segmenter, whose masks take the background away.
     """
 
+    example: ClassVar[str] = (
+        "volumen compare apparel labels.csv --routes scratch,rotation,finetuned-rotation --out runs/comparison"
+    )
     positional: ClassVar[tuple[str, ...]] = ("photos",)
 
     imagenet: Path | None = Field(
@@ -74,7 +77,7 @@ class CompareApparel(Comparison, PhotoPretraining, TaggerTraining):
             if route in self.routes and start not in self.routes:
                 raise ValueError(f"route {route} starts from {start}, which is not among the routes: add it")
         if any(side % 32 for side in self.size):
-            raise ValueError(f"height and width must be multiples of 32; got {self.size[0]},{self.size[1]}")
+            raise ValueError(f"size must be multiples of 32; got {self.size[0]},{self.size[1]}")
         for task in self.routes:
             check_task(task, self)
         return self

@@ -20,6 +20,7 @@ Losses = Annotated[tuple[Literal["dice", "bce", "bce_dice"], ...], *words("NAME,
 class CompareCharacters(Comparison, SegmenterTraining):
     """Train models by several losses to find characters in photographs, over several seeds: one table, one report."""
 
+    example: ClassVar[str] = "volumen compare characters scenes.jsonl --model custom_unet,unet --out runs/comparison"
     positional: ClassVar[tuple[str, ...]] = ("photos",)
 
     model: Models = Field(

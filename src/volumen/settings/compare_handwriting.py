@@ -31,6 +31,9 @@ class CompareHandwriting(Comparison, ReaderTraining):
     A path of pretrained weights may hold ``{seed}``, which is the seed of the run, so that pretraining has seeds too.
     """
 
+    example: ClassVar[str] = (
+        "volumen compare handwriting lines.tsv --pretext runs/seqclr --share 0.1,1 --out runs/comparison"
+    )
     positional: ClassVar[tuple[str, ...]] = ("lines",)
 
     pretext: tuple[Path, ...] = Field(
@@ -38,14 +41,13 @@ class CompareHandwriting(Comparison, ReaderTraining):
         description="Pretrained weights to compare with random ones: runs of pretraining, or files; {seed} in a path "
         "is the run's seed. Named in the table by the file or its run",
     )
-    decoder: Decoders = Field(
-        ("ctc", "transformer"), description="Decoders to train: ctc, bilstm_ctc, attention, transformer"
-    )
+    decoder: Decoders = Field(("ctc", "transformer"), description="Decoders to train")
     training: Trainings = Field(
         ("frozen", "full"), description="Teach the decoder alone above a frozen recogniser, or all of the reader"
     )
     share: LabelShares = Field((0.05, 0.1, 1.0), min_length=1, description="Shares of the lines to learn from")
     examples: Count = Field(4, description="How many lines of each kind to show in pictures: right, disputed, wrong")
+    patience: int = Field(0, ge=0, description="Stop after so many scorings without a better one; 0 never stops")
 
     @model_validator(mode="after")
     def _check_comparison(self) -> Self:

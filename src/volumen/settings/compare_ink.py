@@ -41,6 +41,9 @@ _PAPER: dict[str, Any] = {
 class CompareInk(Comparison, InkTraining):
     """Train from random weights and from encoder files, frozen and full, over several seeds: one table, one report."""
 
+    example: ClassVar[str] = (
+        "volumen compare ink 20230827161847.zarr --encoder runs/spark --share 0.1,1 --out runs/comparison"
+    )
     positional: ClassVar[tuple[str, ...]] = ("segments",)
     modes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": _PAPER}
 

@@ -113,7 +113,7 @@ def weight_names(files: Sequence[str]) -> tuple[str, ...]:
 def check_one_device(chosen: Computing) -> None:
     """Raise a `ValueError` where a comparison is told to train on several devices."""
     if chosen.devices * chosen.num_nodes > 1:
-        raise ValueError("a comparison trains its runs one after another on one device; give devices and nodes 1")
+        raise ValueError("a comparison trains its runs one after another; give devices and num_nodes 1")
 
 
 def check_told_apart(names: Sequence[str]) -> None:

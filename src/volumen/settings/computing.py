@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
-from volumen.settings.base import Count, MemoryFraction, Settings
+from volumen.settings.base import Count, Device, MemoryFraction, Precision, Settings
 
 
 class Computing(Settings):
@@ -16,13 +16,16 @@ class Computing(Settings):
 
     batch: Count = Field(16, description="Crops in a step, over all devices")
     seed: int = Field(0, ge=0, description="Seed of weights, crops and augmentations")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute")
+    device: Device = "auto"
     devices: Count = Field(1, description="Number of devices, or of processes on a CPU")
     num_nodes: Count = Field(1, description="Number of machines")
     memory_fraction: MemoryFraction = 1.0
-    precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="Number format of the arithmetic")
+    precision: Precision = "auto"
     save_seconds: float = Field(
-        60.0, ge=0, title="Save every (s)", description="How often the resumable state is saved within an epoch"
+        60.0,
+        ge=0,
+        title="Save every (s)",
+        description="Seconds between savings of the resumable state within an epoch",
     )
 
     @model_validator(mode="after")

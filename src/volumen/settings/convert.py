@@ -14,9 +14,10 @@ from volumen.settings.source import LabelPaths, Path
 class Convert(LabelPaths, Sharing):
     """Convert a segment to chunked OME-Zarr 0.5 with a pyramid, in bounded memory, labels carried along."""
 
+    example: ClassVar[str] = "volumen convert 20230827161847 20230827161847.zarr"
     positional: ClassVar[tuple[str, ...]] = ("source", "out")
 
-    source: Path = Field(description="Layer folder, TIFF, .npy or zarr, local or a URL")
+    source: Path = Field(description="Segment to convert: layer folder, TIFF, .npy or zarr, local or a URL")
     out: Path = Field(title="Write to", description="OME-Zarr to write")
     chunk: Shape = Field((16, 256, 256), title="Chunk (voxels)", description="Chunk shape in voxels")
     compression: Literal["zstd", "lz4", "none"] = Field("zstd", description="Codec of the chunks")

@@ -12,17 +12,29 @@ _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
 def describe(field: FieldInfo) -> str:
-    """Join a field's description, bounds and default into one line."""
-    bounds = [f"{_BOUNDS[key]} {value}" for key, value in _narrowest(limits(field)).items()]
+    """Join a field's description, unit, bounds and default into one line."""
+    narrowest = _narrowest(limits(field))
+    bounds = [f"{sign} {narrowest[key]}" for key, sign in _BOUNDS.items() if key in narrowest]
+    if unit := _extra(field, "unit"):
+        bounds.insert(0, unit)
     default = field.default
     if default is True:
         bounds.append("default on")
     elif not (field.is_required() or default is None or default is False or default == ()):
-        bounds.append(f"default {','.join(map(str, default)) if isinstance(default, tuple) else default}")
+        bounds.append(f"default {_written(default)}")
     if is_list(field):
+        known = choices(get_args(bare(field))[0])
+        if metavar(field) and known and set(known) != set(default or ()):
+            bounds.insert(0, f"any of {', '.join(known)}")
         bounds.append("may be repeated")
     suffix = f" ({'; '.join(bounds)})" if bounds else ""
     return f"{field.description}{suffix}"
+
+
+def _written(default: Any) -> str:
+    if not isinstance(default, tuple):
+        return str(default)
+    return (", " if any(isinstance(part, str) for part in default) else ",").join(map(str, default))
 
 
 def option(name: str) -> str:
@@ -85,12 +97,17 @@ def _narrowest(bounds: dict[str, float]) -> dict[str, float]:
 
 def metavar(field: FieldInfo) -> str | None:
     """Return the form in which a value is written, such as ``Y0:Y1,X0:X1``, where the settings say it."""
+    return _extra(field, "metavar")
+
+
+def _extra(field: FieldInfo, key: str) -> str | None:
+    """Return what the settings, or the type of the field, say beside pydantic's own words."""
     extras = [field.json_schema_extra]
     for part in get_args(field.annotation):
         extras.extend(getattr(info, "json_schema_extra", None) for info in getattr(part, "__metadata__", ()))
     for extra in extras:
-        if isinstance(extra, dict) and "metavar" in extra:
-            return str(extra["metavar"])
+        if isinstance(extra, dict) and key in extra:
+            return str(extra[key])
     return None
 
 

@@ -15,20 +15,25 @@ Score = Literal["average_precision", "auc", "dice", "f05", "loss"]
 
 
 class InkTraining(LabelPaths, Voxels, Computing):
-    """How an ink model is trained: shared by a single run and by a comparison of several."""
+    """How an ink model is trained.
+
+    Shared by a single run and by a comparison of several.
+    """
 
     positional: ClassVar[tuple[str, ...]] = ("segments",)
 
-    segments: tuple[Path, ...] = Field(min_length=1, description="Segments to learn from")
+    segments: tuple[Path, ...] = Field(
+        min_length=1, description="Segments to learn from: layer folders, TIFF, .npy or zarr, local or URLs"
+    )
     out: Path = Field(description="Folder to make")
     overwrite: bool = Field(False, description="Replace what is at the output path")
 
     layers: Layers = Field(20, description="How many centre layers, or which layers, the model sees")
-    window: Count = Field(320, ge=32, title="Window (px)", description="Side of a training crop in pixels")
+    window: int = Field(320, ge=32, title="Window (px)", description="Side of a training crop in pixels")
     stride: Count | None = Field(
         None, title="Stride (px)", description="Distance between crops in pixels; half the window if not given"
     )
-    input_size: Count | None = Field(
+    input_size: int | None = Field(
         None,
         ge=32,
         title="Input size (px)",
@@ -44,7 +49,10 @@ class InkTraining(LabelPaths, Voxels, Computing):
         "blocks", description="Hold out whole blocks behind a guard band, or the last crops in order (leaky)"
     )
     held_out_share: Share = Field(0.2, gt=0, lt=1, description="Share of the crops or blocks to hold out")
-    views: Literal["none", "flips", "mild", "grand_prize"] = Field("grand_prize", description="Augmentations")
+    views: Literal["none", "flips", "mild", "grand_prize"] = Field(
+        "grand_prize",
+        description="Augmentations: none, flips, with turns, light and noise (mild), or also depth, blur and holes",
+    )
     resized_crop: bool = Field(True, description="Cut a random part of each crop and resize it to the input size")
 
     encoder_name: str = Field("resnet50", description="Any smp or timm convolutional encoder")
@@ -90,8 +98,12 @@ class InkTraining(LabelPaths, Voxels, Computing):
 class Finetune(InkTraining):
     """Train a ResNet-UNet on labelled segments; the run folder can be resumed at any moment."""
 
+    example: ClassVar[str] = "volumen finetune 20230827161847.zarr --encoder runs/spark --out runs/first"
+
     out: Path = Field(description="Run folder to make")
-    encoder: Path | None = Field(None, description="File or run to start the encoder from; none means random")
+    encoder: Path | None = Field(
+        None, description="Weights to start the encoder from, a file or a run; random if not given"
+    )
     start: Path | None = Field(None, description="Checkpoint or run to go on learning from: encoder and decoder")
     freeze: bool = Field(
         False, title="Freeze encoder", description="Keep the encoder as it is; see also --frozen-norms"

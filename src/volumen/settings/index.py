@@ -6,23 +6,27 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from volumen.settings.base import Count, Layers, MemoryFraction, Region, Share
+from volumen.settings.base import Count, Device, Layers, MemoryFraction, Precision, Region, Share
 from volumen.settings.sharing import Sharing
 from volumen.settings.source import LabelPaths, Path
-from volumen.settings.voxels import Voxels
+from volumen.settings.voxels import Outside, Range, Voxels
 
 
 class Index(LabelPaths, Voxels, Sharing):
     """Index the windows of segments by what an encoder sees in them; more segments, and stopped work, are added."""
 
+    example: ClassVar[str] = "volumen index 20230827161847.zarr --encoder runs/spark --out index"
     positional: ClassVar[tuple[str, ...]] = ("segments",)
 
-    segments: tuple[Path, ...] = Field(min_length=1, description="Segments to index; what is there already is left")
+    segments: tuple[Path, ...] = Field(
+        min_length=1,
+        description="Segments to index: layer folders, TIFF, .npy or zarr, local or URLs; what is there is left",
+    )
     encoder: Path = Field(description="Encoder, checkpoint or run whose features are compared")
     out: Path = Field(description="Index folder to make, or to add to")
     overwrite: bool = Field(False, description="Replace the index at the output path")
 
-    window: Count = Field(
+    window: int = Field(
         64,
         ge=32,
         title="Window (px)",
@@ -33,6 +37,14 @@ class Index(LabelPaths, Voxels, Sharing):
     )
     layers: Layers | None = Field(None, description="Layers to read; those that the encoder was made for if not given")
     region: Region | None = Field(None, description="Index only inside this box")
+    normalization: Range = Field(
+        "percentile", description="How voxels are brought to 0…1, where the encoder's file does not say it"
+    )
+    outside: Outside = Field(
+        "papyrus",
+        description="What the encoder sees where every layer is 0, where its file does not say it: papyrus as it is on "
+        "average, layer by layer, or 0",
+    )
     min_papyrus: Share = Field(0.95, gt=0, description="Least share of a window that lies on papyrus")
 
     stage: Count = Field(
@@ -47,9 +59,9 @@ class Index(LabelPaths, Voxels, Sharing):
     numbers: Literal["float16", "float32"] = Field("float16", description="Number format of the vectors on disk")
 
     batch: Count = Field(32, description="Windows in a forward pass")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute")
+    device: Device = "auto"
     memory_fraction: MemoryFraction = 1.0
-    precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="Number format of the arithmetic")
+    precision: Precision = "auto"
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -75,4 +75,6 @@ class LineTraining(LineSource, Computing):
 class OneEncoder(Settings):
     """The weights that one training of a model of text lines starts from."""
 
-    encoder: Path | None = Field(None, description="File or run to start the recogniser from; none means random")
+    encoder: Path | None = Field(
+        None, description="Weights to start the recogniser from, a file or a run; random if not given"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import model_validator
 
@@ -11,6 +11,8 @@ from volumen.settings.servers import Servers
 
 class Listing(Servers):
     """List the segments that servers have, with what they say of them."""
+
+    example: ClassVar[str] = "volumen list --layout ink-corpus"
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -6,18 +6,19 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from volumen.settings.base import Count, Settings, Size
+from volumen.settings.base import Settings, Size
 from volumen.settings.source import Path
 
 
 class Phantom(Settings):
     """Make a synthetic segment with known ink: papyrus fibres, uneven surface, cracks, noise, letters."""
 
+    example: ClassVar[str] = "volumen phantom phantom.zarr --size 512,768 --seed 3"
     positional: ClassVar[tuple[str, ...]] = ("out",)
 
     out: Path = Field(description="OME-Zarr to write, such as phantom.zarr")
     size: Size = Field((1024, 1024), description="Height and width in pixels")
-    layers: Count = Field(32, ge=8, description="Number of layers; the surface is the middle one")
+    layers: int = Field(32, ge=8, description="Number of layers; the surface is the middle one")
     dtype: Literal["uint8", "uint16"] = Field("uint8", description="Type of a voxel")
     contrast: float = Field(1.0, ge=0, le=8, description="Strength of the ink, 1 being hard but solvable; 0 hides it")
     ink_depth: float = Field(3.0, gt=0, description="How many layers the ink goes down into the papyrus")

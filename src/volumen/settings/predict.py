@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from volumen.settings.base import Count, Layers, MemoryFraction, Point, Region
+from volumen.settings.base import Count, Device, Layers, MemoryFraction, Point, Precision, Region
 from volumen.settings.sharing import Sharing
 from volumen.settings.source import LabelPaths, Path
 
 
 class Predict(LabelPaths, Sharing):
-    """Predict ink over a whole segment: streamed, in bounded memory, resumable."""
+    """Predict ink over a whole segment: streamed, in bounded memory, resumable.
 
+    With a model of photographs, predict what it learned to mark over a photograph.
+    """
+
+    example: ClassVar[str] = "volumen predict runs/first 20230827161847.zarr --out ink.zarr --export png"
     positional: ClassVar[tuple[str, ...]] = ("checkpoint", "segment")
 
-    checkpoint: Path = Field(description="Checkpoint (.safetensors) or run folder")
-    segment: Path = Field(description="Segment to read; a photograph, for models of photographs")
+    checkpoint: Path = Field(
+        description="Checkpoint (.safetensors) or run folder of `volumen finetune` or `volumen train segmenter`"
+    )
+    segment: Path = Field(
+        description="Segment to read: layer folder, TIFF, .npy or zarr, local or a URL; a photograph, for models of "
+        "photographs"
+    )
     out: Path = Field(description="OME-Zarr to write the ink map to")
     resume: bool = Field(False, description="Go on where an interrupted prediction stopped")
     overwrite: bool = Field(False, description="Replace what is at the output path")
@@ -32,9 +41,7 @@ class Predict(LabelPaths, Sharing):
     tiling: Literal["blend", "halo"] = Field(
         "blend", description="Overlapping tiles weighted together, or tiles with a margin that is cut off"
     )
-    tile: Count = Field(
-        1088, ge=64, title="Tile (px)", description="Largest side of a tile in pixels, a multiple of 32"
-    )
+    tile: int = Field(1088, ge=64, title="Tile (px)", description="Largest side of a tile in pixels, a multiple of 32")
     overlap: int = Field(
         64,
         ge=0,
@@ -43,7 +50,18 @@ class Predict(LabelPaths, Sharing):
     )
     mirror: bool = Field(False, description="Average over the four mirrored views")
     batch: Count = Field(1, description="Tiles in a forward pass")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute")
+    device: Device = "auto"
     memory_fraction: MemoryFraction = 1.0
-    precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="Number format of the arithmetic")
+    precision: Precision = "auto"
     export: tuple[Literal["tiff", "png"], ...] = Field((), description="Also write the map as TIFF or PNG beside it")
+
+    @model_validator(mode="after")
+    def _check_out(self) -> Self:
+        name, _, ending = self.out.rpartition(".")
+        kind = {"png": "png", "tif": "tiff", "tiff": "tiff"}.get(ending.lower())
+        if kind:
+            raise ValueError(
+                f"the map is an OME-Zarr, with a picture beside it where export asks for one; got {self.out!r}. Give "
+                f"--out {name}.zarr --export {kind}"
+            )
+        return self

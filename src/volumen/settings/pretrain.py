@@ -32,6 +32,7 @@ _PAPER: dict[str, Any] = {
 class PretrainSpark(LabelPaths, Voxels, Computing):
     """Pretrain an encoder by masked reconstruction (SparK), without labels; the run can be resumed at any moment."""
 
+    example: ClassVar[str] = "volumen pretrain spark 20230827161847.zarr 20231210121321.zarr --out runs/spark"
     positional: ClassVar[tuple[str, ...]] = ("segments",)
     modes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": _PAPER}
 
@@ -66,11 +67,15 @@ class PretrainSpark(LabelPaths, Voxels, Computing):
     held_out_region: Region | None = Field(None, description="Score in this box, and learn nowhere near it")
     held_out_share: Share = Field(0.1, gt=0, lt=1, description="Share of the blocks, or of the lines, to hold out")
     held_out_crops: Count = Field(64, description="Most crops to score, spread evenly over what is held out")
-    views: Literal["none", "flips"] = Field("flips", description="Augmentations")
+    views: Literal["none", "flips"] = Field(
+        "flips", description="Augmentations: none, or flips up and down, left and right"
+    )
     resized_crop: bool = Field(True, description="Cut a random part of each crop and resize it to the input size")
 
     encoder_name: str = Field("resnet50", description="Any smp or timm convolutional encoder that can run packed")
-    encoder: Path | None = Field(None, description="File or run to start the encoder from; none means random")
+    encoder: Path | None = Field(
+        None, description="Weights to start the encoder from, a file or a run; random if not given"
+    )
     patch: Count = Field(
         32, title="Patch (px)", description="Side of a masked patch in pixels of the input; a multiple of 32"
     )

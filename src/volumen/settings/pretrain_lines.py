@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from volumen.settings.base import Count, Share
 from volumen.settings.lines import LineTraining, OneEncoder
 
 
 class PretrainLines(OneEncoder, LineTraining):
-    """What all pretext tasks over lines share; transcripts are not looked at."""
+    """How lines are shown; transcripts are not looked at."""
 
     views: Literal["none", "light", "seqclr"] = Field(
         "seqclr", description="Augmentations of each line: SeqCLR's list, the first four of it, or none"
@@ -21,22 +21,28 @@ class PretrainLines(OneEncoder, LineTraining):
 class PretrainSeqclr(PretrainLines):
     """Pretrain a recogniser by telling parts of lines apart across two views (SeqCLR), without transcripts."""
 
-    head: Literal["none", "mlp", "bilstm"] = Field("bilstm", description="Projection head, which goes afterwards")
+    example: ClassVar[str] = "volumen pretrain seqclr lines.tsv --out runs/seqclr"
+
+    head: Literal["none", "mlp", "bilstm"] = Field("bilstm", description="Projection head, thrown away afterwards")
     mapping: Literal["all", "window", "frame"] = Field(
         "window", description="What is told apart: whole lines (SimCLR), windows of them, or single frames"
     )
-    windows: Count = Field(5, description="Windows in a line, left to right, for mapping 'window'")
+    windows: Count = Field(5, description="Windows in a line, left to right, for --mapping window")
     temperature: float = Field(0.1, gt=0, description="Temperature of the contrastive loss")
 
 
 class PretrainRotation(PretrainLines):
     """Pretrain a recogniser by telling how far squares cut out of lines were turned, without transcripts."""
 
+    example: ClassVar[str] = "volumen pretrain rotation lines.tsv --out runs/rotation"
+
     every: bool = Field(True, description="Show all four turns of a square in one step, so that a batch is 4 times it")
 
 
 class PretrainFlip(PretrainLines):
     """Pretrain a recogniser by telling how whole lines were flipped, without transcripts."""
+
+    example: ClassVar[str] = "volumen pretrain flip lines.tsv --out runs/flip"
 
     every: bool = Field(False, description="Show all four flips of a line in one step, so that a batch is 4 times it")
     margin: int | None = Field(
@@ -49,12 +55,16 @@ class PretrainFlip(PretrainLines):
 class PretrainJigsaw(PretrainLines):
     """Pretrain a recogniser by telling the order of tiles of squares cut out of lines, without transcripts."""
 
+    example: ClassVar[str] = "volumen pretrain jigsaw lines.tsv --out runs/jigsaw"
+
     tiles: int = Field(3, ge=2, le=4, description="Tiles along each side of a square")
     orders: int = Field(100, ge=2, description="How many orders of the tiles to tell apart, far from each other")
 
 
 class PretrainSorting(PretrainLines):
     """Pretrain a recogniser by putting strips of lines back in order, without transcripts."""
+
+    example: ClassVar[str] = "volumen pretrain sorting lines.tsv --out runs/sorting"
 
     strips: int = Field(3, ge=2, description="Strips that a line is cut into")
     gap: int | None = Field(
@@ -65,11 +75,23 @@ class PretrainSorting(PretrainLines):
 class PretrainReconstruction(PretrainLines):
     """Pretrain a recogniser by painting what is masked of lines, without transcripts."""
 
+    example: ClassVar[str] = "volumen pretrain reconstruction lines.tsv --out runs/reconstruction"
+
     views: Literal["none", "light", "seqclr"] = Field(
         "light", description="Augmentations of each line: SeqCLR's list, the first four of it, or none"
     )
     masked: Share = Field(0.6, gt=0, lt=1, description="Share of the cells that are masked")
-    cell: Count = Field(8, multiple_of=8, description="Side of a masked cell in pixels, less than the height")
-    decoder_width: Count = Field(
-        64, multiple_of=4, description="Channels of the decoder at its deepest, which goes afterwards"
+    cell: Count = Field(
+        8, multiple_of=8, description="Side of a masked cell in pixels, a multiple of 8 and less than the height"
     )
+    decoder_width: Count = Field(
+        64, multiple_of=4, description="Channels of the decoder at its deepest, a multiple of 4; thrown away afterwards"
+    )
+
+    @model_validator(mode="after")
+    def _check_cell(self) -> Self:
+        if self.cell >= self.height:
+            raise ValueError(
+                f"cell must be less than height, for something to be seen; got {self.cell} and {self.height}"
+            )
+        return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -35,7 +35,10 @@ class Masking(Settings):
 
 
 class PhotoPretraining(Metric, Masking, TagChoice, PhotoTraining):
-    """How an encoder is pretrained: shared by a single run and by a comparison of several."""
+    """How an encoder is pretrained.
+
+    Shared by a single run and by a comparison of several.
+    """
 
     @model_validator(mode="after")
     def _check_pretraining(self) -> Self:
@@ -52,6 +55,8 @@ class PretrainPhotos(PhotoPretraining):
     By four-way rotation or masked reconstruction (SparK), which need no tags, or by triplets of tagged photographs.
     """
 
+    example: ClassVar[str] = "volumen pretrain photos labels.csv --task rotation --out runs/turned"
+
     task: Literal["rotation", "triplet", "spark"] = Field(
         "rotation",
         description="Tell how a photograph was turned, bring those with like tags together, or paint what is masked",
@@ -60,7 +65,7 @@ class PretrainPhotos(PhotoPretraining):
         "resize", description="Bring whole photographs to the size, or cut boxes of it at native scale"
     )
     encoder: Path | None = Field(
-        None, description="Weights to start the encoder from, a file or a run; none means random"
+        None, description="Weights to start the encoder from, a file or a run; random if not given"
     )
 
     @model_validator(mode="after")
@@ -73,12 +78,12 @@ def check_task(task: str, chosen: PhotoPretraining) -> None:
     """Raise a `ValueError` where a task cannot be learned with these settings."""
     height, width = chosen.size
     if task == "rotation" and height != width:
-        raise ValueError(f"photographs that are turned must be square; got {height},{width}")
+        raise ValueError(f"photographs that are turned must be square; got size {height},{width}")
     if task != "spark":
         return
     if chosen.patch % 32 or height % chosen.patch or width % chosen.patch or height * width < 2 * chosen.patch**2:
         raise ValueError(
-            "patch must be a multiple of 32, and height and width multiples of it, two patches at least; got "
+            "patch must be a multiple of 32, and size multiples of it, two patches at least; got "
             f"{chosen.patch} and {height},{width}"
         )
     if chosen.decoder_width % 32:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
-from volumen.settings.base import Count, MemoryFraction, Settings
+from volumen.settings.base import Count, Device, MemoryFraction, Precision, Settings
 from volumen.settings.source import Path
 
 
 class Read(Settings):
     """Read images of text lines: streamed, in their order, with a confidence each; scored where transcripts are."""
 
+    example: ClassVar[str] = "volumen read runs/reader page.xml --out transcripts.tsv"
     positional: ClassVar[tuple[str, ...]] = ("checkpoint", "images")
 
-    checkpoint: Path = Field(description="Checkpoint (.safetensors) or run folder of a reader")
+    checkpoint: Path = Field(description="Checkpoint (.safetensors) or run folder of `volumen train reader`")
     images: tuple[Path, ...] = Field(
         min_length=1,
         description="Text lines: images, folders of them, a .tsv list, IAM's words.txt or lines.txt, PAGE or ALTO XML",
@@ -27,6 +28,6 @@ class Read(Settings):
         1, description="Texts that a CTC reader weighs against each other; 1 takes the best character of each frame"
     )
     batch: Count = Field(16, description="Lines in a forward pass")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute")
+    device: Device = "auto"
     memory_fraction: MemoryFraction = 1.0
-    precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="Number format of the arithmetic")
+    precision: Precision = "auto"

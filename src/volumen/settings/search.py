@@ -32,7 +32,7 @@ Spot = Annotated[
     tuple[str, Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]],
     BeforeValidator(_parse_spot),
     PlainSerializer(_spot_as_text),
-    Field(json_schema_extra={"metavar": "SEGMENT:Y,X"}),
+    Field(json_schema_extra={"metavar": "SEGMENT:Y,X", "unit": "pixels at full size"}),
 ]
 """A place in pixels of a segment, which is named or given by the path that was indexed."""
 
@@ -40,6 +40,7 @@ Spot = Annotated[
 class Search(Settings):
     """Find the places of an index that look most like a given one, as scores, coordinates and a contact sheet."""
 
+    example: ClassVar[str] = "volumen search index --at 20230827161847:4096,1024 --out alike"
     positional: ClassVar[tuple[str, ...]] = ("index",)
 
     index: Path = Field(description="Index folder, as `volumen index` makes it")

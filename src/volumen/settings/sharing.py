@@ -12,10 +12,13 @@ from volumen.settings.base import Count, Settings
 class Sharing(Settings):
     """Who shares the work: processes of this machine, or the workers of a dask scheduler; by default nobody."""
 
-    workers: Count | None = Field(None, description="Share the work among processes of one thread each on this machine")
+    workers: Count | None = Field(
+        None, description="Share the work among so many processes of this machine, of one thread each"
+    )
     scheduler: str | None = Field(
         None,
-        description="Share the work among the workers of this dask scheduler, which see the same files",
+        description="Share the work among the workers of this dask scheduler, such as tcp://10.0.0.4:8786; they must "
+        "see the same files",
         json_schema_extra={"metavar": "ADDRESS"},
     )
 

@@ -6,13 +6,14 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from volumen.settings.base import Count, MemoryFraction, Region
+from volumen.settings.base import Count, Device, MemoryFraction, Precision, Region
 from volumen.settings.source import LabelPaths, Path
 
 
 class Suggest(LabelPaths):
     """Say where labels would teach a model most: where it is unsure, unlike what it knows, and spread out."""
 
+    example: ClassVar[str] = "volumen suggest runs/first 20230827161847.zarr --out next"
     positional: ClassVar[tuple[str, ...]] = ("checkpoint", "segment")
 
     checkpoint: Path = Field(description="Checkpoint (.safetensors) or run folder of `volumen finetune`")
@@ -25,9 +26,9 @@ class Suggest(LabelPaths):
     )
 
     n: Count = Field(20, title="How many", description="How many windows to suggest")
-    window: Count = Field(128, ge=32, title="Window (px)", description="Side of a window in pixels, a multiple of 32")
+    window: int = Field(128, ge=32, title="Window (px)", description="Side of a window in pixels, a multiple of 32")
     stride: Count | None = Field(
-        None, title="Stride (px)", description="Distance between candidates in px; half the window if not given"
+        None, title="Stride (px)", description="Distance between candidates in pixels; half the window if not given"
     )
     region: Region | None = Field(None, description="Suggest only inside this box")
     uncertainty: Literal["entropy", "margin"] = Field(
@@ -39,9 +40,9 @@ class Suggest(LabelPaths):
     mirror: bool = Field(False, description="Average the map over the four mirrored views")
 
     batch: Count = Field(32, description="Windows in a forward pass of the encoder")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute")
+    device: Device = "auto"
     memory_fraction: MemoryFraction = 1.0
-    precision: Literal["auto", "32", "bf16", "16"] = Field("auto", description="Number format of the arithmetic")
+    precision: Precision = "auto"
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -12,7 +12,10 @@ DecoderName = Literal["ctc", "bilstm_ctc", "attention", "transformer"]
 
 
 class ReaderTraining(LineTraining):
-    """How a reader is trained: shared by a single run and by a comparison of several."""
+    """How a reader is trained.
+
+    Shared by a single run and by a comparison of several.
+    """
 
     views: Literal["none", "light", "seqclr"] = Field(
         "light", description="Augmentations of each line: none, the first four of SeqCLR's list, or all of it"
@@ -27,12 +30,13 @@ class ReaderTraining(LineTraining):
 class TrainReader(OneEncoder, ReaderTraining):
     """Train a reader on transcribed lines, from random or pretrained weights; the run folder can be resumed."""
 
+    example: ClassVar[str] = "volumen train reader lines.tsv --encoder runs/seqclr --out runs/reader"
     positional: ClassVar[tuple[str, ...]] = ("lines",)
 
     decoder: DecoderName = Field(
         "ctc",
-        description="From frames to text: connectionist temporal classification, the same above a BiLSTM of its own, "
-        "or a decoder that writes",
+        description="From frames to text: connectionist temporal classification (ctc), the same above a BiLSTM of its "
+        "own (bilstm_ctc), or a decoder that writes character by character (attention, transformer)",
     )
     freeze: bool = Field(False, description="Keep the recogniser as it is, and teach the decoder alone")
     label_share: float = Field(1.0, gt=0, le=1, description="Share of the lines to learn from, drawn by the seed")

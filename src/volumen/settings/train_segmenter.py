@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
@@ -24,7 +24,10 @@ MaskValues = Annotated[
 
 
 class SegmenterTraining(PhotoTraining):
-    """How a segmenter is trained, whichever it is: shared by a single run and by a comparison of several."""
+    """How a segmenter is trained.
+
+    Shared by a single run and by a comparison of several.
+    """
 
     size: Side = Field((512, 512), description="Height and width in pixels that the model sees, multiples of 32")
     fit: Literal["resize", "crop"] = Field(
@@ -50,12 +53,14 @@ class SegmenterTraining(PhotoTraining):
     @model_validator(mode="after")
     def _check_size(self) -> Self:
         if any(side % STRIDE for side in self.size):
-            raise ValueError(f"height and width must be multiples of {STRIDE}; got {self.size[0]}, {self.size[1]}")
+            raise ValueError(f"size must be multiples of {STRIDE}; got {self.size[0]},{self.size[1]}")
         return self
 
 
 class TrainSegmenter(SegmenterTraining):
     """Train a segmenter on photographs with polygons or masks; the run folder can be resumed."""
+
+    example: ClassVar[str] = "volumen train segmenter scenes.jsonl --out runs/characters"
 
     model: Literal["simple_segnet", "custom_unet", "unet"] = Field(
         "custom_unet", description="SimpleSegNet, CustomUNet, or a U-Net over the encoder that is named"
@@ -64,5 +69,5 @@ class TrainSegmenter(SegmenterTraining):
         "dice", description="Dice on probabilities, cross-entropy, or the mean of both"
     )
     encoder: Path | None = Field(
-        None, description="Weights to start the encoder from, a file or a run; none means random"
+        None, description="Weights to start the encoder from, a file or a run; random if not given"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -30,7 +30,10 @@ class TagChoice(Settings):
 
 
 class TaggerTraining(TagChoice, PhotoTraining):
-    """How a tagger is trained: shared by a single run and by a comparison of several."""
+    """How a tagger is trained.
+
+    Shared by a single run and by a comparison of several.
+    """
 
     head: Literal["linear", "mlp"] = Field(
         "linear", description="From pooled features to tags: a linear layer, or one of 128 and dropout before it"
@@ -52,7 +55,9 @@ class TaggerTraining(TagChoice, PhotoTraining):
 class TrainTagger(TaggerTraining):
     """Train a tagger on photographs with tags, or with characters as tags; the run folder can be resumed."""
 
+    example: ClassVar[str] = "volumen train tagger labels.csv --drop-tags skin,hair --out runs/tagger"
+
     encoder: Path | None = Field(
-        None, description="Weights to start the encoder from, a file or a run; none means random"
+        None, description="Weights to start the encoder from, a file or a run; random if not given"
     )
     freeze: bool = Field(False, description="Keep the encoder as it is, and teach the head alone, without views")

@@ -89,7 +89,7 @@ def open_raster(location: Location) -> Raster:
         return _raster(location, pixels.shape, partial(_decode_array, pixels, str(location)))
     store = open_zarr(location)
     if store is None:
-        raise SourceNotFoundError(f"There is no label at {location}: a PNG, JPEG, TIFF, .npy or zarr is expected.")
+        raise SourceNotFoundError(f"There is no flat image at {location}; expected a PNG, JPEG, TIFF, .npy or zarr.")
     return raster_of_zarr(location, store)
 
 
@@ -97,7 +97,9 @@ def raster_of_zarr(location: Location, store: ZarrImage) -> Raster:
     """Take an opened zarr for a raster: a flat array, or a volume that has it on the middle layer."""
     level = store.levels[0]
     if level.ndim < 2:
-        raise LabelError(f"{location} should be a flat YX image; it has shape {level.shape}.")
+        raise LabelError(
+            f"{location} should be a flat YX image; it has shape {level.shape}. Save it as one grey image."
+        )
     shape = (level.shape[-2], level.shape[-1])
     if "volumen" in store.attributes and level.ndim == 2 and level.dtype == np.uint8:
         return _raster(location, shape, partial(_keep, level))  # ours: 0 to 255 for certain, so boxes suffice
@@ -128,7 +130,9 @@ def _read_npy(location: Location) -> NDArray[Any]:
     except DAMAGE as error:
         raise damaged(location, error) from error
     if pixels.ndim != 2:
-        raise LabelError(f"{location} should be a flat YX image; it has shape {pixels.shape}.")
+        raise LabelError(
+            f"{location} should be a flat YX image; it has shape {pixels.shape}. Save it as one grey image."
+        )
     return np.asarray(pixels)
 
 

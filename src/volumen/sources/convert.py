@@ -16,7 +16,7 @@ from volumen.sources.blocks import Cut
 from volumen.sources.conversion import Conversion, open_given, rasters_of, sweep
 from volumen.sources.journal import Journal
 from volumen.sources.location import Location
-from volumen.sources.pyramid import create_pyramid, level_count, open_pyramid, out_of_space
+from volumen.sources.pyramid import check_replaceable, create_pyramid, level_count, open_pyramid, out_of_space
 from volumen.sources.segment import Segment
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ def _output_path(settings: Convert) -> Path:
     source = Location.of(settings.source)
     if source.local and out == Path(source.path).absolute():
         raise SettingsError(f"The output must not be the source, {out}; give another path.")
+    if settings.overwrite and out.suffix != ".zarr":
+        check_replaceable(out)
     if not (settings.resume or settings.overwrite):
         _refuse_existing(out)
     return out

@@ -35,7 +35,7 @@ def read_ctw(location: Location) -> list[Listed]:
     """
     raw = location.read()
     if raw is None:
-        raise SourceNotFoundError(f"There is no file at {location}.")
+        raise SourceNotFoundError(f"There is no file at {location}; check the path.")
     places = [location.parent / folder if folder else location.parent for folder in _FOLDERS]
     where = {name: place / name for place in reversed(places) for name in place.listing() or ()}
     return [_listed(location, number, line, where) for number, line in _lines(location, raw)]

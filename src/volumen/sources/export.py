@@ -76,13 +76,19 @@ def export_png(source: ProbabilityMap, path: str | os.PathLike[str], *, overwrit
     return Path(path)
 
 
+def check_free(path: Path) -> None:
+    """Raise an `OutputExistsError` where `export_tiff` and `export_png` would not write a map."""
+    for existing in (path, _sidecar(path)):
+        if existing.exists():
+            raise OutputExistsError(f"{existing} is already there; give another path, or replace it with --overwrite.")
+
+
 @contextmanager
 def _written(source: ProbabilityMap, path: Path, overwrite: bool) -> Iterator[Path]:
     """Lend a name to write to; the picture and its sidecar appear when it is complete, or not at all."""
-    sidecar = path.with_name(f"{path.name}.json")
-    for existing in (path, sidecar):
-        if existing.exists() and not overwrite:
-            raise OutputExistsError(f"{existing} is already there; give another path, or overwrite it.")
+    if not overwrite:
+        check_free(path)
+    sidecar = _sidecar(path)
     draft, draft_sidecar = draft_of(path), draft_of(sidecar)
     with out_of_space(path):
         try:
@@ -93,6 +99,10 @@ def _written(source: ProbabilityMap, path: Path, overwrite: bool) -> Iterator[Pa
         finally:
             draft.unlink(missing_ok=True)
             draft_sidecar.unlink(missing_ok=True)
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
 
 
 def _tiles(source: ProbabilityMap) -> Iterator[NDArray[np.uint8]]:

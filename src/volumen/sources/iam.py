@@ -86,7 +86,7 @@ def _rows(location: Location) -> list[list[str]]:
     """Return the fields of each row; a comment begins with #."""
     raw = location.read()
     if raw is None:
-        raise SourceNotFoundError(f"There is no file at {location}.")
+        raise SourceNotFoundError(f"There is no file at {location}; check the path.")
     rows = list(_fields(raw.decode("utf-8", errors="replace")))
     if not rows or not _NAME.fullmatch(rows[0][0]):
         raise SourceError(

@@ -35,7 +35,7 @@ def read_labelme(location: Location) -> Listed:
     """
     raw = location.read()
     if raw is None:
-        raise SourceNotFoundError(f"There is no file at {location}.")
+        raise SourceNotFoundError(f"There is no file at {location}; check the path.")
     try:
         said = parse_object(raw)
         drawn = [(str(shape["label"]), _outline(shape)) for shape in said["shapes"]]

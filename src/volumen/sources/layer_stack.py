@@ -233,7 +233,9 @@ def choose_layers(names: Iterable[str], folder: str) -> list[str]:
             ending = (*TIFFS, *PICTURES).index(match[3].lower())
             numbers = stacks.setdefault((ending, match[1]), {})
             if int(match[2]) in numbers:
-                raise SourceError(f"{folder} holds layer {int(match[2])} twice: {numbers[int(match[2])]} and {name}.")
+                raise SourceError(
+                    f"{folder} holds layer {int(match[2])} twice: {numbers[int(match[2])]} and {name}; remove one."
+                )
             numbers[int(match[2])] = name
     stacks = {key: numbers for key, numbers in stacks.items() if len(numbers) > 1}
     if not stacks:
@@ -264,7 +266,7 @@ def open_stack(files: Sequence[Location]) -> LayerStack:
         if file.name.lower().endswith(TIFFS):
             pages = open_tiff_layers(file)
             if len(pages) != 1:
-                raise SourceError(f"{file} should be one layer but holds {len(pages)} pages.")
+                raise SourceError(f"{file} should be one layer but holds {len(pages)} pages; save each as a file.")
             layers.append(pages[0])
             continue
         image = open_image(file)

@@ -197,7 +197,7 @@ def _read(location: Location) -> list[tuple[int, dict[str, str]]]:
     """Return the rows of a TSV, each with the number of its line; empty lines are passed over."""
     raw = location.read()
     if raw is None:
-        raise SourceNotFoundError(f"There is no file at {location}.")
+        raise SourceNotFoundError(f"There is no file at {location}; check the path.")
     try:
         reader = csv.DictReader(StringIO(raw.decode("utf-8-sig"), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
         columns = reader.fieldnames or ()

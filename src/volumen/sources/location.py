@@ -120,11 +120,11 @@ class Location:
                 return open(self.path, "rb")
             found = open_remote(self.path)
         except FileNotFoundError as error:
-            raise SourceNotFoundError(f"There is no file at {self}.") from error
+            raise SourceNotFoundError(f"There is no file at {self}; check the path.") from error
         except (OSError, ClientError) as error:
             raise self._unreachable(error) from error
         if found is None:
-            raise SourceNotFoundError(f"There is no file at {self}.")
+            raise SourceNotFoundError(f"There is no file at {self}; check the path.")
         return found
 
     def size(self) -> int:

@@ -29,7 +29,7 @@ def read_xml(location: Location) -> Element:
     """
     raw = location.read()
     if raw is None:
-        raise SourceNotFoundError(f"There is no file at {location}.")
+        raise SourceNotFoundError(f"There is no file at {location}; check the path.")
     parser = expat.ParserCreate()
     builder = _Tree(location, parser)
     try:

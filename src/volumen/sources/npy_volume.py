@@ -82,11 +82,11 @@ def open_npy(location: Location) -> NpyVolume | LayerStack:
             read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, fortran, stored = read_header(file, max_header_size=HEADER)
         except DAMAGE as error:
-            raise SourceError(f"{location} is damaged: {described(error)}") from error
+            raise SourceError(f"{location} is damaged ({described(error)}); copy it again.") from error
         offset = file.tell()
         length = file.seek(0, 2)
     if any(side < 0 for side in shape) or not stored.itemsize:
-        raise SourceError(f"{location} is damaged: its header says shape {shape} of {stored}.")
+        raise SourceError(f"{location} is damaged: its header says shape {shape} of {stored}. Copy it again.")
     if fortran or stored.hasobject:
         raise SourceError(f"{location} must hold plain numbers in C order; save np.ascontiguousarray(…) of it.")
     needed = offset + math.prod(shape) * stored.itemsize

@@ -150,7 +150,7 @@ def _open_volume(location: Location, *, colours: bool = False) -> _Found:
         if files:
             return _folder(folder, open_stack(files))
     if not location.exists() and location.listing() is None:
-        raise SourceNotFoundError(f"There is nothing at {location}.")
+        raise SourceNotFoundError(f"There is nothing at {location}; check the path.")
     raise SourceError(
         f"{location} holds no volume that is understood: expected numbered layer images (00.tif …), "
         f"{' or '.join(name + '/' for name in _LAYER_FOLDERS)} with such, a TIFF, a .npy, a zarr or an image."
@@ -217,7 +217,8 @@ def _open_rasters(found: _Found, given: dict[str, Location], identity: str) -> d
 def _check(found: _Found) -> None:
     volume = found.levels[0]
     if len(volume.shape) != 3 or 0 in volume.shape:
-        raise SourceError(f"{found.location} should be a volume of three axes, ZYX; it has shape {volume.shape}.")
+        hint = " Is it a label or a map?" if len(volume.shape) == 2 else ""
+        raise SourceError(f"{found.location} should be a volume of three axes, ZYX; it has shape {volume.shape}.{hint}")
     if volume.dtype.name not in _TYPES:
         raise SourceError(
             f"{found.location} holds {volume.dtype} voxels; expected one of {', '.join(_TYPES)}. Convert it to 16-bit."

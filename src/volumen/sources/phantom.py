@@ -16,7 +16,7 @@ from volumen.sources.inside import list_inner_rasters
 from volumen.sources.letters import Letters
 from volumen.sources.location import Location
 from volumen.sources.papyrus import Papyrus
-from volumen.sources.pyramid import Pyramid, create_pyramid
+from volumen.sources.pyramid import Pyramid, check_replaceable, create_pyramid
 from volumen.sources.repeated import Repeated
 from volumen.windows import Window, grid
 
@@ -111,8 +111,7 @@ def _output(settings: Phantom) -> Path:
     out = Path(location.path).absolute()
     if out.exists() and not settings.overwrite:
         raise OutputExistsError(f"{out} is already there; give another path, or replace it with --overwrite.")
-    if out.exists() and not (out / "zarr.json").exists():
-        raise OutputExistsError(f"{out} is no OME-Zarr, so it is not replaced; give another path, or remove it first.")
+    check_replaceable(out)
     return out
 
 

@@ -102,7 +102,9 @@ def read_mask(location: Location, shape: tuple[int, int], *, background: tuple[i
     """
     photo = open_photo(location)
     if photo.shape != shape:
-        raise SourceError(f"The mask {location} is {photo.shape} px (H, W), but its photograph is {shape}.")
+        raise SourceError(
+            f"The mask {location} is {photo.shape} px (H, W), but its photograph is {shape}. Give a mask of that size."
+        )
     if suffix(location) in (".jpg", ".jpeg"):
         return _upright(photo.image.grey() > 127, photo.orientation)
     values = _indices(photo.image)

@@ -33,7 +33,7 @@ def read_photo_table(location: Location) -> list[Listed]:
     """
     raw = location.read()
     if raw is None:
-        raise SourceNotFoundError(f"There is no file at {location}.")
+        raise SourceNotFoundError(f"There is no file at {location}; check the path.")
     try:
         reader = csv.DictReader(StringIO(raw.decode("utf-8-sig"), newline=""))
         columns = reader.fieldnames or ()

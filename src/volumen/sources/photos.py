@@ -82,7 +82,8 @@ def read_photos(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     said = ", ".join(map(str, sources))
     dropped = drops.counted()
     if not photos:
-        raise SourceError(f"Expected photographs in {said} that can be read; left out {told(dropped) or 'nothing'}.")
+        found = f"left out {told(dropped)}" if dropped else "there are none"
+        raise SourceError(f"Expected photographs in {said} that can be read; {found}.")
     twice = _twice(photos)
     if twice:
         raise SourceError(f"Expected every photograph once; {twice} is there more than once. Leave out one.")

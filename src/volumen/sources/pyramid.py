@@ -108,6 +108,13 @@ class Pyramid:
                 )
 
 
+def check_replaceable(path: Path) -> None:
+    """Raise an `OutputExistsError` where something is that is no zarr: nobody means a folder of scans or a run."""
+    there = {each.name for each in path.iterdir()} if path.is_dir() else {path.name} if path.exists() else set()
+    if there and not there & {"zarr.json", ".zgroup", ".zarray"}:
+        raise OutputExistsError(f"{path} is no OME-Zarr, so it is not replaced; give another path, or remove it first.")
+
+
 def create_pyramid(
     path: str | os.PathLike[str],
     *,
@@ -160,7 +167,9 @@ def create_pyramid(
     if len(shape) != len(axes) or len(chunks) != len(axes):
         raise SettingsError(f"Axes {axes} need a shape and chunks of {len(axes)} numbers; got {shape} and {chunks}.")
     if path.exists():
-        raise OutputExistsError(f"{path} is already there; give another path, or ask to resume or overwrite it.")
+        raise OutputExistsError(
+            f"{path} is already there; go on with --resume, give another path, or replace it with --overwrite."
+        )
     count = level_count(shape) if levels is None else levels
     draft = draft_of(path)
     with out_of_space(path):

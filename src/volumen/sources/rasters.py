@@ -146,16 +146,20 @@ def to_uint8(pixels: NDArray[Any], source: str) -> NDArray[np.uint8]:
     if pixels.ndim == 3 and 1 <= pixels.shape[2] <= 4:
         pixels = luminance(pixels)
     if pixels.ndim != 2:
-        raise LabelError(f"{source} should be a flat YX image; it has shape {pixels.shape}.")
+        raise LabelError(f"{source} should be a flat YX image; it has shape {pixels.shape}. Save it as one grey image.")
     if pixels.dtype == np.bool_:
         return np.where(pixels, np.uint8(255), np.uint8(0))
     if pixels.dtype.kind not in "uif":
         raise LabelError(f"{source} should hold numbers; its type is {pixels.dtype}. Save it as 8-bit grey.")
     low, high = (pixels.min(), pixels.max()) if pixels.size else (0, 0)
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise LabelError(f"{source} holds NaN or infinity; a label's values lie in 0…1 or 0…255.")
+        raise LabelError(
+            f"{source} holds NaN or infinity; a label's values lie in 0…1 or 0…255. Save it as 8-bit grey."
+        )
     if low < 0 or high > 65535 or (pixels.dtype.kind == "f" and high > 255):
-        raise LabelError(f"{source} has values from {low} to {high}; a label's values lie in 0…1 or 0…255.")
+        raise LabelError(
+            f"{source} has values from {low} to {high}; a label's values lie in 0…1 or 0…255. Save it as 8-bit grey."
+        )
     if high <= 1:
         return np.asarray(np.rint(pixels * np.float32(255)), dtype=np.uint8)
     if high <= 255:

@@ -67,11 +67,13 @@ class WindowIndex:
             header = parse_object((path / _HEADER).read_bytes())
             kind, version, embedding = header["kind"], header["version"], dict(header["embedding"])
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise SourceNotFoundError(f"Expected an index with a {_HEADER}; {path} is none.") from error
+            raise SourceNotFoundError(f"Expected an index, a folder with {_HEADER}; {path} is none.") from error
         except (ValueError, KeyError, TypeError) as error:
             raise SourceError(f"{path / _HEADER} is damaged ({error}); make the index again.") from error
         if (kind, version) != (_KIND, _VERSION):
-            raise SourceError(f"{path} is a {kind} of version {version}; expected {_KIND} of version {_VERSION}.")
+            raise SourceError(
+                f"{path} is a {kind} of version {version}; expected {_KIND} of version {_VERSION}; make it again."
+            )
         for name in ("window", "channels"):
             if not isinstance(embedding.get(name), int) or not 1 <= embedding[name] < 2**31:
                 raise SourceError(
@@ -159,7 +161,7 @@ def create_index(
     """
     path = Path(path)
     if path.exists():
-        raise OutputExistsError(f"{path} is already there and is no index; give another path, or remove it.")
+        raise OutputExistsError(f"{path} is already there and is no index; give another path, or remove it first.")
     draft = path.with_name(f".{path.name}.draft")
     header = {"kind": _KIND, "version": _VERSION, "embedding": dict(embedding)}
     with out_of_space(path):

@@ -220,7 +220,9 @@ def open_map(path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -> Pr
 
 def _checked(pyramid: Pyramid) -> ProbabilityMap:
     if pyramid.attributes.get("kind") != _KIND:
-        raise SourceError(f"{pyramid.path} is not a probability map that volumen wrote.")
+        raise SourceError(
+            f"{pyramid.path} is not a probability map that volumen wrote; give one that `volumen predict` made."
+        )
     return ProbabilityMap(pyramid=pyramid)
 
 
@@ -232,7 +234,7 @@ def _resume(path: Path, shape: tuple[int, int], wanted: dict[str, Any]) -> Proba
     if differences:
         raise SettingsError(
             f"{path} cannot be resumed, it was begun with other settings: {'; '.join(differences)}. "
-            "Give the same settings, another path, or overwrite it."
+            "Give the same settings, another path, or --overwrite."
         )
     clear_drafts(path)
     for leftover in path.rglob("*.partial"):  # of a write that a kill cut short
@@ -248,8 +250,8 @@ def _check_ours(path: Path) -> None:
         _checked(open_pyramid(path))
     except SourceError as error:
         raise OutputExistsError(
-            f"{path} is not a probability map that volumen wrote, so it is not overwritten; "
-            "remove it by hand, or give another path."
+            f"{path} is not a probability map that volumen wrote, so it is not replaced; give another path, or "
+            "remove it first."
         ) from error
 
 

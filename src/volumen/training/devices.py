@@ -50,7 +50,9 @@ def open_fabric(
     """
     accelerator = pick_device(device)
     if accelerator == "cuda" and devices > torch.cuda.device_count():
-        raise SettingsError(f"Expected {devices} CUDA devices; this machine has {torch.cuda.device_count()}.")
+        raise SettingsError(
+            f"Expected {devices} CUDA devices; this machine has {torch.cuda.device_count()}. Give --devices that few."
+        )
     if accelerator == "mps" and devices > 1:
         raise SettingsError(f"An MPS device trains alone; got devices {devices}. Use 1, or device cpu.")
     several = devices * num_nodes > 1
@@ -91,7 +93,8 @@ def pick_device(device: Device) -> str:
         return next(name for name, available in there.items() if available)
     if not there[device]:
         raise SettingsError(
-            f"Expected a {device} device; this machine has {', '.join(name for name in there if there[name])}."
+            f"Expected a {device} device; this machine has {', '.join(name for name in there if there[name])}. "
+            "Choose such a device, or auto."
         )
     return device
 

@@ -149,9 +149,13 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not overwrite:
-        raise OutputExistsError(f"{path} is already there. Resume it, choose another folder, or overwrite it.")
+        raise OutputExistsError(
+            f"{path} is already there. Resume it (--resume), give another path, or replace it with --overwrite."
+        )
     if not (path / RECIPE).is_file():
-        raise OutputExistsError(f"{path} is no run folder and is not overwritten. Choose another folder.")
+        raise OutputExistsError(
+            f"{path} is no run folder, so it is not replaced; give another path, or remove it first."
+        )
     with Run.open(path).sole_writer():
         pass
 

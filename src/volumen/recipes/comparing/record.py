@@ -89,10 +89,15 @@ class Record:
         clear_drafts(path)
         before = _read(path, verb)
         if before is None and path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise OutputExistsError(f"{path} is already there and is no comparison. Choose another folder.")
+            raise OutputExistsError(
+                f"{path} is already there and is no comparison, so it is not replaced; give another path."
+            )
         if before is not None and not chosen.overwrite:
             if not chosen.resume:
-                raise OutputExistsError(f"{path} holds a comparison already. Resume it, or choose another folder.")
+                raise OutputExistsError(
+                    f"{path} holds a comparison already; leave --no-resume out, give another path, or replace it "
+                    "with --overwrite."
+                )
             _check_settings(path, before, chosen)
         now = look()
         if before is not None and not chosen.overwrite:
@@ -126,7 +131,7 @@ def _read(path: Path, verb: str) -> dict[str, Any] | None:
     except ValueError as error:
         raise SourceError(f"{path / FILE} is damaged: {error}. Restore it, or begin another comparison.") from error
     if not isinstance(content, dict) or content.get("verb") != verb:
-        raise SourceError(f"{path / FILE} was not written by `volumen {verb}`. Choose another folder.")
+        raise SourceError(f"{path / FILE} was not written by `volumen {verb}`; give another path.")
     return content
 
 
@@ -139,7 +144,7 @@ def _check_settings(path: Path, before: Mapping[str, Any], chosen: ComparisonSet
     ]
     if changed:
         raise SettingsError(
-            f"{path} was begun with other settings: {'; '.join(changed)}. Give those again, or choose another folder."
+            f"{path} was begun with other settings: {'; '.join(changed)}. Give those again, or another path."
         )
 
 

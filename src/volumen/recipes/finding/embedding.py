@@ -78,7 +78,7 @@ def check_same(index: WindowIndex, settings: Index) -> None:
     ]
     if changed:
         raise SettingsError(
-            f"{index.path} was begun otherwise: {'; '.join(changed)}. Give the same again, another path, or overwrite."
+            f"{index.path} was begun otherwise: {'; '.join(changed)}. Give the same again, another path or --overwrite."
         )
 
 

@@ -109,10 +109,12 @@ def prepare(folder: Path, names: Sequence[str], *, overwrite: bool, resume: bool
         return
     if not overwrite:
         raise OutputExistsError(f"{folder} is already there; give another path, or replace it with --overwrite.")
-    strange = [each.name for each in folder.iterdir() if each.name not in names] if folder.is_dir() else [folder.name]
+    if not folder.is_dir():
+        raise OutputExistsError(f"{folder} is no folder, so it is not replaced; give another path.")
+    strange = [each.name for each in folder.iterdir() if each.name not in names]
     if strange:
         raise OutputExistsError(
-            f"{folder} holds {strange[0]}, which is none of volumen's, so it is not replaced; give another path."
+            f"{folder} holds {strange[0]}, which is none of its files, so it is not replaced; give another path."
         )
     aside = draft_of(folder)
     folder.replace(aside)

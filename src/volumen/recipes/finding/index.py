@@ -133,7 +133,7 @@ def _check_ours(path: Path) -> None:
         WindowIndex.open(path)
     except (SourceError, SourceNotFoundError) as error:
         raise OutputExistsError(
-            f"{path} is no index that volumen wrote, so it is not overwritten; remove it by hand, or give another path."
+            f"{path} is no index that volumen wrote, so it is not replaced; give another path, or remove it first."
         ) from error
 
 

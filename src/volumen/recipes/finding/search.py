@@ -76,10 +76,10 @@ def search(settings: Search) -> Iterator[Event]:
     began = time.monotonic()
     settings = absolute(settings)
     out = None if settings.out is None else Path(settings.out)
-    if out is not None:
-        prepare(out, FILES, overwrite=settings.overwrite)
     index = WindowIndex.open(settings.index)
     given = [_row_at(index, *spot) for spot in settings.at]
+    if out is not None:
+        prepare(out, FILES, overwrite=settings.overwrite)  # only now: what is there may go
     total = index.vectors.shape[0]
     yield Started(work="search", total=total, unit="windows", detail={"k": settings.k})
     rows = _comparable(index, settings.comparison)

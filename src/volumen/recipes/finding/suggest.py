@@ -79,13 +79,14 @@ def suggest(settings: Suggest) -> Iterator[Event]:
     began = time.monotonic()
     settings = absolute(settings)
     out = Path(settings.out)
-    prepare(out, FILES, overwrite=settings.overwrite, resume=settings.resume)
     segment = open_all((settings.segment,), settings)[0]
     header = read_header(weights_file(settings.checkpoint))
+    given = None if settings.prediction is None else InkMap.open(settings.prediction).on(segment)
+    prepare(out, FILES, overwrite=settings.overwrite, resume=settings.resume)  # only now: what is there may go
     out.mkdir(parents=True, exist_ok=True)
-    if settings.prediction is None:
+    if given is None:
         yield from relay(predict(_prediction(settings, out / MAP)))
-    ink_map = InkMap.open(settings.prediction or str(out / MAP)).on(segment)
+    ink_map = given or InkMap.open(str(out / MAP)).on(segment)
     yield from relay(index(_indexing(settings, out / INDEX)))
     part = WindowIndex.open(out / INDEX).parts[0]
     yield Started(work="suggest", total=settings.n, unit="windows", detail={"candidates": len(part.corners)})

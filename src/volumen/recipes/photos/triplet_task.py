@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
+from volumen.errors import LabelError
 from volumen.evaluation.retrieval import retrieval_overlap
 from volumen.models.photo_encoder import build_photo_encoder
 from volumen.models.tagger_checkpoint import save_tagger
@@ -54,6 +55,11 @@ class TripletTask(PlainTask):
     @classmethod
     def of(cls, settings: PretrainPhotos, held_out: PhotoDataset, fabric: Fabric) -> TripletTask:
         """Build the model, random weights, and its embedding."""
+        if len(held_out) < 2:
+            raise LabelError(
+                f"Expected two held-out photographs with tags or more, to look for each other; got {len(held_out)}. "
+                "Hold out more (--held-out-share)."
+            )
         built = encoder_of(settings, settings.encoder)
         model = build_photo_encoder(outputs=settings.embedding, head="embedding", **built)
         loss = Triplet(miner=settings.miner, alike=settings.alike, unlike=settings.unlike)

@@ -125,7 +125,7 @@ def _output(settings: Read) -> Path | None:
     if out.is_dir() or _is_input(out, (settings.checkpoint, *settings.images)):
         raise SettingsError(f"Expected a TSV of its own to write the texts to; {out} is a folder or an input.")
     if out.exists() and not settings.overwrite:
-        raise OutputExistsError(f"{out} already exists; choose another --out, or give --overwrite to replace it.")
+        raise OutputExistsError(f"{out} is already there; give another path, or replace it with --overwrite.")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -168,8 +168,11 @@ def write_all(folder: Path, contents: dict[str, str | bytes]) -> None:
         unfinished = path.with_name(f".{path.name}.tmp")
         with out_of_space(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_bytes(content if isinstance(content, bytes) else content.encode())
-            os.replace(unfinished, path)
+            try:
+                unfinished.write_bytes(content if isinstance(content, bytes) else content.encode())
+                os.replace(unfinished, path)
+            finally:
+                unfinished.unlink(missing_ok=True)
 
 
 def slug(*parts: str) -> str:

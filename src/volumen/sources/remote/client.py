@@ -198,4 +198,7 @@ def unreachable(url: str, error: Exception) -> SourceError | SourceNotFoundError
         said = f"the server answers {error.status} {error.message}".rstrip()
     else:
         said = described(error)
-    return SourceError(f"{url} cannot be fetched: {said}. What is complete is kept; try again later.")
+    return SourceError(
+        f"{url} cannot be fetched: {said}. Check the address and the network, or try again later; what is complete is "
+        "kept."
+    )

@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import os
 from contextlib import suppress
+from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import fsspec
@@ -100,6 +101,10 @@ async def elsewhere(work: Coroutine[Any, Any, T]) -> T:
 def _open_store(protocol: str) -> Origin:
     try:
         options = {"anon": not _has_login()} if protocol == "s3" else {}
+        asked = signature(fsspec.get_filesystem_class(protocol).__init__).parameters.values()
+        needed = [each.name for each in asked if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
+        if needed[1:]:  # beside self
+            raise ValueError(f"it needs a {' and a '.join(needed[1:])}, which is not taken from a URL")
         fs = fsspec.filesystem(protocol, **options)
     except ImportError as error:
         cure = "pip install 'volumen[s3]'" if protocol == "s3" else "install it"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from volumen.sources.remote.origin import Facts, Fetched, ForbiddenError
+from volumen.errors import VolumenError
+from volumen.sources.remote.origin import Facts, Fetched, ForbiddenError, UnreachableError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fsspec.asyn import AsyncFileSystem
 
     from volumen.sources.remote.origin import Span
@@ -34,7 +38,8 @@ class FsspecOrigin:
         try:
             path = self._fs._strip_protocol(url)
             async with self._gate:
-                return Fetched(data=await self._fs._cat_file(path, start=start, end=stop))
+                with _answered(url):
+                    return Fetched(data=await self._fs._cat_file(path, start=start, end=stop))
         except (FileNotFoundError, IsADirectoryError):
             return None
         except PermissionError as error:
@@ -44,7 +49,8 @@ class FsspecOrigin:
         """Return a file's size and mark."""
         try:
             async with self._gate:
-                told: dict[str, Any] = await self._fs._info(self._fs._strip_protocol(url))
+                with _answered(url):
+                    told: dict[str, Any] = await self._fs._info(self._fs._strip_protocol(url))
         except FileNotFoundError:
             return None
         except PermissionError as error:
@@ -58,9 +64,21 @@ class FsspecOrigin:
         """Return the names of what is in a folder."""
         try:
             async with self._gate:
-                return _names(await self._fs._ls(self._fs._strip_protocol(url), detail=False))
+                with _answered(url):
+                    return _names(await self._fs._ls(self._fs._strip_protocol(url), detail=False))
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return None
+
+
+@contextmanager
+def _answered(url: str) -> Iterator[None]:
+    """Say that nobody answers, whatever a driver calls it: those of botocore share no base with Python's own."""
+    try:
+        yield
+    except (OSError, VolumenError):
+        raise
+    except Exception as error:
+        raise UnreachableError(f"{url} cannot be reached ({error}). Check the address and the network.") from error
 
 
 def _forbid(url: str, error: Exception) -> NoReturn:
