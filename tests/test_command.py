@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from volumen.settings.base import Settings
 
 PARSER = build_parser(VERBS, FAMILIES)
-PATHS = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
+PATHS = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=12).filter(
+    lambda path: path != "--"  # argparse takes it for the end of the options, wherever it stands
+)
 RANGES = st.tuples(st.integers(0, 50), st.integers(1, 50)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 SIDES = st.sampled_from((32, 64, 320)).map(lambda side: (side, 2 * side))
 FORMS = {
