@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from verb import Verb
 
 
-_OF_WRITERS = frozenset({"writer.json"})
+_WRITER = frozenset({"writer.json"})
 """What a process leaves that is killed when all else is done: its number, which nobody reads when no lock is held."""
+
+_BEFORE_LAST = _WRITER | {"blocks.done"}
+"""What is beside a whole output until it is gone on with: of a map that says that it is finished, its journal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +87,12 @@ class Breaker:
 
     def check_whole(self) -> None:
         """See that all is there as after an unbroken run, and nothing besides."""
-        assert_same(self.home, self.whole, but=_OF_WRITERS)
+        assert_same(self.home, self.whole, but=_WRITER)
 
     def check_claims(self, verb: Verb) -> None:
         """See that what a reader would take for whole, in the middle of it all, is whole."""
         for path in verb.claims(self.home / verb.out):
-            assert_same(path, self.whole / path.relative_to(self.home), but=_OF_WRITERS)
+            assert_same(path, self.whole / path.relative_to(self.home), but=_BEFORE_LAST)
 
     def start_over(self) -> None:
         """Remove the output."""

@@ -251,7 +251,9 @@ def test_what_was_found_is_written_for_people_and_programs(data, made, tmp_path)
     assert len(np.unique(sheet)) > 50
     with pytest.raises(OutputExistsError, match="--overwrite"):
         result(search(chose))
+    (out / ".places.json.draft").write_text("half")  # of a kill
     result(search(chose.model_copy(update={"overwrite": True})))
+    assert not list(out.glob(".*"))
     with pytest.raises(SettingsError, match="no indexed window"):
         result(search(chose.model_copy(update={"at": (("seg", 9999, 10),), "overwrite": True})))
     assert (out / "places.csv").exists()  # nothing to put in its place

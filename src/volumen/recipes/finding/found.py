@@ -111,7 +111,8 @@ def prepare(folder: Path, names: Sequence[str], *, overwrite: bool, resume: bool
         raise OutputExistsError(f"{folder} is already there; give another path, or replace it with --overwrite.")
     if not folder.is_dir():
         raise OutputExistsError(f"{folder} is no folder, so it is not replaced; give another path.")
-    strange = [each.name for each in folder.iterdir() if each.name not in names]
+    ours = {*names, *map(_draft, names)}
+    strange = [each.name for each in folder.iterdir() if each.name not in ours]
     if strange:
         raise OutputExistsError(
             f"{folder} holds {strange[0]}, which is none of its files, so it is not replaced; give another path."
@@ -179,7 +180,12 @@ def _table(places: Sequence[Found]) -> str:
     return out.getvalue()
 
 
+def _draft(name: str) -> str:
+    """Return what a file is called while it is written; a kill leaves it."""
+    return f".{name}.draft"
+
+
 def _write(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.draft")
+    draft = path.with_name(_draft(path.name))
     draft.write_bytes(content)
     draft.replace(path)
