@@ -214,7 +214,7 @@ def test_differences_of_two_searches_are_paired_query_by_query():
         ({"size": 48}, "multiples of 32"),
         ({"size": (64, 96)}, "square"),
         ({"size": 32}, "two patches"),
-        ({"devices": 2}, "one device"),
+        ({"devices": 2}, "one after another; give devices and num_nodes 1"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes, words, photos, tmp_path):

@@ -206,7 +206,7 @@ def test_runs_over_other_photographs_are_no_pairs(compared: Any) -> None:
 def test_what_cannot_be_compared_is_told(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="once"):
         chosen(data, tmp_path, model="unet,unet")
-    with pytest.raises(ValidationError, match="one device"):
+    with pytest.raises(ValidationError, match="one after another; give devices and num_nodes 1"):
         chosen(data, tmp_path, devices=2)
     with pytest.raises(SourceNotFoundError):
         list(compare_characters(chosen(tmp_path, tmp_path / "out", photos=(str(data / "wall.txt"),))))

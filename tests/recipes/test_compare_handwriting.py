@@ -303,5 +303,5 @@ def test_settings_say_what_is_compared_and_survive_the_way_through_json():
     for wrong in ({"decoder": "ctc,ctc"}, {"decoder": "crf"}, {"training": ""}, {"pretext": ("a/random.pth",)}):
         with pytest.raises(ValidationError):
             settings.CompareHandwriting(lines=("w",), out="o", **wrong)
-    with pytest.raises(ValidationError, match="one device"):
+    with pytest.raises(ValidationError, match="one after another; give devices and num_nodes 1"):
         settings.CompareHandwriting(lines=("w",), out="o", devices=2)

@@ -220,7 +220,7 @@ def test_broken_photographs_are_named(tmp_path: Path) -> None:
 
 
 def test_settings_say_what_cannot_be(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="multiples of 32; got 32, 50"):
+    with pytest.raises(ValidationError, match="multiples of 32; got 32,50"):
         chosen(photos, tmp_path, size="32,50")
     read = settings.TrainSegmenter(photos=("a",), out="b", size="64", background="0,19,41")
     assert (read.size, read.background) == ((64, 64), (0, 19, 41))

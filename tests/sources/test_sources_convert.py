@@ -309,7 +309,10 @@ def test_what_is_there_is_not_touched_unasked(source: Path, tmp_path: Path) -> N
         next(convert(chosen(source, tmp_path / "a.zarr")))
     with pytest.raises(OutputExistsError):
         next(convert(chosen(source, tmp_path / "a.zarr", resume=True)))
+    with pytest.raises(OutputExistsError, match="no OME-Zarr"):
+        next(convert(chosen(source, tmp_path / "a.zarr", overwrite=True)))
     assert [path.name for path in tmp_path.rglob("*")] == ["a.zarr", "mine"]
+    (tmp_path / "a.zarr/zarr.json").write_text("{}")
     result(convert(chosen(source, tmp_path / "a.zarr", overwrite=True)))
     assert open_segment(tmp_path / "a.zarr").shape == SHAPE
     assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]

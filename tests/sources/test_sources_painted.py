@@ -110,7 +110,7 @@ def test_labels_of_any_form_stay_and_their_content_goes_on(tmp_path: Path) -> No
 
 def test_labels_within_a_phantom_go_on_as_a_version(tmp_path: Path) -> None:
     path = tmp_path / "phantom.zarr"
-    result(make_phantom(Phantom(out=str(path), size=(192, 256), layers=4)))
+    result(make_phantom(Phantom(out=str(path), size=(192, 256), layers=8)))
     segment = open_segment(path)
     labels = opened(path, tmp_path)
     np.testing.assert_array_equal(labels.read(box(0, 0, 192, 256)).ink, segment.raster("ink").pixels[0:192, 0:256])

@@ -104,7 +104,7 @@ def _output_path(settings: Convert) -> Path:
     source = Location.of(settings.source)
     if source.local and out == Path(source.path).absolute():
         raise SettingsError(f"The output must not be the source, {out}; give another path.")
-    if settings.overwrite and out.suffix != ".zarr":
+    if settings.overwrite:
         check_replaceable(out)
     if not (settings.resume or settings.overwrite):
         _refuse_existing(out)
