@@ -59,7 +59,7 @@ def _index(inputs: SmallInputs, out: str, **more: Any) -> Settings:
 
 def _suggest(inputs: SmallInputs, out: str) -> Settings:
     asked = {"window": 32, "n": 3, "batch": 8, "device": "cpu", "region": None}
-    return settings.Suggest(checkpoint=inputs.model, segment=inputs.segment, out=out, **asked)
+    return settings.Suggest(checkpoint=inputs.model, segment=inputs.voxels, out=out, **asked)
 
 
 def _search(inputs: SmallInputs, out: str) -> Settings:

@@ -137,6 +137,18 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes(data, made, tmp_path, sto
     assert not list((out / "parts").glob("*.unfinished"))
 
 
+def test_a_part_that_was_only_being_laid_out_is_laid_out_again(data, made, tmp_path):
+    shutil.copytree(made, out := tmp_path / "index")
+    (part,) = (out / "parts").iterdir()
+    part.rename(out / "parts" / f".{part.name}.unfinished")
+    (out / "parts" / f".{part.name}.unfinished" / "job.json").unlink()
+    result(index(chosen(data, out)))
+    assert [each.name for each in (out / "parts").iterdir()] == [part.name]
+    assert (out / "parts" / part.name / "vectors.npy").read_bytes() == (
+        made / "parts" / part.name / "vectors.npy"
+    ).read_bytes()
+
+
 def test_an_index_is_never_mixed_of_two_encoders_or_two_states_of_a_segment(data, made, tmp_path):
     with pytest.raises(SettingsError, match="stage was 3, now 4"):
         result(index(chosen(data, made, stage=4)))

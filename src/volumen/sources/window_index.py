@@ -128,7 +128,8 @@ class WindowIndex:
         return self._begin(job, known, np.asarray(corners, dtype=np.int32).reshape(-1, 2))
 
     def _unfinished(self) -> list[Path]:
-        return sorted((self.path / "parts").glob(f"*{UNFINISHED}"))
+        # a name that begins with a dot is of a part that was only being laid out when its process was killed
+        return sorted((self.path / "parts").glob(f"[!.]*{UNFINISHED}"))
 
     def _begin(self, job: Mapping[str, Any], known: Mapping[str, Any], corners: NDArray[np.int32]) -> IndexPart:
         number = 1 + max((int(each.name[:4]) for each in (self.path / "parts").glob("[0-9]" * 4 + "-*")), default=0)
