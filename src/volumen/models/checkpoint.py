@@ -6,7 +6,6 @@ The header is JSON under the metadata key ``volumen``. What it may say beside th
 
 from __future__ import annotations
 
-import errno
 import importlib.metadata
 import json
 import os
@@ -16,11 +15,12 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 import safetensors.torch
 import torch
 
-from volumen.errors import CheckpointError, OutOfSpaceError, SettingsError
+from volumen.errors import CheckpointError, SettingsError
 from volumen.models.segmenters import Segmenter, build_segmenter
 from volumen.models.transplant import KeyReport, load_encoder
 from volumen.models.weights import read_safetensors
 from volumen.plain_json import parse_object
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -281,21 +281,4 @@ def write_weights(path: Path, module: nn.Module, header: Mapping[str, Any]) -> N
     except (TypeError, ValueError) as error:
         raise SettingsError(f"A checkpoint's header must be finite JSON data ({error}); got {whole!r}.") from error
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    _write_whole(path, safetensors.torch.save(tensors, metadata={_KEY: text}))
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write beside the goal and move into place, so that a reader sees the former file or this one."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise OutOfSpaceError(error.errno, f"No space left to write {path}; free some and go on.") from error
-        raise
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, safetensors.torch.save(tensors, metadata={_KEY: text}), synced=True)

@@ -23,6 +23,7 @@ from volumen.settings import Resume
 from volumen.settings.command import absolute, command_line
 from volumen.settings.job_file import JobFile
 from volumen.tail import Tail
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -90,7 +91,7 @@ class Job:
                 stderr=folder / "errors.txt",
                 ended=lambda code: _note(folder / _EXIT, str(code)),
             )
-            _write(folder / _PROCESS, json.dumps(asdict(child)))
+            write_whole(folder / _PROCESS, json.dumps(asdict(child)))
         except OSError as error:
             raise SourceError(
                 f"No job can be started in {folder.parent}: {error}. Choose another runs folder in the preferences."
@@ -302,14 +303,8 @@ def _last_event(path: Path) -> Event | None:
         return None
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file, complete or not at all."""
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
-
-
 def _note(path: Path, text: str) -> None:
     """Write a file if there is a folder and room for it: the job goes on without."""
     with suppress(OSError):
-        _write(path, text)
+        if path.parent.is_dir():
+            write_whole(path, text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,8 @@ from volumen.plugin.painting import painting_shown
 from volumen.sources.beside import NAMES
 from volumen.sources.open import open_segment
 from volumen.sources.painted import INK, PaintedLabels, Patch, open_painted
-from volumen.sources.pyramid import create_pyramid, out_of_space
+from volumen.sources.pyramid import create_pyramid
+from volumen.whole_files import whole_file
 from volumen.windows import Window
 
 if TYPE_CHECKING:
@@ -135,13 +135,8 @@ def _write_picture(path: Path, source: _Source, pick: Callable[[Patch], NDArray[
     pixels = np.empty(source.shape, np.uint8)
     for window in _bands(source.shape):
         pixels[window.yx] = pick(source.read(window))
-    draft = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
-    with out_of_space(path):
-        try:
-            Image.fromarray(pixels).save(draft, format="PNG")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+    with whole_file(path) as draft:
+        Image.fromarray(pixels).save(draft, format="PNG")
 
 
 def _bands(shape: tuple[int, int]) -> Iterator[Window]:

@@ -13,8 +13,8 @@ from volumen.errors import OutputExistsError
 from volumen.evaluation.boxes import Box, BoxFinder
 from volumen.events import Finished, Saved, Started, Stepped, Warned
 from volumen.recipes.ink_map import InkMap
-from volumen.recipes.reporting.page import write_all
 from volumen.recipes.reporting.tables import csv_text
+from volumen.whole_files import refuse_existing, write_whole
 from volumen.windows import Window, grid
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def boxes(settings: choose.Boxes) -> Iterator[Event]:
     begun, path = time.monotonic(), Path(settings.out)
     if path.is_dir():
         raise OutputExistsError(f"{path} is a folder, so it is not replaced; give another path.")
-    if path.exists() and not settings.overwrite:
-        raise OutputExistsError(f"{path} is already there; give another path, or replace it with --overwrite.")
+    refuse_existing(path, overwrite=settings.overwrite)
     ink_map = InkMap.open(settings.prediction)
     for message in ink_map.remarks:
         yield Warned(message=message)
@@ -87,7 +86,7 @@ def boxes(settings: choose.Boxes) -> Iterator[Event]:
         "gap": settings.gap,
         "volumen": version("volumen"),
     }
-    write_all(path.parent, {path.name: _json(how, found) if path.suffix.lower() == ".json" else _csv(found)})
+    write_whole(path, _json(how, found) if path.suffix.lower() == ".json" else _csv(found))
     yield Saved(path=str(path), what="boxes")
     seconds = time.monotonic() - begun
     yield Finished(result={"path": str(path), "boxes": len(found), "threshold": threshold, "seconds": seconds})

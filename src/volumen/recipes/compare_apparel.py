@@ -22,10 +22,10 @@ from volumen.recipes.photos.pretrain import pretrain_photos
 from volumen.recipes.photos.segmenter import train_segmenter
 from volumen.recipes.photos.tagger import train_tagger
 from volumen.recipes.photos.vocabulary import tag_matrix
-from volumen.recipes.reporting.page import write_all
 from volumen.settings.command import absolute
 from volumen.settings.train_segmenter import TrainSegmenter
 from volumen.settings.train_tagger import TrainTagger
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,7 @@ def compare_apparel(settings: CompareApparel) -> Iterator[Event]:
     scores, differences = score_rows(outcome), difference_rows(outcome)
     found = retrieval_rows(whole, masked, chance, resamples=chosen.resamples)
     folder = Path(chosen.out)
-    write_all(folder, {"table.csv": table_csv((*scores, *differences, *found))})
+    write_whole(folder / "table.csv", table_csv((*scores, *differences, *found)))
     write_page(chosen, record, photos, outcome, (whole, masked), chance, (scores, differences, found))
     results = {"scores": rows_json(scores), "differences": rows_json(differences), "found": rows_json(found)}
     yield from end_comparison(chosen.out, record, outcome, results, begun=begun)

@@ -18,8 +18,8 @@ from volumen.recipes.comparing.ending import end_comparison
 from volumen.recipes.comparing.record import Record
 from volumen.recipes.comparing.runs import train_cells
 from volumen.recipes.photos.segmenter import train_segmenter
-from volumen.recipes.reporting.page import write_all
 from volumen.settings.command import absolute
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +89,7 @@ def _conclude(
     check_same_photos(run for runs in outcome.values() for run in runs)
     scores, differences = score_rows(outcome), difference_rows(outcome)
     folder = Path(chosen.out)
-    write_all(folder, {"table.csv": table_csv((*scores, *differences))})
+    write_whole(folder / "table.csv", table_csv((*scores, *differences)))
     costs = model_costs(chosen.out, outcome, chosen.size)
     write_page(chosen, record, outcome, (scores, differences), costs, held_out)
     results = {"scores": rows_json(scores), "differences": rows_json(differences)}

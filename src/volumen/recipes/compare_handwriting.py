@@ -19,8 +19,8 @@ from volumen.recipes.comparing.record import Record
 from volumen.recipes.comparing.runs import train_cells
 from volumen.recipes.reading.line_corpus import LineCorpus
 from volumen.recipes.reading.train import train_reader
-from volumen.recipes.reporting.page import write_all
 from volumen.settings.command import absolute
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,7 @@ def _conclude(chosen: CompareHandwriting, record: Record, outcome: Outcome, begu
     check_same_lines(run for runs in outcome.values() for run in runs)
     scores, differences = score_rows(outcome), difference_rows(outcome)
     folder, corpus = Path(chosen.out), LineCorpus.of(chosen, transcribed=True)
-    write_all(folder, {"table.csv": table_csv((*scores, *differences))})
+    write_whole(folder / "table.csv", table_csv((*scores, *differences)))
     costs = reading_costs(chosen.out, outcome, corpus)
     write_page(chosen, record, corpus, outcome, (scores, differences), costs)
     results = {"scores": rows_json(scores), "differences": rows_json(differences)}

@@ -18,8 +18,8 @@ from volumen.recipes.comparing.ink.tables import rows_json, table_csv, table_mar
 from volumen.recipes.comparing.record import Record
 from volumen.recipes.comparing.runs import train_cells
 from volumen.recipes.finetune import finetune
-from volumen.recipes.reporting.page import write_all
 from volumen.settings.command import absolute
+from volumen.whole_files import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

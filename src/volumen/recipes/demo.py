@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volumen import settings as choose
-from volumen.errors import OutputExistsError
 from volumen.events import Finished, relay
 from volumen.recipes.evaluate import evaluate
 from volumen.recipes.finetune import finetune
 from volumen.recipes.infer import predict
 from volumen.recipes.report import report
 from volumen.sources.phantom import make_phantom
+from volumen.whole_files import refuse_existing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +35,8 @@ def demo(settings: choose.Demo) -> Iterator[Event]:
     """
     begun = time.monotonic()
     out = Path(settings.out)
-    if out.exists() and any(out.iterdir()) and not settings.overwrite:
-        raise OutputExistsError(f"{out} is already there; give another path, or replace it with --overwrite.")
+    if out.exists() and any(out.iterdir()):
+        refuse_existing(out, overwrite=settings.overwrite)
     out.mkdir(parents=True, exist_ok=True)
     segment, run, ink_map, page = (str(out / name) for name in ("phantom.zarr", "run", "ink.zarr", "report"))
     again = settings.overwrite

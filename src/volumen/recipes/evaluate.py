@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from volumen.events import Finished, Saved, Scored, Started, Stepped, Warned, to
 from volumen.recipes.ink_map import InkMap
 from volumen.recipes.opening import open_all
 from volumen.recipes.scopes import held_out_pixels, ink_tiles, scored_pixels
-from volumen.sources.pyramid import out_of_space
+from volumen.whole_files import write_whole
 from volumen.windows import Window, starts
 
 if TYPE_CHECKING:
@@ -180,18 +179,11 @@ def _remarks(result: dict[str, Any], tallies: dict[str, Tally]) -> Iterator[str]
 
 
 def _write(path: Path, result: dict[str, Any], tallies: dict[str, Tally]) -> None:
-    """Write the scores and the histograms they follow from, whole or not at all; undefined scores are null."""
+    """Write the scores and the histograms they follow from; undefined scores are null."""
     histograms = {
         scope: {"ink": tally.counts.ink.tolist(), "background": tally.counts.background.tolist()}
         for scope, tally in tallies.items()
         if tally.blocks
     }
     plain = json.loads(to_json(Finished(result={**result, "histograms": histograms})))["result"]
-    unfinished = path.with_name(f".{path.name}.tmp")
-    with out_of_space(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            unfinished.write_text(json.dumps(plain) + "\n", encoding="utf-8")
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+    write_whole(path, json.dumps(plain) + "\n")

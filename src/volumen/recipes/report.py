@@ -16,7 +16,7 @@ from volumen.events import Finished, Saved, Started, Stepped, Warned, relay
 from volumen.recipes.reporting import line_runs, photo_runs, pretraining, story
 from volumen.recipes.reporting.courses import courses, loss_courses
 from volumen.recipes.reporting.exhibit import Gallery, open_gallery, score
-from volumen.recipes.reporting.page import MapView, Page, PlaceView, Plot, SegmentView, write_all
+from volumen.recipes.reporting.page import MapView, Page, PlaceView, Plot, SegmentView
 from volumen.recipes.reporting.panels import draw_overviews, draw_place, reads_alike
 from volumen.recipes.reporting.places import choose_places
 from volumen.recipes.reporting.run_record import read_runs
@@ -29,6 +29,7 @@ from volumen.recipes.reporting.tables import (
     settings_csv,
 )
 from volumen.recipes.scopes import held_out_pixels
+from volumen.whole_files import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,9 +13,9 @@ from volumen.crops.select import spread
 from volumen.evaluation.baselines import inpaint, mean_level, mean_patch, nearest_patch
 from volumen.evaluation.spread import feature_spread
 from volumen.objectives.reconstruction import Reconstruction
-from volumen.recipes.reporting.page import write_all
 from volumen.recipes.reporting.reconstructions import reconstruction_sheet
 from volumen.views.masking import draw_visible
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -136,7 +136,7 @@ class Unseen:
             patch=self.loss.patch,
             title=title,
         )
-        write_all(path.parent, {path.name: sheet})
+        write_whole(path, sheet)
 
     def _loss_of(self, guess: NDArray[np.float32]) -> float:
         return float(self.loss(torch.from_numpy(guess), self.images, self.visible, self.papyrus).total)

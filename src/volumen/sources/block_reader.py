@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from volumen.sources.layer_stack import LayerStack
-from volumen.sources.pyramid import out_of_space
 from volumen.sources.zarr_volume import ZarrVolume
+from volumen.whole_files import out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,8 +16,9 @@ from volumen.sources.blocks import Cut
 from volumen.sources.conversion import Conversion, open_given, rasters_of, sweep
 from volumen.sources.journal import Journal
 from volumen.sources.location import Location
-from volumen.sources.pyramid import check_replaceable, create_pyramid, level_count, open_pyramid, out_of_space
+from volumen.sources.pyramid import check_replaceable, create_pyramid, level_count, open_pyramid
 from volumen.sources.segment import Segment
+from volumen.whole_files import out_of_space, refuse_existing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -113,8 +114,7 @@ def _output_path(settings: Convert) -> Path:
 
 def _refuse_existing(out: Path) -> None:
     partial = out.with_name(f"{out.name}.partial")
-    if out.exists():
-        raise OutputExistsError(f"{out} is already there; give another path, or replace it with --overwrite.")
+    refuse_existing(out)
     if partial.exists():
         raise OutputExistsError(
             f"{partial} holds an unfinished conversion; go on with --resume, or start again with --overwrite."

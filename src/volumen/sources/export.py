@@ -12,8 +12,7 @@ import tifffile
 from PIL import Image
 
 from volumen.drafts import draft_of
-from volumen.errors import OutputExistsError
-from volumen.sources.pyramid import out_of_space
+from volumen.whole_files import out_of_space, refuse_existing
 
 if TYPE_CHECKING:
     import os
@@ -79,8 +78,7 @@ def export_png(source: ProbabilityMap, path: str | os.PathLike[str], *, overwrit
 def check_free(path: Path) -> None:
     """Raise an `OutputExistsError` where `export_tiff` and `export_png` would not write a map."""
     for existing in (path, _sidecar(path)):
-        if existing.exists():
-            raise OutputExistsError(f"{existing} is already there; give another path, or replace it with --overwrite.")
+        refuse_existing(existing)
 
 
 @contextmanager

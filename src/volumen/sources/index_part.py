@@ -13,7 +13,7 @@ from volumen.errors import DivergedError, SourceError
 from volumen.sources.damage import DAMAGE
 from volumen.sources.journal import Journal
 from volumen.sources.npy_volume import HEADER
-from volumen.sources.pyramid import out_of_space
+from volumen.whole_files import out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import zarr
 
 from volumen.sources.beside import raster_of_zarr
-from volumen.sources.pyramid import create_pyramid, out_of_space
+from volumen.sources.pyramid import create_pyramid
 from volumen.sources.segment import RASTERS
 from volumen.sources.zarr_volume import open_zarr
+from volumen.whole_files import out_of_space
 from volumen.windows import Window
 
 if TYPE_CHECKING:

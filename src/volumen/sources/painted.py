@@ -11,8 +11,9 @@ import numpy as np
 import zarr
 
 from volumen.errors import OutOfSpaceError, SourceNotFoundError
-from volumen.sources.pyramid import Pyramid, open_pyramid, out_of_space
+from volumen.sources.pyramid import Pyramid, open_pyramid
 from volumen.sources.versions import PAINTING, LabelHome, begin_version, link_version
+from volumen.whole_files import out_of_space
 from volumen.windows import Window, grid
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from volumen.errors import OutputExistsError, SettingsError
+from volumen.errors import SettingsError
 from volumen.events import Event, Finished, Saved, Started, Stepped
 from volumen.sources.beside import open_raster
 from volumen.sources.inside import list_inner_rasters
@@ -18,6 +18,7 @@ from volumen.sources.location import Location
 from volumen.sources.papyrus import Papyrus
 from volumen.sources.pyramid import Pyramid, check_replaceable, create_pyramid
 from volumen.sources.repeated import Repeated
+from volumen.whole_files import refuse_existing
 from volumen.windows import Window, grid
 
 if TYPE_CHECKING:
@@ -109,8 +110,7 @@ def _output(settings: Phantom) -> Path:
     if not location.local:
         raise SettingsError(f"The output must be a folder on this machine; got {settings.out}.")
     out = Path(location.path).absolute()
-    if out.exists() and not settings.overwrite:
-        raise OutputExistsError(f"{out} is already there; give another path, or replace it with --overwrite.")
+    refuse_existing(out, overwrite=settings.overwrite)
     check_replaceable(out)
     return out
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -15,12 +12,14 @@ import zarr
 from zarr.codecs import BloscCodec, ZstdCodec
 
 from volumen.drafts import draft_of
-from volumen.errors import OutOfSpaceError, OutputExistsError, SettingsError, SourceError, SourceNotFoundError
+from volumen.errors import OutputExistsError, SettingsError, SourceError, SourceNotFoundError
 from volumen.sources.halving import Downsampling, halve
+from volumen.whole_files import out_of_space
 from volumen.windows import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    import os
+    from collections.abc import Mapping
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -223,20 +222,6 @@ def level_count(shape: tuple[int, ...]) -> int:
     while max(_level_shape(shape, count - 1)[-2:]) > _COARSEST:
         count += 1
     return count
-
-
-@contextmanager
-def out_of_space(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn the system's full-disk error into one that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise OutOfSpaceError(
-            f"The disk is full while writing {os.fspath(path)}; what was finished is kept. "
-            "Free some space and run the same command again, with --resume where it has that."
-        ) from error
 
 
 def _deep(shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -26,8 +26,8 @@ import numpy as np
 from volumen.errors import OutputExistsError, SettingsError, SourceError, SourceNotFoundError
 from volumen.plain_json import parse_object
 from volumen.sources.index_part import UNFINISHED, IndexPart, begin_part
-from volumen.sources.pyramid import out_of_space
 from volumen.sources.stacked import StackedRows
+from volumen.whole_files import out_of_space
 
 if TYPE_CHECKING:
     import os

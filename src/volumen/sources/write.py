@@ -15,7 +15,8 @@ import zarr
 from volumen.drafts import clear_drafts, draft_of
 from volumen.errors import OutputExistsError, SettingsError, SourceError
 from volumen.sources.halving import halve
-from volumen.sources.pyramid import Pyramid, create_pyramid, halved, open_pyramid, out_of_space
+from volumen.sources.pyramid import Pyramid, create_pyramid, halved, open_pyramid
+from volumen.whole_files import out_of_space
 from volumen.windows import Window, grid
 
 if TYPE_CHECKING:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +13,11 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 import torch
 
 from volumen.drafts import draft_of
-from volumen.errors import CheckpointError, OutOfSpaceError, OutputExistsError
+from volumen.errors import CheckpointError, OutputExistsError
 from volumen.events import to_json
 from volumen.models.weights import DAMAGE
 from volumen.run_folder import EVENTS, RECIPE, RunFolder
+from volumen.whole_files import out_of_space, whole_file
 from volumen.writer import only_writer
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class Run(RunFolder):
         path = Path(path)
         check_free(path, overwrite=overwrite)
         fresh, aside = draft_of(path), draft_of(path)
-        with _disk(path):
+        with out_of_space(path):
             fresh.mkdir(parents=True)
             (fresh / RECIPE).write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             (fresh / EVENTS).touch()
@@ -79,20 +78,14 @@ class Run(RunFolder):
 
     def record(self, event: Event) -> None:
         """Append an event, one line, out of this process before the call returns."""
-        with _disk(self.path), open(self.events_path, "ab") as file:
+        with out_of_space(self.path), open(self.events_path, "ab") as file:
             file.write(to_json(event).encode() + b"\n")
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Save tensors and plain values; the previous state stays until this one is complete on the disk."""
-        unfinished = self.state_path.with_suffix(".tmp")
         position = self.events_path.stat().st_size
-        with _disk(self.path):
-            self.state_path.parent.mkdir(exist_ok=True)
-            with open(unfinished, "wb") as file:
-                torch.save({**state, _POSITION: position}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, self.state_path)
+        with whole_file(self.state_path, synced=True) as draft, open(draft, "wb") as file:
+            torch.save({**state, _POSITION: position}, file)  # which, given a name, hides why it could not write
 
     def load_state(self) -> dict[str, Any] | None:
         """Return the saved state with its tensors on the CPU, or None where none was saved yet.
@@ -167,16 +160,3 @@ def _swap(fresh: Path, path: Path, aside: Path) -> None:
     fresh.rename(path)
     if aside.exists():
         shutil.rmtree(aside)
-
-
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    """Say which run a full disk hit, and that what was saved before is kept."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfSpaceError(
-                error.errno, f"The disk is full; {path} keeps its last complete state. Make room and resume"
-            ) from error
-        raise

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from volumen.drafts import clear_drafts, draft_of
 from volumen.errors import OutputExistsError, SettingsError, SourceError
 from volumen.events import Finished, to_json
-from volumen.recipes.reporting.page import write_all
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -115,7 +115,7 @@ class Record:
         """Write ``comparison.json``, whole or not at all; numbers that are undefined become null."""
         content = {**self.content, "results": results}
         plain = json.loads(to_json(Finished(result=content)))["result"]
-        write_all(self.path, {FILE: json.dumps(plain, indent=1, ensure_ascii=False) + "\n"})
+        write_whole(self.path / FILE, json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
 
 
 def digest(file: str) -> str:

@@ -16,7 +16,7 @@ from volumen.drafts import clear_drafts, draft_of
 from volumen.errors import OutputExistsError
 from volumen.evaluation.pictures import png, stretch
 from volumen.events import plain
-from volumen.sources.pyramid import out_of_space
+from volumen.whole_files import draft_name, refuse_existing, write_all
 from volumen.windows import Window
 
 if TYPE_CHECKING:
@@ -82,18 +82,14 @@ def write_found(
     The JSON is a GeoJSON feature collection whose coordinates are (x, y) in pixels of the segment, with what it was
     made from under ``volumen``.
     """
-    with out_of_space(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        collection = {
-            "type": "FeatureCollection",
-            "volumen": dict(record),
-            "features": [_feature(place) for place in places],
-        }
-        told = json.dumps(plain(collection), indent=1, ensure_ascii=False)  # a novelty that is unknown becomes null
-        _write(folder / f"{name}.json", f"{told}\n".encode())
-        _write(folder / f"{name}.csv", _table(places).encode())
-        if sheet is not None:
-            _write(folder / "sheet.png", png(sheet))
+    collection = {
+        "type": "FeatureCollection",
+        "volumen": dict(record),
+        "features": [_feature(place) for place in places],
+    }
+    told = json.dumps(plain(collection), indent=1, ensure_ascii=False)  # a novelty that is unknown becomes null
+    sheets = {} if sheet is None else {"sheet.png": png(sheet)}
+    write_all(folder, {f"{name}.json": f"{told}\n", f"{name}.csv": _table(places), **sheets})
 
 
 def prepare(folder: Path, names: Sequence[str], *, overwrite: bool, resume: bool = False) -> None:
@@ -107,11 +103,10 @@ def prepare(folder: Path, names: Sequence[str], *, overwrite: bool, resume: bool
     clear_drafts(folder)
     if not folder.exists() or resume:
         return
-    if not overwrite:
-        raise OutputExistsError(f"{folder} is already there; give another path, or replace it with --overwrite.")
+    refuse_existing(folder, overwrite=overwrite)
     if not folder.is_dir():
         raise OutputExistsError(f"{folder} is no folder, so it is not replaced; give another path.")
-    ours = {*names, *map(_draft, names)}
+    ours = {*names, *map(draft_name, names)}
     strange = [each.name for each in folder.iterdir() if each.name not in ours]
     if strange:
         raise OutputExistsError(
@@ -178,14 +173,3 @@ def _table(places: Sequence[Found]) -> str:
     for place in places:
         writer.writerow([place.rank, place.segment, *place.centre, *place.box, *(place.scores[n] for n in scores)])
     return out.getvalue()
-
-
-def _draft(name: str) -> str:
-    """Return what a file is called while it is written; a kill leaves it."""
-    return f".{name}.draft"
-
-
-def _write(path: Path, content: bytes) -> None:
-    draft = path.with_name(_draft(path.name))
-    draft.write_bytes(content)
-    draft.replace(path)

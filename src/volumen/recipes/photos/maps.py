@@ -11,7 +11,8 @@ from volumen.crops.photo_images import to_chw
 from volumen.crops.select import spread
 from volumen.errors import SourceError, SourceNotFoundError
 from volumen.evaluation import pictures
-from volumen.recipes.reporting.page import slug, write_all
+from volumen.recipes.reporting.page import slug
+from volumen.whole_files import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

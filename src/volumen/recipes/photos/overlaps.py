@@ -12,7 +12,7 @@ import torch
 
 from volumen.errors import SourceError
 from volumen.evaluation.photo_overlap import PhotoOverlap
-from volumen.recipes.reporting.page import write_all
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,7 @@ def write_overlaps(path: Path, judged: Judged) -> None:
     table.writerow(COLUMNS)
     for name, soft, hard in zip(judged.names, judged.overlap.soft, judged.overlap.hard, strict=True):
         table.writerow([name, *map(repr, soft.tolist()), *map(repr, hard.tolist())])
-    write_all(path.parent, {path.name: out.getvalue()})
+    write_whole(path, out.getvalue())
 
 
 def read_overlaps(path: Path) -> tuple[tuple[str, ...], PhotoOverlap]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volumen.errors import SourceError
-from volumen.recipes.reporting.page import write_all
 from volumen.sources.photo_table import BETWEEN_TAGS
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ def write_said(
     for name, row, had in zip(names, probabilities, truth, strict=True):
         lists = (BETWEEN_TAGS.join(np.asarray(tags)[chosen]) for chosen in (had, row >= threshold))
         table.writerow([name, *lists, *(f"{value:.6f}" for value in row)])
-    write_all(path.parent, {path.name: out.getvalue()})
+    write_whole(path, out.getvalue())
 
 
 def read_said(path: Path) -> SaidTags:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from volumen.crops.alphabet import normalized
 from volumen.crops.line_dataset import LineDataset
-from volumen.errors import OutputExistsError, SettingsError, SourceError
+from volumen.errors import SettingsError, SourceError
 from volumen.events import Finished, Saved, Started, Transcribed, Warned
 from volumen.prediction.transcribe import transcribe
 from volumen.recipes.reading.line_corpus import joined_lines
@@ -17,6 +17,7 @@ from volumen.recipes.reading.readings import read_line, score_texts, write_readi
 from volumen.sources.line_list import told
 from volumen.sources.read_lines import read_lines
 from volumen.training.devices import limit_memory, pick_device
+from volumen.whole_files import refuse_existing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,8 +125,7 @@ def _output(settings: Read) -> Path | None:
     out = Path(settings.out).expanduser()
     if out.is_dir() or _is_input(out, (settings.checkpoint, *settings.images)):
         raise SettingsError(f"Expected a TSV of its own to write the texts to; {out} is a folder or an input.")
-    if out.exists() and not settings.overwrite:
-        raise OutputExistsError(f"{out} is already there; give another path, or replace it with --overwrite.")
+    refuse_existing(out, overwrite=settings.overwrite)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -10,7 +10,7 @@ from volumen.crops.alphabet import normalized
 from volumen.evaluation.text import TextCounts
 from volumen.prediction.transcribe import transcribe
 from volumen.recipes.reading.line_corpus import group_of
-from volumen.recipes.reporting.page import write_all
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,7 +98,7 @@ def write_readings(path: Path, lines: Sequence[ReadLine]) -> None:
     """Write a table, columns parted by tabs, without quoting: `ReadLine`'s fields; whole or not at all."""
     rows = [_COLUMNS, *((line.name, line.group, line.text, line.read, f"{line.confidence:.6g}") for line in lines)]
     text = "\n".join("\t".join(" ".join(field.split()) for field in row) for row in rows)
-    write_all(path.parent, {path.name: text + "\n"})
+    write_whole(path, text + "\n")
 
 
 def read_readings(path: Path) -> list[ReadLine]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 import unicodedata
 from dataclasses import dataclass, field
@@ -15,11 +14,9 @@ from volumen.evaluation import pictures
 from volumen.evaluation.figures import DARK, LIGHT, Theme
 from volumen.recipes.evaluate import SCORES
 from volumen.recipes.reporting.tables import SCORE_NAMES
-from volumen.sources.pyramid import out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from volumen.recipes.reporting.line_runs import ReadingView
     from volumen.recipes.reporting.panels import Panel
@@ -153,26 +150,6 @@ def fill(package: str, template: str, **content: Any) -> str:
     environment.filters["hex"] = _hex
     text: str = environment.get_template(template).render(pictures=pictures, **content)
     return text
-
-
-def write_all(folder: Path, contents: dict[str, str | bytes]) -> None:
-    """Write files below a folder, each whole or not at all, in order: the page comes last.
-
-    Raises
-    ------
-    OutOfSpaceError
-        The disk is full.
-    """
-    for name, content in contents.items():
-        path = folder / name
-        unfinished = path.with_name(f".{path.name}.tmp")
-        with out_of_space(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                unfinished.write_bytes(content if isinstance(content, bytes) else content.encode())
-                os.replace(unfinished, path)
-            finally:
-                unfinished.unlink(missing_ok=True)
 
 
 def slug(*parts: str) -> str:

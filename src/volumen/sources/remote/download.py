@@ -17,7 +17,6 @@ from volumen.errors import OutputExistsError, SettingsError, SourceNotFoundError
 from volumen.events import Event, Finished, Saved, Started, Stepped, Warned
 from volumen.plain_json import parse_object
 from volumen.sources.location import Location
-from volumen.sources.pyramid import out_of_space
 from volumen.sources.remote import licence
 from volumen.sources.remote.client import Client
 from volumen.sources.remote.hosts import LAYOUTS
@@ -26,6 +25,7 @@ from volumen.sources.remote.lookup import Home, check_id, find_segment
 from volumen.sources.remote.plan import Plan, make_plan
 from volumen.sources.remote.pulled import pulled
 from volumen.sources.remote.transfer import Tally, fetch
+from volumen.whole_files import out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from volumen.errors import SourceError
 from volumen.plain_json import parse_object
-from volumen.sources.pyramid import out_of_space
 from volumen.sources.remote.transfer import Fetched
+from volumen.whole_files import out_of_space
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from volumen.sources.pyramid import out_of_space
+from volumen.whole_files import out_of_space
 
 if TYPE_CHECKING:
     from pathlib import Path

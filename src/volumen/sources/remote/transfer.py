@@ -13,11 +13,11 @@ from aiohttp import ClientError, ClientPayloadError, ClientResponseError
 from volumen.errors import SourceError
 from volumen.plain_json import parse_object
 from volumen.sources.numerals import whole
-from volumen.sources.pyramid import out_of_space
 from volumen.sources.remote.checksums import ASKED, checksums_of, differing
 from volumen.sources.remote.client import Client, is_absent, unreachable
 from volumen.sources.remote.intact import flaw
 from volumen.sources.remote.retry import passing
+from volumen.whole_files import out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,8 +11,8 @@ from volumen.errors import SettingsError, SourceError
 from volumen.plain_json import parse_object
 from volumen.sources.location import Location
 from volumen.sources.ome import read_ome
-from volumen.sources.pyramid import out_of_space
 from volumen.sources.zarr_volume import ZarrVolume, open_zarr
+from volumen.whole_files import out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from volumen.models.checkpoint import load_checkpoint
-from volumen.recipes.reporting.page import write_all
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,7 @@ class Foreground:
         made = cls.predict(weights, photos, batch=batch, fabric=fabric)
         out = BytesIO()
         np.savez_compressed(out, packed=made.packed)
-        write_all(file.parent, {file.name: out.getvalue()})
+        write_whole(file, out.getvalue())
         return made
 
     def of(self, index: Tensor) -> Tensor:

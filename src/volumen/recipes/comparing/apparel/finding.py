@@ -17,8 +17,8 @@ from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.photos.photo_start import encoder_of, measure_photos
 from volumen.recipes.photos.triplet_task import EMBEDDER
 from volumen.recipes.photos.vocabulary import tag_matrix
-from volumen.recipes.reporting.page import write_all
 from volumen.run_folder import weights_file
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ class Found:
         """Write a file, whole or not at all."""
         out = BytesIO()
         np.savez_compressed(out, names=np.array(self.names), found=self.found, overlap=self.overlap)
-        write_all(file.parent, {file.name: out.getvalue()})
+        write_whole(file, out.getvalue())
 
 
 def found_file(out: Path, cell: ApparelCell, seed: int, *, masked: bool) -> Path:

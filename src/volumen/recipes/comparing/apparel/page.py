@@ -13,9 +13,10 @@ from volumen.recipes.comparing.apparel.drawings import course_plots, found_plot
 from volumen.recipes.comparing.apparel.sheets import draw_sheet
 from volumen.recipes.comparing.apparel.tables import all_tables, table_markdown
 from volumen.recipes.comparing.curves import curve_lines
-from volumen.recipes.reporting.page import fill, slug, write_all
+from volumen.recipes.reporting.page import fill, slug
 from volumen.recipes.reporting.tables import csv_text, option_rows
 from volumen.settings.compare_apparel import CompareApparel
+from volumen.whole_files import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ import torch
 
 from volumen.evaluation.cost import Cost, measure_cost
 from volumen.models.checkpoint import load_checkpoint
-from volumen.recipes.reporting.page import write_all
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ def model_costs(out: str, outcome: Outcome, size: tuple[int, int]) -> Mapping[st
         for cell, runs in outcome.items():
             if cell.model not in measured:
                 measured[cell.model] = asdict(_measure(runs[0].record.path, runs[0].record.device or "cpu", size))
-        write_all(file.parent, {_FILE: json.dumps(measured, indent=1) + "\n"})
+        write_whole(file, json.dumps(measured, indent=1) + "\n")
     found = json.loads(file.read_text(encoding="utf-8"))
     return {model: Cost(**cost) for model, cost in found.items()}
 

@@ -13,9 +13,10 @@ from volumen.recipes.comparing.characters.drawings import course_plots
 from volumen.recipes.comparing.characters.examples import example_views
 from volumen.recipes.comparing.characters.tables import HEADER, score_lines, table_markdown
 from volumen.recipes.comparing.curves import curve_lines
-from volumen.recipes.reporting.page import fill, slug, write_all
+from volumen.recipes.reporting.page import fill, slug
 from volumen.recipes.reporting.tables import csv_text, option_rows
 from volumen.settings.compare_characters import CompareCharacters
+from volumen.whole_files import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -20,9 +20,10 @@ from volumen.recipes.comparing.ink.tables import (
     scores_at,
 )
 from volumen.recipes.comparing.rows import Mark, best_of, mark_of, share_name, shares_of
-from volumen.recipes.reporting.page import fill, slug, write_all
+from volumen.recipes.reporting.page import fill, slug
 from volumen.recipes.reporting.tables import option_rows
 from volumen.settings.compare_ink import CompareInk
+from volumen.whole_files import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

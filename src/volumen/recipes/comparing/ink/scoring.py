@@ -16,11 +16,11 @@ from volumen.recipes.evaluate import bands
 from volumen.recipes.infer import predict
 from volumen.recipes.ink_map import InkMap
 from volumen.recipes.opening import open_all
-from volumen.recipes.reporting.page import write_all
 from volumen.recipes.reporting.run_record import RunRecord
 from volumen.recipes.scopes import held_out_pixels, scored_pixels
 from volumen.settings import Predict
 from volumen.settings.source import LabelPaths
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -122,7 +122,7 @@ def score_run(folder: Path, chosen: CompareInk) -> Iterator[Event]:
             )
         drawn = {name: values.tolist() for name, values in tally.draws().items() if name in SCORES}
         line = to_json(Finished(result={"scores": scores, "draws": drawn}))
-        write_all(folder, {_FILE: json.dumps(json.loads(line)["result"]) + "\n"})
+        write_whole(folder / _FILE, json.dumps(json.loads(line)["result"]) + "\n")
     scored = RunScores.read(folder)
     yield Finished(result=dict(scored.best))
 

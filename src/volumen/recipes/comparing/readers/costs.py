@@ -12,7 +12,7 @@ from volumen.crops.select import spread
 from volumen.errors import SourceError
 from volumen.evaluation.cost import Cost, measure_cost
 from volumen.models.reader_checkpoint import load_reader
-from volumen.recipes.reporting.page import write_all
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ def reading_costs(out: str, outcome: Outcome, corpus: LineCorpus) -> Mapping[str
     file = Path(out) / _FILE
     if not file.exists():
         measured = {decoder: asdict(_measure(decoder, outcome, corpus)) for decoder in decoders_of(outcome)}
-        write_all(file.parent, {_FILE: json.dumps(measured, indent=1) + "\n"})
+        write_whole(file, json.dumps(measured, indent=1) + "\n")
     found = json.loads(file.read_text(encoding="utf-8"))
     return {decoder: ReadingCost(**{**one, "cost": Cost(**one["cost"])}) for decoder, one in found.items()}
 

@@ -13,9 +13,10 @@ from volumen.recipes.comparing.readers.drawings import course_plots, share_plots
 from volumen.recipes.comparing.readers.examples import example_views
 from volumen.recipes.comparing.readers.tables import HEADER, cost_rows, decoder_tables, table_markdown, verdict_table
 from volumen.recipes.comparing.rows import share_name
-from volumen.recipes.reporting.page import fill, slug, write_all
+from volumen.recipes.reporting.page import fill, slug
 from volumen.recipes.reporting.tables import csv_text, option_rows
 from volumen.settings.compare_handwriting import CompareHandwriting
+from volumen.whole_files import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
