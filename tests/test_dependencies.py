@@ -33,7 +33,7 @@ UNSEEN = {
 }
 """What is used without being imported, and by whom."""
 
-TOOLS = {"hatchling", "import-linter", "mypy", "pytest-qt", "pytest-timeout", "pytest-xvfb", "ruff"}
+TOOLS = {"hatchling", "import-linter", "mypy", "pytest-qt", "pytest-timeout", "pytest-xdist", "pytest-xvfb", "ruff"}
 """What the tests run, rather than import."""
 
 

@@ -50,7 +50,7 @@ def cluster() -> Iterator[Cluster]:
     """Two workers in threads of this process, reached over the loopback as if they were far."""
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=":0"
         ) as local,
         open_cluster(local.scheduler_address, None) as connected,
     ):
