@@ -34,7 +34,7 @@ from volumen.prediction.plan import TilePlan
 from volumen.prediction.tiles import predict_tiles
 from volumen.settings import Predict
 from volumen.sources.open import open_segment
-from volumen.sources.write import create_map
+from volumen.sources.pyramids.probability_map import create_map
 from volumen.windows import Window, grid
 
 if TYPE_CHECKING:

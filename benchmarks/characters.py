@@ -22,8 +22,8 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from volumen.sources.filled import filled
-from volumen.sources.scenes import Scenery, write_scenes
+from volumen.sources.photos.filled import filled
+from volumen.sources.synthetic.scenes import Scenery, write_scenes
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "scene_text" / "images"
 NOTO = Path("/usr/share/fonts/opentype/noto")

@@ -24,7 +24,7 @@ import zarr
 from record import RESULTS, cores, record
 from volumen.settings import Convert
 from volumen.sources.open import open_segment
-from volumen.sources.pyramid import create_pyramid
+from volumen.sources.pyramids.pyramid import create_pyramid
 from volumen.windows import Window
 
 if TYPE_CHECKING:

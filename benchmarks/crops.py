@@ -29,7 +29,7 @@ from volumen.models.unet import build_unet
 from volumen.objectives.segmentation import BceDice
 from volumen.settings import Phantom
 from volumen.sources.open import open_segment
-from volumen.sources.phantom import make_phantom
+from volumen.sources.synthetic.phantom import make_phantom
 from volumen.views.pipelines import pipeline
 
 if TYPE_CHECKING:

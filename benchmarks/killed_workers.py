@@ -29,7 +29,7 @@ from volumen.events import result
 from volumen.prediction.cluster import predict_on_cluster
 from volumen.prediction.plan import TilePlan
 from volumen.sources.open import open_segment
-from volumen.sources.write import create_map
+from volumen.sources.pyramids.probability_map import create_map
 
 WORKERS = 2
 

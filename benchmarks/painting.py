@@ -35,9 +35,9 @@ from vispy import gloo
 from record import RESULTS, record
 from volumen.plugin.layers import segment_data
 from volumen.plugin.paint_widget import PaintWidget
+from volumen.sources.labels.painted import BACKGROUND, INK
 from volumen.sources.open import open_segment
-from volumen.sources.painted import BACKGROUND, INK
-from volumen.sources.pyramid import create_pyramid
+from volumen.sources.pyramids.pyramid import create_pyramid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

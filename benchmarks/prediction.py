@@ -38,8 +38,8 @@ from volumen.prediction.plan import TilePlan
 from volumen.prediction.tiles import predict_tiles
 from volumen.settings import Phantom, Predict
 from volumen.sources.open import open_segment
-from volumen.sources.phantom import make_phantom
-from volumen.sources.write import create_map
+from volumen.sources.pyramids.probability_map import create_map
+from volumen.sources.synthetic.phantom import make_phantom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -41,7 +41,7 @@ from volumen.prediction.plan import TilePlan
 from volumen.prediction.stream import Opened
 from volumen.prediction.tiles import predict_tiles
 from volumen.sources.open import open_segment
-from volumen.sources.write import create_map
+from volumen.sources.pyramids.probability_map import create_map
 
 
 @dataclass(frozen=True)

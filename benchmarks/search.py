@@ -26,9 +26,9 @@ from volumen.recipes.finding.index import index
 from volumen.recipes.finding.search import search
 from volumen.recipes.finetune import finetune
 from volumen.recipes.pretrain import pretrain_spark
-from volumen.sources.letters import ALPHABET, glyph
-from volumen.sources.phantom import make_phantom
-from volumen.sources.window_index import WindowIndex
+from volumen.sources.index.window_index import WindowIndex
+from volumen.sources.synthetic.letters import ALPHABET, glyph
+from volumen.sources.synthetic.phantom import make_phantom
 
 MARK, COPIES, HEIGHT, CELL, LAYERS = "O", 60, 44, 64, 8
 K = 20

@@ -22,9 +22,9 @@ from volumen.evaluation.paired import paired_difference
 from volumen.events import result
 from volumen.recipes.finding.suggest import suggest
 from volumen.recipes.finetune import finetune
-from volumen.sources.letters import ALPHABET, glyph
 from volumen.sources.open import open_segment
-from volumen.sources.phantom import make_phantom
+from volumen.sources.synthetic.letters import ALPHABET, glyph
+from volumen.sources.synthetic.phantom import make_phantom
 
 LAYERS = 8
 CELLS = 12  # windows along a side of the phantom, of which the last quarter is held out

@@ -30,8 +30,8 @@ from volumen.plugin.finetune_widget import PRESETS
 from volumen.plugin.live_map import LiveMap, show_map
 from volumen.plugin.showing import open_ahead, show
 from volumen.settings import Phantom
-from volumen.sources.phantom import make_phantom
-from volumen.sources.write import create_map, open_map
+from volumen.sources.pyramids.probability_map import create_map, open_map
+from volumen.sources.synthetic.phantom import make_phantom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from volumen import open_segment, result, settings
 from volumen.crops.split import split_segment
 from volumen.prediction.weights import ramp
-from volumen.sources.phantom import make_phantom
+from volumen.sources.synthetic.phantom import make_phantom
 from volumen.views.masking import draw_visible
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import get_args
 
 from volumen import events
 from volumen.models import checkpoint
-from volumen.sources import window_index
+from volumen.sources.index import window_index
 
 DOCS = Path(__file__).parent
 

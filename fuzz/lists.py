@@ -10,8 +10,8 @@ from PIL import Image
 
 from harness import Harness, each_way
 from pictures import picture
-from volumen.sources.lines import open_lines
-from volumen.sources.read_lines import read_lines
+from volumen.sources.lines.line import open_lines
+from volumen.sources.lines.read_lines import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from PIL import Image
 
 from harness import Harness
 from pictures import picture
-from volumen.sources.photos import read_photos
+from volumen.sources.photos.read_photos import read_photos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from harness import Harness, each_way
 from volumen.sources.location import Location
 from volumen.sources.open import open_segment
-from volumen.sources.photo_image import open_photo, read_mask
+from volumen.sources.photos.photo_image import open_photo, read_mask
 from volumes import look, npy, tiff
 
 if TYPE_CHECKING:

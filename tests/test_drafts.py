@@ -6,7 +6,7 @@ import pytest
 
 from volumen.drafts import clear_drafts, draft_of
 from volumen.errors import OutputExistsError
-from volumen.sources.pyramid import create_pyramid
+from volumen.sources.pyramids.pyramid import create_pyramid
 from volumen.training.run import Run
 
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from volumen.recipes.reading.read import read
     from volumen.recipes.report import report
     from volumen.recipes.resume import resume
-    from volumen.sources.convert import convert
     from volumen.sources.open import open_segment
+    from volumen.sources.pyramids.convert import convert
     from volumen.sources.segment import Segment
     from volumen.windows import Window
 
@@ -41,7 +41,7 @@ _HOMES = {
     "Window": "volumen.windows",
     "check": "volumen.recipes.check",
     "compare": "volumen.recipes.families",
-    "convert": "volumen.sources.convert",
+    "convert": "volumen.sources.pyramids.convert",
     "evaluate": "volumen.recipes.evaluate",
     "finetune": "volumen.recipes.finetune",
     "index": "volumen.recipes.finding.index",

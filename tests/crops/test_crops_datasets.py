@@ -15,7 +15,7 @@ from volumen.crops.datasets import CropDataset, voxel_samples
 from volumen.crops.normalize import Normalization
 from volumen.crops.select import place_windows
 from volumen.errors import LabelError, SettingsError, SourceError
-from volumen.sources.rasters import Raster
+from volumen.sources.labels.rasters import Raster
 from volumen.sources.segment import Segment
 from volumen.windows import Size, Window, grid, height_width
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-import volumen.sources.lines as lines_module
+import volumen.sources.lines.line as lines_module
 from volumen.crops.line_batches import line_batches
 from volumen.crops.line_dataset import LineDataset
 from volumen.crops.line_images import PAPER, LineForm
 from volumen.crops.width_buckets import by_width, width_buckets
 from volumen.errors import SettingsError, SourceError
-from volumen.sources.lines import Line, open_lines
-from volumen.sources.read_lines import read_lines
+from volumen.sources.lines.line import Line, open_lines
+from volumen.sources.lines.read_lines import read_lines
 
 HANDWRITING = Path(__file__).parents[3] / "shared" / "data" / "handwriting"
 FORM = LineForm(height=16)

@@ -12,8 +12,8 @@ import pytest
 
 from volumen.crops.line_splits import given_split, share_of_lines, split_by
 from volumen.errors import SettingsError
-from volumen.sources.layer_stack import Recent
-from volumen.sources.lines import Line, open_lines
+from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.lines.line import Line, open_lines
 from volumen.sources.location import Location
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from volumen.crops.datasets import CropDataset
 from volumen.crops.lines import split_lines
 from volumen.crops.normalize import Normalization
 from volumen.errors import SettingsError
-from volumen.sources.lines import Line, open_lines
+from volumen.sources.lines.line import Line, open_lines
 from volumen.views.pipelines import pipeline
 
 HANDWRITING = Path(__file__).parents[3] / "shared" / "data" / "handwriting"

@@ -15,7 +15,7 @@ from volumen.crops.photo_dataset import PhotoDataset
 from volumen.crops.photo_images import Decoded, resize_flat, resize_pixels
 from volumen.crops.photo_split import split_photos
 from volumen.errors import SettingsError, SourceError
-from volumen.sources.photos import Photo, read_photos
+from volumen.sources.photos.read_photos import Photo, read_photos
 from volumen.views.photo import PhotoView
 
 if TYPE_CHECKING:

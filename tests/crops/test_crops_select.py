@@ -11,9 +11,9 @@ from volumen.crops.counts import PixelCounts
 from volumen.crops.select import centre_layers, place_windows, select_crops, spread
 from volumen.crops.shares import Shares
 from volumen.errors import LabelError, SettingsError
-from volumen.sources.beside import open_raster
+from volumen.sources.labels.beside import open_raster
+from volumen.sources.labels.rasters import Raster
 from volumen.sources.location import Location
-from volumen.sources.rasters import Raster
 from volumen.sources.segment import Segment
 from volumen.windows import Size, Window, height_width
 

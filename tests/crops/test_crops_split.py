@@ -9,7 +9,7 @@ from volumen.crops.blocks import disjoint, touched
 from volumen.crops.shares import Shares
 from volumen.crops.split import Split, split_segment
 from volumen.errors import LabelError, SettingsError
-from volumen.sources.rasters import Raster
+from volumen.sources.labels.rasters import Raster
 from volumen.sources.segment import Segment
 from volumen.windows import Window
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from volumen.crops.blocks import partition
 from volumen.crops.unlabelled import split_unlabelled
 from volumen.errors import SettingsError
+from volumen.sources.labels.rasters import Raster
 from volumen.sources.open import open_segment
-from volumen.sources.rasters import Raster
 from volumen.sources.segment import Segment
 from volumen.windows import Size, Window, height_width
 

@@ -19,8 +19,8 @@ from volumen.events import Finished, result
 from volumen.models.checkpoint import save_encoder
 from volumen.models.unet import build_encoder
 from volumen.recipes.families import train
-from volumen.sources.beside import NAMES
-from volumen.sources.phantom import make_phantom
+from volumen.sources.labels.beside import NAMES
+from volumen.sources.synthetic.phantom import make_phantom
 
 RECIPES = Path(volumen.__file__).parent / "recipes"
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")

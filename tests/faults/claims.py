@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from volumen.events import Finished
 from volumen.models.weights import read_safetensors
 from volumen.recipes.comparing.record import FILE
-from volumen.sources.window_index import WindowIndex
-from volumen.sources.write import open_map
+from volumen.sources.index.window_index import WindowIndex
+from volumen.sources.pyramids.probability_map import open_map
 from volumen.training.run import Run
 
 if TYPE_CHECKING:

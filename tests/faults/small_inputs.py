@@ -26,7 +26,7 @@ from volumen.recipes.finetune import finetune
 from volumen.recipes.infer import predict
 from volumen.settings import Finetune, Index, Phantom, Predict
 from volumen.settings.job_file import JobFile
-from volumen.sources.phantom import make_phantom
+from volumen.sources.synthetic.phantom import make_phantom
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,7 +24,7 @@ from volumen.recipes.resume import resume
 from volumen.run_folder import RunFolder
 from volumen.settings import PretrainSpark, Resume
 from volumen.settings.job_file import JobFile
-from volumen.sources.window_index import WindowIndex
+from volumen.sources.index.window_index import WindowIndex
 from volumen.tail import Tail
 
 DEEP = "[" * 5000 + "]" * 5000

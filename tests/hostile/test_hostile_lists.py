@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from volumen.errors import SourceError
-from volumen.sources.photos import read_photos
-from volumen.sources.read_lines import read_lines
+from volumen.sources.lines.read_lines import read_lines
+from volumen.sources.photos.read_photos import read_photos
 
 BOX = [[5, 5], [30, 5], [30, 20], [5, 20]]
 DEEP = "[" * 5000 + "]" * 5000

@@ -15,10 +15,10 @@ import tifffile
 import zarr
 
 from volumen.errors import SourceError, VolumenError
+from volumen.sources.arrays.ome import read_ome
 from volumen.sources.location import Location
-from volumen.sources.ome import read_ome
 from volumen.sources.open import open_segment
-from volumen.sources.photo_image import open_photo
+from volumen.sources.photos.photo_image import open_photo
 from volumen.windows import Window
 
 VOLUME = np.arange(4 * 9 * 11, dtype=np.uint8).reshape(4, 9, 11)

@@ -19,9 +19,9 @@ from volumen.events import Scored, result
 from volumen.plugin.job_panel import JobPanel
 from volumen.plugin.jobs import Job, find_jobs
 from volumen.settings import Finetune, Phantom
+from volumen.sources.labels.painted import BACKGROUND, open_painted
 from volumen.sources.open import open_segment
-from volumen.sources.painted import BACKGROUND, open_painted
-from volumen.sources.phantom import make_phantom
+from volumen.sources.synthetic.phantom import make_phantom
 
 if TYPE_CHECKING:
     from pathlib import Path

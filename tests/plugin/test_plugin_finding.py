@@ -30,9 +30,9 @@ from volumen.plugin.search_widget import LAYER, SearchWidget
 from volumen.plugin.suggest_widget import SuggestWidget
 from volumen.recipes.finding.search import search
 from volumen.settings import Phantom, Search
+from volumen.sources.index.window_index import WindowIndex
 from volumen.sources.open import open_segment
-from volumen.sources.phantom import make_phantom
-from volumen.sources.window_index import WindowIndex
+from volumen.sources.synthetic.phantom import make_phantom
 
 VOXEL = 7.91
 

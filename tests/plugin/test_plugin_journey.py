@@ -28,9 +28,9 @@ from volumen.plugin.predict_widget import SEEN, PredictWidget
 from volumen.plugin.segment_widget import SegmentWidget
 from volumen.run_folder import RunFolder
 from volumen.settings import Phantom
+from volumen.sources.labels.painted import BACKGROUND, INK, UNLABELLED
 from volumen.sources.open import open_segment
-from volumen.sources.painted import BACKGROUND, INK, UNLABELLED
-from volumen.sources.write import open_map
+from volumen.sources.pyramids.probability_map import open_map
 
 if TYPE_CHECKING:
     from pathlib import Path

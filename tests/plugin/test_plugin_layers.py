@@ -6,13 +6,13 @@ from PIL import Image
 
 from volumen.events import result
 from volumen.settings import Convert, Phantom
-from volumen.sources.convert import convert
+from volumen.sources.labels.rasters import Raster
 from volumen.sources.open import open_segment
-from volumen.sources.phantom import make_phantom
-from volumen.sources.pyramid import create_pyramid
-from volumen.sources.rasters import Raster
+from volumen.sources.pyramids.convert import convert
+from volumen.sources.pyramids.probability_map import create_map
+from volumen.sources.pyramids.pyramid import create_pyramid
 from volumen.sources.segment import Segment
-from volumen.sources.write import create_map
+from volumen.sources.synthetic.phantom import make_phantom
 from volumen.windows import Window
 
 components = pytest.importorskip("napari.components", reason="needs the extra [napari]")

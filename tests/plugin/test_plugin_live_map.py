@@ -14,7 +14,7 @@ from napari.components import ViewerModel
 
 from volumen.plugin.live_map import LiveMap, MapWatch, show_map, unfinished_layers
 from volumen.plugin.places import as_text, centre, drawn, extent, seen
-from volumen.sources.write import create_map
+from volumen.sources.pyramids.probability_map import create_map
 from volumen.windows import Window
 
 VOXEL = 4.0

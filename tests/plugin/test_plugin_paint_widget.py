@@ -16,9 +16,9 @@ pytest.importorskip("napari", reason="needs the extra [napari]")
 
 from volumen.plugin.layers import segment_data
 from volumen.plugin.painting import painting_of
+from volumen.sources.labels.painted import BACKGROUND, INK, UNLABELLED
 from volumen.sources.open import open_segment
-from volumen.sources.painted import BACKGROUND, INK, UNLABELLED
-from volumen.sources.pyramid import create_pyramid
+from volumen.sources.pyramids.pyramid import create_pyramid
 from volumen.windows import Window
 
 if TYPE_CHECKING:

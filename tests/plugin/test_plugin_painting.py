@@ -19,9 +19,9 @@ from volumen.errors import OutOfSpaceError
 from volumen.plugin.layers import origin_of
 from volumen.plugin.painted_window import LIMIT, SIDE, Grid, first_window, window_around
 from volumen.plugin.painting import Painting, painting_of
+from volumen.sources.labels.painted import BACKGROUND, INK, UNLABELLED, open_painted
 from volumen.sources.open import open_segment
-from volumen.sources.painted import BACKGROUND, INK, UNLABELLED, open_painted
-from volumen.sources.pyramid import create_pyramid
+from volumen.sources.pyramids.pyramid import create_pyramid
 from volumen.windows import Window
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from volumen.plugin.preferences import Preferences
 from volumen.recipes.infer import predict
 from volumen.settings import Phantom, Predict
 from volumen.sources.open import open_segment
-from volumen.sources.phantom import make_phantom
-from volumen.sources.write import create_map, open_map
+from volumen.sources.pyramids.probability_map import create_map, open_map
+from volumen.sources.synthetic.phantom import make_phantom
 
 SHAPE = (192, 256)
 VOXEL = 7.91

@@ -9,8 +9,8 @@ import pytest
 
 from volumen.events import result
 from volumen.settings import Phantom
-from volumen.sources.phantom import make_phantom
-from volumen.sources.write import create_map
+from volumen.sources.pyramids.probability_map import create_map
+from volumen.sources.synthetic.phantom import make_phantom
 
 napari_components = pytest.importorskip("napari.components", reason="needs the extra [napari]")
 

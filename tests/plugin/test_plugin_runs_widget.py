@@ -22,7 +22,7 @@ from volumen.plugin.finetune_widget import FinetuneWidget
 from volumen.plugin.preferences import Preferences
 from volumen.plugin.runs_widget import RunsWidget
 from volumen.settings import Finetune
-from volumen.sources.write import create_map
+from volumen.sources.pyramids.probability_map import create_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable

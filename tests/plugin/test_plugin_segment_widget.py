@@ -11,17 +11,17 @@ import tifffile
 from volumen.events import result
 from volumen.plugin.facts import facts_of, findings_of, output_of, reason_to_convert
 from volumen.settings import Phantom
+from volumen.sources.labels.rasters import Raster
 from volumen.sources.open import open_segment
-from volumen.sources.phantom import make_phantom
-from volumen.sources.rasters import Raster
 from volumen.sources.segment import Segment
+from volumen.sources.synthetic.phantom import make_phantom
 
 components = pytest.importorskip("napari.components", reason="needs the extra [napari]")
 
 from volumen.plugin.layers import origin_of, prediction_data  # noqa: E402
 from volumen.plugin.preferences import Preferences  # noqa: E402
 from volumen.plugin.showing import open_ahead, show  # noqa: E402
-from volumen.sources.write import create_map  # noqa: E402
+from volumen.sources.pyramids.probability_map import create_map  # noqa: E402
 
 needs_display = pytest.mark.skipif(
     sys.platform == "linux" and not (shutil.which("Xvfb") or os.environ.get("DISPLAY")),

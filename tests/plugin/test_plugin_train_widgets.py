@@ -32,9 +32,9 @@ from volumen.plugin.trained import find_trained, propose
 from volumen.settings import Finetune, Phantom, PretrainSpark
 from volumen.settings.job_file import JobFile
 from volumen.settings.verbs import VERBS
+from volumen.sources.labels.painted import INK, open_painted
 from volumen.sources.open import open_segment
-from volumen.sources.painted import INK, open_painted
-from volumen.sources.phantom import make_phantom
+from volumen.sources.synthetic.phantom import make_phantom
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from volumen.errors import LabelError, OutputExistsError
 from volumen.plugin.layers import LayerOrigin
 from volumen.plugin.painting import Painting
 from volumen.plugin.writer import write_labels
+from volumen.sources.labels.painted import INK, classes_of, open_painted
 from volumen.sources.open import open_segment
-from volumen.sources.painted import INK, classes_of, open_painted
-from volumen.sources.pyramid import create_pyramid
+from volumen.sources.pyramids.pyramid import create_pyramid
 from volumen.windows import Window
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from volumen.prediction.cluster import predict_on_cluster
 from volumen.prediction.plan import TilePlan
 from volumen.prediction.stream import Opened
 from volumen.prediction.tiles import predict_tiles
-from volumen.sources.write import ProbabilityMap, create_map
+from volumen.sources.pyramids.probability_map import ProbabilityMap, create_map
 from volumen.windows import Window
 
 SHAPE = (3, 620, 1100)  # more than one screen wide, so that the map has coarser levels

@@ -21,7 +21,7 @@ from volumen.events import Finished, Started, Stepped, TileWritten, result
 from volumen.prediction.cluster import cut_parts, predict_on_cluster
 from volumen.prediction.sums import Sums
 from volumen.prediction.tiles import predict_tiles
-from volumen.sources.write import open_map
+from volumen.sources.pyramids.probability_map import open_map
 from volumen.windows import Window
 
 if TYPE_CHECKING:

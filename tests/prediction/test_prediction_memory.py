@@ -21,7 +21,7 @@ from volumen.events import result
 from volumen.prediction.averaging import Mirrored
 from volumen.prediction.plan import TilePlan
 from volumen.prediction.tiles import predict_tiles
-from volumen.sources.write import create_map
+from volumen.sources.pyramids.probability_map import create_map
 from volumen.windows import Window
 
 tune_allocator()  # as the command line does: memory that is freed is not given back, so this is the hard case

@@ -11,7 +11,7 @@ from volumen.prediction.cells import Cells
 from volumen.prediction.order import near_first
 from volumen.prediction.plan import TilePlan
 from volumen.prediction.sums import Sums
-from volumen.sources.write import create_map
+from volumen.sources.pyramids.probability_map import create_map
 from volumen.windows import Window
 
 

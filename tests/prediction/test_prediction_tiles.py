@@ -20,8 +20,8 @@ from volumen.events import Event, Finished, Started, Stepped, TileWritten, Warne
 from volumen.prediction.forward import Forward
 from volumen.prediction.plan import TilePlan
 from volumen.prediction.tiles import predict_tiles
-from volumen.sources.halving import halve
-from volumen.sources.write import ProbabilityMap, create_map, open_map
+from volumen.sources.pyramids.halving import halve
+from volumen.sources.pyramids.probability_map import ProbabilityMap, create_map, open_map
 from volumen.windows import Window
 
 

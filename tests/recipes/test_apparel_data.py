@@ -10,7 +10,7 @@ from volumen import settings
 from volumen.events import result
 from volumen.recipes.comparing.apparel.inputs import ApparelPhotos
 from volumen.recipes.photos.pretrain import pretrain_photos
-from volumen.sources.photos import read_photos
+from volumen.sources.photos.read_photos import read_photos
 
 APPAREL = Path(__file__).parents[3] / "shared" / "data" / "apparel" / "labels.csv"
 

@@ -18,7 +18,7 @@ from volumen.events import Saved, Stepped, Warned, result
 from volumen.recipes import boxes as room
 from volumen.recipes.boxes import boxes
 from volumen.settings import Boxes
-from volumen.sources.write import create_map
+from volumen.sources.pyramids.probability_map import create_map
 
 if TYPE_CHECKING:
     from pathlib import Path

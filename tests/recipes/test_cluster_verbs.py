@@ -19,7 +19,7 @@ from volumen.models.checkpoint import save_checkpoint, save_encoder
 from volumen.models.unet import build_encoder, build_unet
 from volumen.recipes.finding.index import index
 from volumen.recipes.infer import predict
-from volumen.sources.convert import convert
+from volumen.sources.pyramids.convert import convert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

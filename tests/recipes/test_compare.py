@@ -38,8 +38,8 @@ from volumen.recipes.evaluate import evaluate
 from volumen.recipes.finetune import Trainee, finetune
 from volumen.settings.comparing import RANDOM
 from volumen.sources.open import open_segment
-from volumen.sources.phantom import make_phantom
-from volumen.sources.write import open_map
+from volumen.sources.pyramids.probability_map import open_map
+from volumen.sources.synthetic.phantom import make_phantom
 from volumen.training.run import Run
 
 ENCODER = "tu-test_resnet"  # 0.4 M weights

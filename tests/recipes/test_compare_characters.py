@@ -26,7 +26,7 @@ from volumen.recipes.comparing.characters.cells import CharacterCell, cells_of
 from volumen.recipes.comparing.characters.results import claims
 from volumen.recipes.comparing.characters.scoring import CharacterScores, check_same_photos
 from volumen.recipes.photos.overlaps import read_overlaps
-from volumen.sources.scenes import Scenery, write_scenes
+from volumen.sources.synthetic.scenes import Scenery, write_scenes
 from volumen.training.run import Run
 
 FEW = {

@@ -18,8 +18,8 @@ from volumen.events import Event, Finished, Saved, Scored, Warned, result
 from volumen.recipes import evaluate as room
 from volumen.recipes.evaluate import evaluate
 from volumen.settings import Evaluate
-from volumen.sources.pyramid import create_pyramid
-from volumen.sources.write import create_map
+from volumen.sources.pyramids.probability_map import create_map
+from volumen.sources.pyramids.pyramid import create_pyramid
 from volumen.windows import Window
 
 HEIGHT, WIDTH = 300, 420

@@ -19,8 +19,8 @@ from volumen.models.unet import build_encoder
 from volumen.recipes.finding.found import Found, write_found
 from volumen.recipes.finding.index import index
 from volumen.recipes.finding.search import search, shared
-from volumen.sources.index_part import IndexPart
-from volumen.sources.window_index import WindowIndex
+from volumen.sources.index.index_part import IndexPart
+from volumen.sources.index.window_index import WindowIndex
 
 SHAPE = (10, 320, 384)
 COPIES = 14

@@ -11,7 +11,7 @@ from volumen.crops.normalize import Normalization
 from volumen.crops.split import split_segment
 from volumen.objectives.segmentation import BceDice
 from volumen.recipes.held_out import HeldOut
-from volumen.sources.rasters import Raster
+from volumen.sources.labels.rasters import Raster
 from volumen.sources.segment import Segment
 
 

@@ -10,7 +10,7 @@ import pytest
 from volumen.recipes.ink_map import InkMap
 from volumen.recipes.reporting.places import choose_places
 from volumen.recipes.scopes import box_pixels
-from volumen.sources.rasters import Raster
+from volumen.sources.labels.rasters import Raster
 from volumen.sources.segment import Segment
 from volumen.windows import Window
 

@@ -18,7 +18,7 @@ from volumen.errors import DivergedError, LabelError
 from volumen.models.encoders import freeze
 from volumen.recipes.probe import Probe, solve_ridge
 from volumen.recipes.spots import Spots
-from volumen.sources.rasters import Raster
+from volumen.sources.labels.rasters import Raster
 from volumen.sources.segment import Segment
 from volumen.windows import Window, grid
 

@@ -18,7 +18,7 @@ from volumen.recipes.label_survey import CELL, join_surveys, survey_labels
 from volumen.recipes.volume_survey import affordable, decoded_voxels, layer_by_layer
 from volumen.settings import Check, Phantom
 from volumen.sources.open import open_segment
-from volumen.sources.phantom import make_phantom
+from volumen.sources.synthetic.phantom import make_phantom
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

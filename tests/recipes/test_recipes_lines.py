@@ -24,7 +24,7 @@ from volumen.recipes.reading.readings import ReadLine, read_readings, score_text
 from volumen.recipes.reading.seen_frames import SeenFrames
 from volumen.recipes.reading.train import train_reader
 from volumen.recipes.resume import resume
-from volumen.sources.read_lines import read_lines
+from volumen.sources.lines.read_lines import read_lines
 from volumen.training.devices import open_fabric
 from volumen.training.run import Run
 

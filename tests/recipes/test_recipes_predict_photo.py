@@ -22,7 +22,7 @@ from volumen.models.encoders import measure_norms
 from volumen.models.segnet import SimpleSegNet
 from volumen.recipes.infer import predict
 from volumen.sources.open import open_segment
-from volumen.sources.photos import read_photos
+from volumen.sources.photos.read_photos import read_photos
 
 if TYPE_CHECKING:
     from pathlib import Path

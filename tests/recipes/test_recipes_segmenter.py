@@ -27,7 +27,7 @@ from volumen.recipes.photos.maps import predict_photo
 from volumen.recipes.photos.overlaps import judge, read_overlaps, write_overlaps
 from volumen.recipes.photos.segmenter import train_segmenter
 from volumen.recipes.resume import resume
-from volumen.sources.photos import read_photos
+from volumen.sources.photos.read_photos import read_photos
 from volumen.training.devices import open_fabric
 from volumen.training.run import Run
 

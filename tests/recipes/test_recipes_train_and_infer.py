@@ -18,7 +18,7 @@ from volumen.recipes.infer import predict
 from volumen.recipes.ink_model import load_model
 from volumen.recipes.resume import resume
 from volumen.sources.open import open_segment
-from volumen.sources.write import open_map
+from volumen.sources.pyramids.probability_map import open_map
 from volumen.training.run import Run
 from volumen.windows import Window
 

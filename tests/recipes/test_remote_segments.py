@@ -21,8 +21,8 @@ from volumen.recipes.check import check
 from volumen.recipes.finetune import finetune
 from volumen.recipes.infer import predict
 from volumen.sources.open import open_segment
+from volumen.sources.pyramids.probability_map import open_map
 from volumen.sources.remote import mirror as mirroring
-from volumen.sources.write import open_map
 from volumen.windows import grid
 
 if TYPE_CHECKING:

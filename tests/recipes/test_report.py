@@ -23,7 +23,7 @@ from volumen.recipes.report import report
 from volumen.recipes.reporting.exhibit import open_gallery, score
 from volumen.recipes.reporting.run_record import RunRecord, read_runs
 from volumen.settings import Evaluate, Finetune, Report
-from volumen.sources.write import create_map
+from volumen.sources.pyramids.probability_map import create_map
 
 HEIGHT, WIDTH = 256, 384
 HELD_OUT = [0, 256, 256, 384]

@@ -24,12 +24,12 @@ from PIL import Image
 from volumen.errors import LabelError, OutOfSpaceError, OutputExistsError, SettingsError, SourceError
 from volumen.events import Finished, Saved, Started, Stepped, Warned, result
 from volumen.settings import Convert
-from volumen.sources.blocks import Cut
-from volumen.sources.convert import convert
-from volumen.sources.halving import halve
-from volumen.sources.journal import Journal
+from volumen.sources.arrays.tiff import TiffLayer
 from volumen.sources.open import open_segment
-from volumen.sources.tiff import TiffLayer
+from volumen.sources.pyramids.blocks import Cut
+from volumen.sources.pyramids.convert import convert
+from volumen.sources.pyramids.halving import halve
+from volumen.sources.pyramids.journal import Journal
 from volumen.windows import Window
 
 SHAPE = (7, 1100, 90)  # tall enough for two levels
@@ -247,7 +247,7 @@ def kill_and_resume(source: Path, out: Path, seconds: float) -> bool:
     """Convert in a child process that is killed after a while; return whether it was still at work."""
     settings = chosen(source, out, resume=True).model_dump_json()
     code = (
-        "from volumen.sources.convert import convert\n"
+        "from volumen.sources.pyramids.convert import convert\n"
         "from volumen.settings import Convert\n"
         f"settings = Convert.model_validate_json({settings!r})\n"
         "for event in convert(settings):\n    print(event, flush=True)\n"

@@ -11,8 +11,8 @@ import tifffile
 from PIL import Image
 
 from volumen.errors import OutputExistsError
-from volumen.sources.export import export_png, export_tiff
-from volumen.sources.write import ProbabilityMap, create_map
+from volumen.sources.pyramids.export import export_png, export_tiff
+from volumen.sources.pyramids.probability_map import ProbabilityMap, create_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable

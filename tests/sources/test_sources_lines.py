@@ -10,10 +10,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-import volumen.sources.lines as lines_module
+import volumen.sources.lines.line as lines_module
 from volumen.errors import SourceError, SourceNotFoundError
-from volumen.sources.layer_stack import Recent
-from volumen.sources.lines import Line, open_lines
+from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.lines.line import Line, open_lines
 from volumen.windows import Window
 
 HANDWRITING = Path(__file__).parents[3] / "shared/data/handwriting"

@@ -22,12 +22,12 @@ from PIL import Image
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
 from volumen.errors import LabelError, SourceError, SourceNotFoundError
-from volumen.sources.layer_stack import LayerStack, PictureLayer
+from volumen.sources.arrays.layer_stack import LayerStack, PictureLayer
+from volumen.sources.arrays.tiff import TiffLayer
+from volumen.sources.labels.rasters import Raster
 from volumen.sources.open import open_segment
-from volumen.sources.pyramid import create_pyramid
-from volumen.sources.rasters import Raster
+from volumen.sources.pyramids.pyramid import create_pyramid
 from volumen.sources.segment import Segment
-from volumen.sources.tiff import TiffLayer
 from volumen.windows import Window
 
 if TYPE_CHECKING:

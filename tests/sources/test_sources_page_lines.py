@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import volumen.sources.lines as lines_module
+import volumen.sources.lines.line as lines_module
 from volumen.errors import SourceError, SourceNotFoundError
-from volumen.sources.cut import CutImage, fault, outline
-from volumen.sources.line_list import Drops
+from volumen.sources.lines.cut import CutImage, fault, outline
+from volumen.sources.lines.line_list import Drops
+from volumen.sources.lines.page_lines import read_page, read_pages
+from volumen.sources.lines.read_lines import read_lines
 from volumen.sources.location import Location
-from volumen.sources.page_lines import read_page, read_pages
-from volumen.sources.read_lines import read_lines
 
 PAGES = Path(__file__).parents[3] / "shared/data/handwriting/pages_pagexml"
 SQUARE = "10,5 59,5 59,24 10,24"

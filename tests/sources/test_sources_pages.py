@@ -14,8 +14,8 @@ from volumen.crops.datasets import CropDataset
 from volumen.crops.normalize import Normalization
 from volumen.crops.unlabelled import split_unlabelled
 from volumen.errors import SourceError, SourceNotFoundError
-from volumen.sources.images import FlatImage
-from volumen.sources.luminance import luminance
+from volumen.sources.arrays.images import FlatImage
+from volumen.sources.arrays.luminance import luminance
 from volumen.sources.open import open_segment
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def test_luminance_of_many_pixels_is_that_of_each(monkeypatch: pytest.MonkeyPatc
         pixels = rng.integers(0, 256, (7, 11, channels), dtype=np.uint8)
         pixels[:3, :, :3] = pixels[:3, :, :1]  # some stretches are grey
         whole = luminance(pixels, ground=1)
-        monkeypatch.setattr("volumen.sources.luminance._AT_ONCE", 5)
+        monkeypatch.setattr("volumen.sources.arrays.luminance._AT_ONCE", 5)
         np.testing.assert_array_equal(luminance(pixels, ground=1), whole)
         monkeypatch.undo()
 

@@ -13,10 +13,10 @@ from PIL import Image
 from volumen.errors import OutOfSpaceError, SourceNotFoundError
 from volumen.events import result
 from volumen.settings import Phantom
+from volumen.sources.labels.painted import BACKGROUND, INK, UNLABELLED, PaintedLabels, classes_of, open_painted
 from volumen.sources.open import open_segment
-from volumen.sources.painted import BACKGROUND, INK, UNLABELLED, PaintedLabels, classes_of, open_painted
-from volumen.sources.phantom import make_phantom
-from volumen.sources.pyramid import Pyramid, create_pyramid
+from volumen.sources.pyramids.pyramid import Pyramid, create_pyramid
+from volumen.sources.synthetic.phantom import make_phantom
 from volumen.windows import Window
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def test_a_version_whose_second_raster_never_came_is_completed(tmp_path: Path, m
 
 def test_a_kill_while_the_first_version_begins_is_never_read_as_background(tmp_path: Path, monkeypatch: Any) -> None:
     path = volume(tmp_path / "s.zarr")
-    import volumen.sources.versions as versions
+    import volumen.sources.labels.versions as versions
 
     made = versions._copy
 
@@ -264,7 +264,7 @@ def test_deleted_labels_are_not_half_made_again(tmp_path: Path) -> None:
 
 def test_where_nothing_can_be_written_labels_are_kept_elsewhere(tmp_path: Path, monkeypatch: Any) -> None:
     path = volume(tmp_path / "s.zarr")
-    monkeypatch.setattr("volumen.sources.versions.os.access", lambda *_: False)
+    monkeypatch.setattr("volumen.sources.labels.versions.os.access", lambda *_: False)
     before = files(tmp_path)
     labels = opened(path, tmp_path)
     paint(labels, box(0, 0, 9, 9), INK)

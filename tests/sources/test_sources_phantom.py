@@ -16,14 +16,14 @@ from volumen.errors import LabelError, OutputExistsError, SourceNotFoundError
 from volumen.events import Finished, Saved, Started, Stepped, result
 from volumen.settings import Phantom
 from volumen.sources.open import open_segment
-from volumen.sources.phantom import make_phantom, papyrus_of
+from volumen.sources.synthetic.phantom import make_phantom, papyrus_of
 from volumen.windows import Window, grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from volumen.sources.papyrus import Papyrus
     from volumen.sources.segment import Segment
+    from volumen.sources.synthetic.papyrus import Papyrus
 
 LABELS = Path(__file__).parents[3] / "shared" / "data" / "ink_labels"
 SMALL = {"size": (320, 288), "layers": 12}

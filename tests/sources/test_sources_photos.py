@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from volumen.errors import LabelError, SourceError, SourceNotFoundError
-from volumen.sources.cut import area_of
-from volumen.sources.filled import filled, polygon_fault, reaches_out
+from volumen.sources.lines.cut import area_of
 from volumen.sources.location import Location
-from volumen.sources.photo_image import open_photo, read_mask
-from volumen.sources.photos import Photo, read_photos
+from volumen.sources.photos.filled import filled, polygon_fault, reaches_out
+from volumen.sources.photos.photo_image import open_photo, read_mask
+from volumen.sources.photos.read_photos import Photo, read_photos
 
 SHARED = Path(__file__).parents[3] / "shared/data"
 

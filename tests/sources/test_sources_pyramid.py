@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volumen.errors import OutOfSpaceError, OutputExistsError, SettingsError, SourceError, SourceNotFoundError
-from volumen.sources.halving import halve
 from volumen.sources.open import open_segment
-from volumen.sources.pyramid import create_pyramid, level_count, open_pyramid
+from volumen.sources.pyramids.halving import halve
+from volumen.sources.pyramids.pyramid import create_pyramid, level_count, open_pyramid
 from volumen.windows import Window
 
 

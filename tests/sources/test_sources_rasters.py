@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from volumen.errors import LabelError, SourceError, SourceNotFoundError
-from volumen.sources.beside import find_rasters, open_raster
+from volumen.sources.labels.beside import find_rasters, open_raster
+from volumen.sources.labels.rasters import Raster, to_uint8
 from volumen.sources.location import Location
-from volumen.sources.rasters import Raster, to_uint8
 from volumen.windows import Window
 
 LABELS = Path(__file__).parents[3] / "shared/data/ink_labels"

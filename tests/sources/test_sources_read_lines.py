@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import volumen.sources.lines as lines_module
+import volumen.sources.lines.line as lines_module
 from volumen.errors import SourceError, SourceNotFoundError
-from volumen.sources.lines import open_lines
-from volumen.sources.read_lines import read_lines
+from volumen.sources.lines.line import open_lines
+from volumen.sources.lines.read_lines import read_lines
 
 HANDWRITING = Path(__file__).parents[3] / "shared/data/handwriting"
 

@@ -12,11 +12,11 @@ from PIL import Image
 from scipy import ndimage
 
 from volumen.errors import SettingsError, SourceNotFoundError
-from volumen.sources.filled import filled
-from volumen.sources.photos import read_photos
-from volumen.sources.scene_words import OTHERS, WORDS
-from volumen.sources.scenes import Scenery, write_scenes
-from volumen.sources.sign import Sign, flat_size, homography, through
+from volumen.sources.photos.filled import filled
+from volumen.sources.photos.read_photos import read_photos
+from volumen.sources.synthetic.scene_words import OTHERS, WORDS
+from volumen.sources.synthetic.scenes import Scenery, write_scenes
+from volumen.sources.synthetic.sign import Sign, flat_size, homography, through
 
 if TYPE_CHECKING:
     from pathlib import Path

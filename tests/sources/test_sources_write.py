@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volumen.errors import OutputExistsError, SettingsError, SourceError, SourceNotFoundError
-from volumen.sources.halving import halve
-from volumen.sources.pyramid import create_pyramid
-from volumen.sources.write import create_map, open_map
+from volumen.sources.pyramids.halving import halve
+from volumen.sources.pyramids.probability_map import create_map, open_map
+from volumen.sources.pyramids.pyramid import create_pyramid
 from volumen.windows import Window
 
 if TYPE_CHECKING:

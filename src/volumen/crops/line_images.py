@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from volumen.errors import SettingsError, SourceError
-from volumen.sources.luminance import luminance
+from volumen.sources.arrays.luminance import luminance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

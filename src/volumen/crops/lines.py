@@ -14,7 +14,7 @@ from volumen.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from volumen.sources.lines import Line
+    from volumen.sources.lines.line import Line
     from volumen.windows import Size, Window
 
 

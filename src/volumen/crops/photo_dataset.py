@@ -10,9 +10,9 @@ from torch.utils.data import Dataset
 
 from volumen.crops.photo_images import Decoded, to_chw
 from volumen.errors import SettingsError, SourceError, SourceNotFoundError
-from volumen.sources.layer_stack import Recent
-from volumen.sources.line_list import Drops, told
-from volumen.sources.lines import MISSING_IMAGE
+from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.lines.line import MISSING_IMAGE
+from volumen.sources.lines.line_list import Drops, told
 from volumen.windows import height_width
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from volumen.crops.datasets import View
-    from volumen.sources.line_list import Dropped
-    from volumen.sources.photo import Photo
+    from volumen.sources.lines.line_list import Dropped
+    from volumen.sources.photos.photo import Photo
     from volumen.windows import Size
 
 Labels = Literal["mask", "tags", "none"]
@@ -50,7 +50,7 @@ class PhotoDataset(Dataset[dict[str, "Tensor"]]):
     Parameters
     ----------
     photos
-        As `volumen.sources.photos.read_photos` returns them, or some of them.
+        As `volumen.sources.photos.read_photos.read_photos` returns them, or some of them.
     labels
         What samples hold beside the image. For ``mask`` those that are not annotated are left out and counted.
     size

@@ -13,7 +13,7 @@ from volumen.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from volumen.sources.photo import Photo
+    from volumen.sources.photos.photo import Photo
 
 _SPLIT = crc32(b"split of photographs")  # apart from what else is drawn of a seed
 

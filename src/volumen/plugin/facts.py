@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from volumen.plugin.field_names import for_forms
+from volumen.sources.arrays.zarr_volume import ZarrVolume
 from volumen.sources.location import Location
 from volumen.sources.segment import RASTERS
-from volumen.sources.zarr_volume import ZarrVolume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from volumen.sources.rasters import Raster
+    from volumen.sources.labels.rasters import Raster
     from volumen.sources.segment import Segment
 
 Severity = Literal["error", "warning", "note"]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 import numpy as np
 
 from volumen.plugin.lazy import HeldLevel, LazyLevel, Slabs, with_coarser
-from volumen.sources.block_reader import decoded_at_once
-from volumen.sources.images import PICTURES, TIFFS, suffix
+from volumen.sources.arrays.images import PICTURES, TIFFS, suffix
+from volumen.sources.arrays.zarr_volume import open_zarr
 from volumen.sources.location import Location
+from volumen.sources.pyramids.block_reader import decoded_at_once
+from volumen.sources.pyramids.probability_map import open_map
 from volumen.sources.segment import RASTERS
-from volumen.sources.write import open_map
-from volumen.sources.zarr_volume import open_zarr
 from volumen.windows import Window
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volumen.sources.rasters import Raster
+    from volumen.sources.labels.rasters import Raster
+    from volumen.sources.pyramids.probability_map import ProbabilityMap
     from volumen.sources.segment import Segment
-    from volumen.sources.write import ProbabilityMap
 
 LayerData = tuple[Any, dict[str, Any], str]
 """What napari makes a layer of: data, options, type."""

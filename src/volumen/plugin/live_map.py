@@ -11,7 +11,7 @@ from volumen.plugin.layers import LayerOrigin, origin_of, prediction_data
 from volumen.plugin.lazy import reload
 from volumen.plugin.painted_window import Grid
 from volumen.plugin.places import meets
-from volumen.sources.write import open_map
+from volumen.sources.pyramids.probability_map import open_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from volumen.plugin.lazy import HeldLevel, LazyLevel, reload
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from volumen.sources.painted import PaintedLabels
+    from volumen.sources.labels.painted import PaintedLabels
     from volumen.windows import Window
 
 

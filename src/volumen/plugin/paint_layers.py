@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.colormaps import DirectLabelColormap
 
 from volumen.plugin.layers import LayerOrigin
-from volumen.sources.painted import BACKGROUND, INK
+from volumen.sources.labels.painted import BACKGROUND, INK
 
 if TYPE_CHECKING:
     from volumen.plugin.overview import Overview

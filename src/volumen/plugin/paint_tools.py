@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QButtonGroup, QGroupBox, QHBoxLayout, QLabel, QPushBu
 from superqt import QLabeledSlider
 
 from volumen.plugin.paint_layers import COLORS
-from volumen.sources.painted import BACKGROUND, INK, UNLABELLED
+from volumen.sources.labels.painted import BACKGROUND, INK, UNLABELLED
 
 if TYPE_CHECKING:
     from volumen.plugin.painting import Painting

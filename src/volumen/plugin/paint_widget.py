@@ -17,8 +17,8 @@ from volumen.plugin.paint_layers import class_colormap
 from volumen.plugin.paint_tools import KEYS, PaintTools
 from volumen.plugin.painting import Painting, painting_of
 from volumen.plugin.preferences import preferences
+from volumen.sources.labels.painted import INK, PaintedLabels, open_painted
 from volumen.sources.open import open_segment
-from volumen.sources.painted import INK, PaintedLabels, open_painted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

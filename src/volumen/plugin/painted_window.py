@@ -12,7 +12,7 @@ from volumen.windows import Window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from volumen.sources.painted import Patch
+    from volumen.sources.labels.painted import Patch
 
 SIDE = 2048
 """Side of the window in pixels: a dab's cost does not depend on it, a move's does."""

@@ -14,7 +14,7 @@ from volumen.plugin.paint_status import PaintStatus
 from volumen.plugin.painted_window import LIMIT, Grid, PaintedWindow, first_window, window_around
 from volumen.plugin.rescue import put_back, rescue
 from volumen.plugin.saving import Saving
-from volumen.sources.painted import BACKGROUND, INK, Labels, PaintedLabels
+from volumen.sources.labels.painted import BACKGROUND, INK, Labels, PaintedLabels
 from volumen.windows import Window
 
 if TYPE_CHECKING:

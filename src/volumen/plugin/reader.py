@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from volumen.errors import VolumenError
 from volumen.plugin.layers import prediction_data, segment_data
 from volumen.sources.open import open_segment
-from volumen.sources.write import open_map
+from volumen.sources.pyramids.probability_map import open_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from volumen.windows import Window
 
 if TYPE_CHECKING:
     from volumen.plugin.painted_window import PaintedWindow
-    from volumen.sources.painted import PaintedLabels
+    from volumen.sources.labels.painted import PaintedLabels
 
 
 def rescue(window: PaintedWindow, source: str, folder: Path) -> Path:

@@ -11,7 +11,7 @@ from volumen.plugin.layers import segment_data
 from volumen.plugin.preferences import preferences
 from volumen.settings import Phantom
 from volumen.sources.open import open_segment
-from volumen.sources.phantom import make_phantom
+from volumen.sources.synthetic.phantom import make_phantom
 
 if TYPE_CHECKING:
     from pathlib import Path

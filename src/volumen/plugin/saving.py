@@ -9,7 +9,7 @@ import numpy as np
 
 from volumen.errors import VolumenError
 from volumen.plugin.painted_window import PaintedWindow
-from volumen.sources.painted import Patch
+from volumen.sources.labels.painted import Patch
 from volumen.windows import Window
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volumen.sources.painted import Labels, PaintedLabels
+    from volumen.sources.labels.painted import Labels, PaintedLabels
 
 _SOON = 0.5  # s after a stroke
 _LATEST = 1.5  # s after the first stroke that is not saved, even while another goes on

@@ -18,7 +18,7 @@ from volumen.plugin.places import extent
 from volumen.plugin.preferences import preferences
 from volumen.plugin.task_widget import TaskWidget
 from volumen.plugin.trained import propose
-from volumen.sources.window_index import find_indices
+from volumen.sources.index.window_index import find_indices
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -14,7 +14,7 @@ from volumen.sources.open import open_segment
 from volumen.sources.segment import RASTERS
 
 if TYPE_CHECKING:
-    from volumen.sources.rasters import Raster
+    from volumen.sources.labels.rasters import Raster
     from volumen.sources.segment import Segment
 
 _AHEAD = 2048  # px: longer side of the levels whose surface is read ahead, over a network

@@ -13,7 +13,7 @@ from volumen.events import Warned
 from volumen.prediction.stream import Done, stream
 from volumen.prediction.sums import Piece, Sums
 from volumen.prediction.tiles import carry_out
-from volumen.sources.write import open_map
+from volumen.sources.pyramids.probability_map import open_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from volumen.prediction.order import Batch
     from volumen.prediction.plan import Tile, TilePlan
     from volumen.prediction.stream import Opened
-    from volumen.sources.write import ProbabilityMap
+    from volumen.sources.pyramids.probability_map import ProbabilityMap
     from volumen.windows import Window
 
 _PARTS = 8  # for each worker, at least, where there are as many tiles: nobody waits long at the end

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volumen.events import Event
-    from volumen.sources.index_part import IndexPart
+    from volumen.sources.index.index_part import IndexPart
     from volumen.windows import Range
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from volumen.cluster import Cluster
     from volumen.events import Event
     from volumen.prediction.embed import Opened
-    from volumen.sources.index_part import IndexPart
+    from volumen.sources.index.index_part import IndexPart
 
 _RUNS = 64  # at least, where there are as many batches
 _MOST = 64  # batches in a run: long enough that what is read for one batch serves the next

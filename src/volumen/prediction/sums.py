@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volumen.prediction.plan import Tile, TilePlan
-    from volumen.sources.write import ProbabilityMap
+    from volumen.sources.pyramids.probability_map import ProbabilityMap
     from volumen.windows import Window
 
 _FINE = 255 * 256  # 256 steps a grey level, see `Sums`

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from volumen.prediction.order import Batch
     from volumen.prediction.plan import Tile, TilePlan
     from volumen.prediction.stream import Predictor
-    from volumen.sources.write import ProbabilityMap
+    from volumen.sources.pyramids.probability_map import ProbabilityMap
     from volumen.windows import Window
 
     Compute = Callable[[Sums, Sequence[Batch]], Generator[Warned | Done]]

@@ -18,7 +18,7 @@ from volumen.crops.unlabelled import UnlabelledSplit, split_unlabelled
 from volumen.errors import SettingsError
 from volumen.recipes.opening import open_all
 from volumen.recipes.probe import Probe
-from volumen.sources.lines import open_lines
+from volumen.sources.lines.line import open_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from volumen.recipes.evaluate import evaluate
 from volumen.recipes.finetune import finetune
 from volumen.recipes.infer import predict
 from volumen.recipes.report import report
-from volumen.sources.phantom import make_phantom
+from volumen.sources.synthetic.phantom import make_phantom
 from volumen.whole_files import refuse_existing
 
 if TYPE_CHECKING:

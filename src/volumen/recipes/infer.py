@@ -24,8 +24,8 @@ from volumen.recipes.ink_work import InkWork, open_source, ready
 from volumen.recipes.mismatches import too_far, wrong_order
 from volumen.recipes.photos.seen_scale import scaled_tile, seen_scale
 from volumen.settings.command import absolute
-from volumen.sources.export import check_free, export_png, export_tiff
-from volumen.sources.write import create_map
+from volumen.sources.pyramids.export import check_free, export_png, export_tiff
+from volumen.sources.pyramids.probability_map import create_map
 from volumen.training.devices import limit_memory, pick_device
 from volumen.windows import Window
 

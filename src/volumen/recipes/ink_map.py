@@ -10,11 +10,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from volumen.errors import LabelError, SourceError
 from volumen.settings.base import Region
-from volumen.sources.beside import open_raster
+from volumen.sources.arrays.zarr_volume import open_zarr
+from volumen.sources.labels.beside import open_raster
+from volumen.sources.labels.rasters import PADDING
 from volumen.sources.location import Location
-from volumen.sources.rasters import PADDING
-from volumen.sources.write import open_map
-from volumen.sources.zarr_volume import open_zarr
+from volumen.sources.pyramids.probability_map import open_map
 from volumen.windows import Window
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volumen.sources.rasters import Raster
+    from volumen.sources.labels.rasters import Raster
     from volumen.sources.segment import Segment
 
 _BOX: TypeAdapter[tuple[int, int, int, int]] = TypeAdapter(Region)

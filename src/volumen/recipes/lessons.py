@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from volumen.crops.datasets import Item
     from volumen.crops.shares import Shares
     from volumen.settings import Finetune
-    from volumen.sources.rasters import Raster
+    from volumen.sources.labels.rasters import Raster
     from volumen.sources.segment import Segment
     from volumen.windows import Window
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from volumen.sources.layer_stack import LayerStack
-from volumen.sources.zarr_volume import ZarrVolume
+from volumen.sources.arrays.layer_stack import LayerStack
+from volumen.sources.arrays.zarr_volume import ZarrVolume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

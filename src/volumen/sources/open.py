@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SourceError, SourceNotFoundError
 from volumen.plain_json import parse
-from volumen.sources.beside import find_rasters, holds_one_volume, open_raster
-from volumen.sources.images import PICTURES, TIFFS, is_picture, suffix
-from volumen.sources.inside import open_inner_rasters
-from volumen.sources.layer_stack import LayerStack, find_layers, open_picture, open_stack, open_tiff_stack
+from volumen.sources.arrays.images import PICTURES, TIFFS, is_picture, suffix
+from volumen.sources.arrays.layer_stack import LayerStack, find_layers, open_picture, open_stack, open_tiff_stack
+from volumen.sources.arrays.npy_volume import open_npy
+from volumen.sources.arrays.ome import edge_um
+from volumen.sources.arrays.zarr_volume import open_zarr
+from volumen.sources.labels.beside import find_rasters, holds_one_volume, open_raster
+from volumen.sources.labels.inside import open_inner_rasters
 from volumen.sources.location import Location
-from volumen.sources.npy_volume import open_npy
-from volumen.sources.ome import edge_um
-from volumen.sources.photo_volume import open_colours
+from volumen.sources.photos.photo_volume import open_colours
 from volumen.sources.segment import RASTERS, LazyArray, Segment
-from volumen.sources.zarr_volume import open_zarr
 
 if TYPE_CHECKING:
-    from volumen.sources.rasters import Raster
+    from volumen.sources.labels.rasters import Raster
 
 PathLike = str | os.PathLike[str]
 

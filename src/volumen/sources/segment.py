@@ -13,7 +13,7 @@ from volumen.windows import Window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from volumen.sources.rasters import Raster
+    from volumen.sources.labels.rasters import Raster
 
 RASTERS = ("ink", "supervision", "held_out", "mask")
 

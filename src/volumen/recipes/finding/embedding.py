@@ -19,7 +19,7 @@ from volumen.models.encoders import measure_norms
 from volumen.models.pooled import load_pooled
 from volumen.prediction.forward import Forward
 from volumen.run_folder import weights_file
-from volumen.sources.window_index import ENCODER, WindowIndex, create_index
+from volumen.sources.index.window_index import ENCODER, WindowIndex, create_index
 from volumen.training.devices import pick_device
 from volumen.windows import Window
 

@@ -21,7 +21,7 @@ from volumen.recipes.finding.embedding import begin_index, check_same, corners_o
 from volumen.recipes.finding.windows_work import WindowsWork, open_embedder, ready
 from volumen.recipes.opening import open_all
 from volumen.settings.command import absolute
-from volumen.sources.window_index import WindowIndex
+from volumen.sources.index.window_index import WindowIndex
 from volumen.training.devices import pick_device
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from volumen.evaluation.surroundings import LocalRows
 from volumen.events import Finished, Saved, Started, Stepped, Warned
 from volumen.recipes.finding.found import Found, contact_sheet, prepare, write_found
 from volumen.settings.command import absolute
+from volumen.sources.arrays.stacked import StackedRows
+from volumen.sources.index.window_index import WindowIndex
 from volumen.sources.open import open_segment
-from volumen.sources.stacked import StackedRows
-from volumen.sources.window_index import WindowIndex
 from volumen.windows import Window
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from volumen.events import Event
     from volumen.settings import Search
-    from volumen.sources.index_part import IndexPart
+    from volumen.sources.index.index_part import IndexPart
     from volumen.sources.segment import Segment
     from volumen.windows import Range
 

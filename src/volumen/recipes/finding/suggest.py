@@ -24,7 +24,7 @@ from volumen.recipes.opening import open_all
 from volumen.run_folder import weights_file
 from volumen.settings import Index, Predict
 from volumen.settings.command import absolute
-from volumen.sources.window_index import WindowIndex
+from volumen.sources.index.window_index import WindowIndex
 from volumen.windows import Window
 
 if TYPE_CHECKING:

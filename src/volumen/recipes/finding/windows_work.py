@@ -11,7 +11,7 @@ from volumen.prediction.cells import cell_side
 from volumen.prediction.embed import Opened
 from volumen.recipes.finding.embedding import load_embedder
 from volumen.recipes.opening import chunk_of, open_all
-from volumen.sources.window_index import WindowIndex
+from volumen.sources.index.window_index import WindowIndex
 from volumen.training.devices import limit_memory
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from volumen.crops.photo_split import PhotoSplit, split_photos
 from volumen.errors import LabelError
 from volumen.events import Warned
-from volumen.sources.line_list import told
-from volumen.sources.photos import read_photos
+from volumen.sources.lines.line_list import told
+from volumen.sources.photos.read_photos import read_photos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from volumen.crops.photo_dataset import PhotoDataset
     from volumen.events import Event
     from volumen.settings.photos import PhotoSource
-    from volumen.sources.photo import Photo, PhotoList
+    from volumen.sources.photos.photo import Photo, PhotoList
     from volumen.training.run import Run
 
 

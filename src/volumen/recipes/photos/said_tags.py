@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volumen.errors import SourceError
-from volumen.sources.photo_table import BETWEEN_TAGS
+from volumen.sources.photos.photo_table import BETWEEN_TAGS
 from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from volumen.errors import LabelError
-from volumen.sources.photo_table import BETWEEN_TAGS
+from volumen.sources.photos.photo_table import BETWEEN_TAGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from volumen.settings.train_tagger import TagChoice
-    from volumen.sources.photo import Photo
+    from volumen.sources.photos.photo import Photo
 
 _NAMED = 5  # tags that a message names
 

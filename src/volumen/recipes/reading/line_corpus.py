@@ -14,18 +14,18 @@ from volumen.crops.line_images import LineForm
 from volumen.crops.line_splits import Group, LineSplit, given_split, split_by
 from volumen.crops.select import spread
 from volumen.errors import LabelError, SettingsError
-from volumen.sources.layer_stack import Recent
-from volumen.sources.line_list import told
-from volumen.sources.lines import DECODED_BYTES
+from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.lines.line import DECODED_BYTES
+from volumen.sources.lines.line_list import told
+from volumen.sources.lines.read_lines import read_lines
 from volumen.sources.location import Location
-from volumen.sources.read_lines import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from volumen.settings.lines import LineTraining
-    from volumen.sources.line_list import LineList
-    from volumen.sources.lines import Line
+    from volumen.sources.lines.line import Line
+    from volumen.sources.lines.line_list import LineList
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from volumen.crops.line_dataset import LineDataset
     from volumen.crops.line_images import LineBatch
     from volumen.prediction.transcribe import TextReading
-    from volumen.sources.lines import Line
+    from volumen.sources.lines.line import Line
 
 _COLUMNS = ("name", "group", "text", "read", "confidence")
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from volumen.crops.line_images import LineBatch
     from volumen.events import Event
     from volumen.objectives.terms import LossTerms
-    from volumen.sources.lines import Line
+    from volumen.sources.lines.line import Line
     from volumen.training.run import Run
 
 _VERB = "train_reader"

@@ -21,14 +21,14 @@ from volumen.recipes.reporting.page import Headline, Plot
 from volumen.recipes.reporting.tables import Cell
 from volumen.settings.lines import LineTraining
 from volumen.settings.verbs import VERBS as SETTINGS
-from volumen.sources.read_lines import read_lines
+from volumen.sources.lines.read_lines import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from volumen.recipes.reading.readings import ReadLine
     from volumen.recipes.reporting.run_record import RunRecord
-    from volumen.sources.lines import Line
+    from volumen.sources.lines.line import Line
 
 VERBS = tuple(verb.replace(" ", "_") for verb, kind in SETTINGS.items() if issubclass(kind, LineTraining))
 """Verbs whose runs are told of here."""

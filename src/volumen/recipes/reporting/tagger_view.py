@@ -13,14 +13,14 @@ from volumen.evaluation.labels import micro_f1_draws, score_tags
 from volumen.recipes.photos.said_tags import read_said
 from volumen.recipes.reporting.photo_panels import photo_panel
 from volumen.recipes.reporting.photo_view import PhotoView, Shown, number_cell
-from volumen.sources.photos import read_photos
+from volumen.sources.photos.read_photos import read_photos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from volumen.recipes.photos.said_tags import SaidTags
     from volumen.recipes.reporting.run_record import RunRecord
-    from volumen.sources.photo import Photo
+    from volumen.sources.photos.photo import Photo
 
 TAG_SCORES = {
     "f1": "F1, example by example",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from volumen.plain_json import parse
+from volumen.sources.arrays.tiff_file import open_tiff
 from volumen.sources.damage import DAMAGE
-from volumen.sources.tiff_file import open_tiff
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from volumen.errors import SettingsError, SourceError
 from volumen.plain_json import parse_object
+from volumen.sources.arrays.ome import read_ome
+from volumen.sources.arrays.zarr_volume import ZarrVolume, open_zarr
 from volumen.sources.location import Location
-from volumen.sources.ome import read_ome
-from volumen.sources.zarr_volume import ZarrVolume, open_zarr
 from volumen.whole_files import out_of_space
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from volumen.settings.compare_apparel import CompareApparel
-    from volumen.sources.photo import Photo
+    from volumen.sources.photos.photo import Photo
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from volumen.recipes.comparing.apparel.finding import Found
     from volumen.recipes.comparing.apparel.inputs import ApparelPhotos
-    from volumen.sources.photo import Photo
+    from volumen.sources.photos.photo import Photo
 
 _HEIGHT = 128  # px of a photograph
 _WORDS = 14  # px below each

@@ -1,0 +1,203 @@
+"""FlatImage: a PNG, JPEG or one-page TIFF as one array: its size from the header, its pixels when asked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from volumen.errors import SourceError
+from volumen.sources.arrays.luminance import luminance
+from volumen.sources.arrays.tiff_file import open_tiff
+from volumen.sources.damage import DAMAGE, described
+
+if TYPE_CHECKING:
+    from typing import IO
+
+    from numpy.typing import NDArray
+    from PIL.ImageFile import ImageFile
+
+    from volumen.sources.location import Location
+
+PICTURES = (".png", ".jpg", ".jpeg")
+TIFFS = (".tif", ".tiff")
+
+_MOST_PIXELS = 2**32  # a header that says more than four gigapixels is damage, not a scroll
+
+_TYPES: dict[str, str] = {"1": "bool", "L": "uint8", "I;16": "uint16", "I;16B": "uint16", "I": "int32", "F": "float32"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlatImage:
+    """An image file whose header has been read.
+
+    Parameters
+    ----------
+    location
+        The file.
+    shape
+        (H, W) in pixels.
+    channels
+        Number of values a pixel; 1 is grey.
+    dtype
+        Type of a value.
+    """
+
+    location: Location
+    shape: tuple[int, int]
+    channels: int
+    dtype: np.dtype[Any]
+
+    def read(self) -> NDArray[Any]:
+        """Decode the whole image: YX, or YXC where it has colour or alpha.
+
+        Raises
+        ------
+        SourceError
+            When the file is damaged or truncated.
+        """
+        try:
+            with self.location.open() as file:
+                pixels = _tiff_pixels(file) if suffix(self.location) in TIFFS else _picture_pixels(self.location, file)
+        except DAMAGE as error:
+            raise damaged(self.location, error) from error
+        if pixels.shape[:2] != self.shape:
+            raise SourceError(f"{self.location} says {self.shape} px but holds {pixels.shape[:2]}; save it again.")
+        return pixels
+
+    def grey(self) -> NDArray[Any]:
+        """Decode the image as grey, YX: colour turns to luma, what is transparent to white, 1-bit to 0 and 255.
+
+        Raises
+        ------
+        SourceError
+            When the file is damaged or truncated.
+        """
+        pixels = self.read()
+        if pixels.ndim == 3:
+            if pixels.shape[2] > 4:
+                raise SourceError(f"{self.location} has {pixels.shape[2]} channels; grey, RGB or RGBA is expected.")
+            pixels = luminance(pixels, ground=1.0)
+        if pixels.dtype == np.bool_:
+            return np.where(pixels, np.uint8(255), np.uint8(0))
+        return pixels.astype(np.uint16) if pixels.dtype == np.int32 else pixels  # so open 16-bit PNGs of some writers
+
+
+def eight_bit(image: FlatImage) -> NDArray[np.uint8]:
+    """Decode an image as 8-bit grey, YX; see `FlatImage.grey`.
+
+    Raises
+    ------
+    SourceError
+        When the file is damaged, or holds neither 8 nor 16 bit.
+    """
+    pixels = image.grey()
+    if pixels.dtype == np.uint16:
+        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise SourceError(f"{image.location} holds {pixels.dtype} pixels; 8 or 16 bit is expected. Save it as grey.")
+    return pixels
+
+
+def open_image(location: Location) -> FlatImage:
+    """Read an image's header.
+
+    Raises
+    ------
+    SourceNotFoundError
+        When there is no such file.
+    SourceError
+        When it is damaged, or no PNG, JPEG or TIFF.
+    """
+    kind = suffix(location)
+    if kind not in (*PICTURES, *TIFFS):
+        raise SourceError(f"{location} must be a PNG, JPEG or TIFF, by its ending; got {kind or 'none'}.")
+    with location.open() as file:
+        try:
+            shape, channels, dtype = _tiff_header(file) if kind in TIFFS else _picture_header(location, file)
+        except DAMAGE as error:
+            raise damaged(location, error) from error
+    if shape[0] * shape[1] > _MOST_PIXELS:
+        raise SourceError(f"{location} says {shape[0]} x {shape[1]} px; over 4 gigapixels is taken for damage.")
+    return FlatImage(location=location, shape=shape, channels=channels, dtype=dtype)
+
+
+def is_picture(location: Location) -> bool:
+    """Whether a TIFF is a single page in colour or black and white, as pictures are and layers of a volume are not."""
+    with location.open() as file:
+        try:
+            with open_tiff(file) as tiff:
+                page = tiff.pages.first
+                alone = len(tiff.series) == 1 and tiff.series[0].size == page.size
+                return alone and (page.samplesperpixel > 1 or page.colormap is not None or page.dtype == np.bool_)
+        except DAMAGE:
+            return False  # whoever reads it as a volume says what is wrong
+
+
+def suffix(location: Location) -> str:
+    """Return the file ending, lower case, with its dot."""
+    return PurePosixPath(location.name).suffix.lower()
+
+
+def _picture(location: Location, file: IO[bytes]) -> ImageFile:
+    # Image.open refuses more than 179 megapixels by a global that all of the process shares; the format's own
+    # class does not ask it. `open_image` bounds the size instead.
+    return PngImageFile(file) if suffix(location) == ".png" else JpegImageFile(file)
+
+
+def _picture_header(location: Location, file: IO[bytes]) -> tuple[tuple[int, int], int, np.dtype[Any]]:
+    with _picture(location, file) as image:
+        width, height = image.size
+        return (height, width), len(image.getbands()), np.dtype(_TYPES.get(image.mode, "uint8"))
+
+
+def _picture_pixels(location: Location, file: IO[bytes]) -> NDArray[Any]:
+    with _picture(location, file) as image:
+        image.load()
+        if image.mode == "P":
+            return np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
+        if image.mode not in _TYPES and image.mode not in ("LA", "RGB", "RGBA"):
+            return np.asarray(image.convert("RGB"))
+        return np.asarray(image)
+
+
+def _tiff_header(file: IO[bytes]) -> tuple[tuple[int, int], int, np.dtype[Any]]:
+    with open_tiff(file) as tiff:
+        page = tiff.pages.first
+        if page.dtype is None or len(tiff.series[0].pages) > 1:
+            raise ValueError(f"one page of numbers is expected; it holds {len(tiff.series[0].pages)} pages")
+        pieces = math.prod(page.chunked)
+        if pieces > len(page.dataoffsets):  # tifffile would make up the others, however many there are
+            raise ValueError(f"its page lies in {pieces} pieces, of which {len(page.dataoffsets)} are listed")
+        return (page.imagelength, page.imagewidth), page.samplesperpixel, page.dtype
+
+
+def _tiff_pixels(file: IO[bytes]) -> NDArray[Any]:
+    with open_tiff(file) as tiff:
+        page = tiff.pages.first
+        pixels = page.asarray()
+        if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+            return np.moveaxis(page.colormap[:, pixels], 0, -1)  # CYX -> YXC, 16-bit colours
+        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
+            pixels = np.moveaxis(pixels, 0, -1)  # CYX -> YXC
+        if page.photometric == tifffile.PHOTOMETRIC.SEPARATED and pixels.shape[2:] == (4,) and pixels.dtype == np.uint8:
+            inks = Image.frombytes("CMYK", (page.imagewidth, page.imagelength), pixels.tobytes())
+            return np.asarray(inks.convert("RGB"))
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+            white = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+            return np.asarray(~pixels if pixels.dtype.kind == "b" else white - pixels)
+        return pixels
+
+
+def damaged(location: Location, error: Exception) -> SourceError:
+    """Say that an image file is damaged, in our words; our own errors pass as they are."""
+    return SourceError(
+        f"{location} is damaged or in a form that is not understood ({described(error)}); save or copy it again."
+    )

@@ -1,0 +1,1 @@
+"""Indices: vectors of windows of segments on disk."""

@@ -1,0 +1,141 @@
+"""Lines of pages, from PAGE XML or ALTO: cut out of the pages' images along their outlines, with their texts."""
+
+from __future__ import annotations
+
+from pathlib import PurePath, PureWindowsPath
+from typing import TYPE_CHECKING
+
+from volumen.errors import SourceError, SourceNotFoundError
+from volumen.sources.arrays.images import PICTURES, TIFFS, open_image
+from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.lines.alto import alto_pages
+from volumen.sources.lines.cut import fault
+from volumen.sources.lines.line import DECODED_BYTES, MISSING_IMAGE, UNREADABLE_IMAGE, Line
+from volumen.sources.lines.markup import read_xml
+from volumen.sources.lines.page_xml import page_xml_pages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from xml.etree.ElementTree import Element
+
+    from volumen.sources.lines.line_list import Drops
+    from volumen.sources.lines.marked_page import MarkedPage
+    from volumen.sources.location import Location
+
+NOT_A_PAGE = "neither PAGE nor ALTO"
+UNREADABLE_XML = "XML that is damaged or declares a document type"
+NO_LINES = "page without lines"
+OTHER_SIZE = "page image of another size than its XML says"
+
+_FORMS = {"PcGts": page_xml_pages, "alto": alto_pages}
+
+
+def read_page(location: Location, drops: Drops) -> tuple[Line, ...]:
+    """Read the lines of one PAGE or ALTO file; see `read_pages`.
+
+    Raises
+    ------
+    SourceNotFoundError
+        When there is no such file.
+    SourceError
+        When it is damaged, declares a document type, or is neither PAGE nor ALTO.
+    """
+    root = read_xml(location)
+    if root.tag not in _FORMS:
+        raise SourceError(
+            f"{location} should be PAGE XML, its outermost element PcGts, or ALTO, its outermost alto; "
+            f"got {root.tag}. Export it again in one of these."
+        )
+    return tuple(_lines(location, PurePath(location.name).stem, root, Recent(DECODED_BYTES), drops))
+
+
+def read_pages(folder: Location, files: Sequence[str], drops: Drops) -> tuple[Line, ...]:
+    """Read the lines of all PAGE and ALTO files among ``files``; the others are counted, as are damaged ones.
+
+    A page's image is looked for under the name that its XML says and under the XML's own, beside the XML and in the
+    folder above, where export programs put it. Its header is read, its pixels are not.
+    """
+    lines: list[Line] = []
+    recent = Recent(DECODED_BYTES)
+    stems = [PurePath(file).stem for file in files]
+    names = stems if len({*stems}) == len(stems) else [str(PurePath(file).with_suffix("")) for file in files]
+    for file, name in zip(files, names, strict=True):
+        try:
+            root = read_xml(folder / file)
+        except SourceError:
+            drops.add(UNREADABLE_XML, file)
+            continue
+        if root.tag in _FORMS:
+            lines += _lines(folder / file, name, root, recent, drops)
+        else:
+            drops.add(NOT_A_PAGE, file)
+    return tuple(lines)
+
+
+def _lines(location: Location, name: str, root: Element, recent: Recent, drops: Drops) -> Iterator[Line]:
+    pages = [page for page in _FORMS[root.tag](root) if page.lines]
+    if not pages:
+        drops.add(NO_LINES, location.name)
+    for number, page in enumerate(pages, start=1):
+        titled = name if len(pages) == 1 else f"{name}/{number}"
+        names = [f"{titled}/{line}" for line in _distinct(page)]
+        image, shape, reason = _image(location, page)
+        scale = page.scale(shape)
+        if not reason and scale is None:
+            reason = OTHER_SIZE
+        for full, marked in zip(names, page.lines, strict=True):
+            corners = marked.corners(scale or (1.0, 1.0))
+            why = reason or fault(corners, shape)
+            if why:
+                drops.add(why, full)
+            else:
+                yield Line(
+                    name=full,
+                    location=image,
+                    text=marked.text,
+                    page=titled,
+                    size=shape,
+                    outline=corners,
+                    recent=recent,
+                )
+
+
+def _distinct(page: MarkedPage) -> list[str]:
+    """Return names for a page's lines, all different: their own; a number is added where it is taken or missing."""
+    names: dict[str, None] = {}
+    for number, line in enumerate(page.lines, start=1):
+        wanted = name = line.name or str(number)
+        while name in names:
+            name = f"{wanted}#{number}"
+            number += 1
+        names[name] = None
+    return list(names)
+
+
+def _image(location: Location, page: MarkedPage) -> tuple[Location, tuple[int, int], str]:
+    """Return the page's image, its (H, W), and why it cannot be used, if so."""
+    image = _found(location, page.image)
+    if image is None:
+        return location, (0, 0), MISSING_IMAGE
+    try:
+        return image, open_image(image).shape, ""
+    except SourceNotFoundError:
+        return image, (0, 0), MISSING_IMAGE
+    except SourceError:
+        return image, (0, 0), UNREADABLE_IMAGE
+
+
+def _found(location: Location, said: str) -> Location | None:
+    """Find a page's image: under the name that its XML says, then its own, beside it, then one folder up."""
+    said = PureWindowsPath(said).name  # it takes both kinds of slashes
+    stem = PurePath(location.name).stem
+    wanted = [name for name in (said, *(stem + ending for ending in (*PICTURES, *TIFFS))) if name]
+    for folder in (location.parent, location.parent.parent):
+        names = folder.listing()
+        if names is None and not location.local and said:
+            return folder / said  # plain http lists nothing: there a missing file shows when it is read
+        there = {name.lower(): name for name in names or ()}
+        found = next((there[name.lower()] for name in wanted if name.lower() in there), None)
+        if found is not None:
+            return folder / found
+    return None

@@ -1,0 +1,1 @@
+"""Photographs: their pixels, and the polygons, masks and tags that people keep beside them."""

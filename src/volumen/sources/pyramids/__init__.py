@@ -1,0 +1,1 @@
+"""Pyramids: the OME-Zarr images that we write, block by block, resumable after a kill."""
