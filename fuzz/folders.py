@@ -117,12 +117,12 @@ def _runs() -> Iterator[Parts]:
     scores = {"prediction": "map.zarr", "histograms": {}, "scores": {"auc": 0.5}}
     yield json.dumps(recipe).encode(), story, json.dumps(scores).encode()
     for verb in (
-        "pretrain_spark",
-        "train_reader",
-        "pretrain_seqclr",
-        "pretrain_photos",
-        "train_tagger",
-        "train_segmenter",
+        "pretrain spark",
+        "train reader",
+        "pretrain seqclr",
+        "pretrain photos",
+        "train tagger",
+        "train segmenter",
     ):
         yield json.dumps({"verb": verb, "settings": {"out": "run"}, "segments": []}).encode(), b"", b""
 

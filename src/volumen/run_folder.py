@@ -60,7 +60,7 @@ class RunFolder:
 
     @property
     def verb(self) -> str:
-        """What made it, such as ``finetune`` or ``pretrain_spark``."""
+        """What made it, such as ``finetune`` or ``pretrain spark``."""
         return str(self.said("verb", str))
 
     @property

@@ -44,7 +44,7 @@ def made(tmp_path_factory):
     result(make_phantom(Phantom(out=str(folder / "phantom.zarr"), size=(192, 256), layers=16)))
     torch.manual_seed(0)
     header = {"layer_count": 8, "surface_offset": -4, "normalization": Normalization().to_dict()}
-    for name, verb in (("encoder", "pretrain_spark"), ("model", "finetune")):
+    for name, verb in (("encoder", "pretrain spark"), ("model", "finetune")):
         run = folder / "runs" / name
         run.mkdir(parents=True)
         (run / "recipe.json").write_text(json.dumps({"verb": verb, "settings": {}}))

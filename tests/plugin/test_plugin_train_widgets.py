@@ -213,7 +213,7 @@ def test_settings_that_cannot_be_start_nothing(viewer, runs, qtbot, jobs):
 
 
 def test_a_training_begins_at_a_run_or_at_an_encoder(viewer, runs, qtbot, jobs):
-    former, encoder = trained(runs, "former", "finetune"), trained(runs, "encoder", "pretrain_spark", age=5)
+    former, encoder = trained(runs, "former", "finetune"), trained(runs, "encoder", "pretrain spark", age=5)
     trained(runs, "scores", "evaluate")
     widget = FinetuneWidget(viewer)
     qtbot.addWidget(widget)

@@ -268,7 +268,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_written(data, tm
 
 
 def test_a_run_of_pretraining_stands_for_its_best_weights(data, tmp_path):
-    run = Run.create(tmp_path / "flip" / "seed0", {"verb": "pretrain_flip"})
+    run = Run.create(tmp_path / "flip" / "seed0", {"verb": "pretrain flip"})
     write_weights(run.best_path, 3)
     asked = chosen(data, tmp_path / "out", pretext=(str(tmp_path / "flip" / "seed{seed}"),), seeds=1)
     assert asked.pretext_names == ("flip",)

@@ -21,6 +21,7 @@ from volumen.recipes.finding.index import index
 from volumen.recipes.finding.search import search, shared
 from volumen.sources.index.index_part import IndexPart
 from volumen.sources.index.window_index import WindowIndex
+from volumen.whole_files import draft_name
 
 SHAPE = (10, 320, 384)
 COPIES = 14
@@ -263,7 +264,7 @@ def test_what_was_found_is_written_for_people_and_programs(data, made, tmp_path)
     assert len(np.unique(sheet)) > 50
     with pytest.raises(OutputExistsError, match="--overwrite"):
         result(search(chose))
-    (out / ".places.json.draft").write_text("half")  # of a kill
+    (out / draft_name("places.json")).write_text("half")  # of a kill
     result(search(chose.model_copy(update={"overwrite": True})))
     assert not list(out.glob(".*"))
     with pytest.raises(SettingsError, match="no indexed window"):

@@ -86,7 +86,7 @@ def test_a_run_says_whether_it_learns(run):
 
 def test_the_recipe_and_the_header_say_what_it_was_made_from(run, volume):
     recipe = json.loads((run / "recipe.json").read_text())
-    assert recipe["verb"] == "pretrain_spark"
+    assert recipe["verb"] == "pretrain spark"
     assert settings.PretrainSpark.model_validate(recipe["settings"]) == chosen(volume, run)
     header = read_header_of_encoder(run / "best.safetensors")
     assert header["encoder"] == {"encoder_name": "resnet18", "in_channels": 4}

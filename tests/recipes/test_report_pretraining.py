@@ -28,7 +28,7 @@ def make_run(path: Path, *, epochs: int = 6, reached: float = 0.5, guesses: bool
     """Write a run as pretraining leaves it: scored every epoch, probed every third, drawn every second."""
     chosen = PretrainSpark(segments=(str(path.parent / "paper.npy"),), out=str(path), encoder_name="resnet18", **more)
     identity = {"name": "paper", "source": "paper.npy", "shape": [20, 512, 512], "voxels_hash": "ab" * 32}
-    recipe = {"verb": "pretrain_spark", "settings": chosen.model_dump(mode="json"), "versions": {"torch": "2.9"}}
+    recipe = {"verb": "pretrain spark", "settings": chosen.model_dump(mode="json"), "versions": {"torch": "2.9"}}
     run = Run.create(path, {**recipe, "segments": [identity]})
     run.record(Started(work="pretrain spark", total=2 * epochs, unit="steps", device="cpu"))
     run.record(Warned(message="Half of the crops are not papyrus."))
@@ -156,7 +156,7 @@ def test_a_pretraining_and_what_was_trained_from_it_share_a_page(tmp_path: Path)
 
 def test_a_run_that_only_began_has_a_page(tmp_path: Path) -> None:
     chosen = PretrainSpark(segments=("paper.npy",), out=str(tmp_path / "run"))
-    Run.create(tmp_path / "run", {"verb": "pretrain_spark", "settings": chosen.model_dump(mode="json")})
+    Run.create(tmp_path / "run", {"verb": "pretrain spark", "settings": chosen.model_dump(mode="json")})
     events = list(report(Report(runs=(str(tmp_path / "run"),), out=str(tmp_path / "report"))))
     assert result(events)["maps"] == 0
     text = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")

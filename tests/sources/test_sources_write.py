@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -163,3 +164,12 @@ def test_opening_something_else_is_an_error(tmp_path: Path) -> None:
     volume = create_pyramid(tmp_path / "volume.zarr", shape=(2, 30, 50), dtype="uint8", chunks=(2, 30, 50))
     with pytest.raises(SourceError, match="not a probability map"):
         open_map(volume.path)
+
+
+def test_a_map_that_is_removed_while_it_is_written_is_told(tmp_path: Path) -> None:
+    ours = create_map(tmp_path / "map.zarr", shape=(100, 100), settings={}, block=64)
+    shutil.rmtree(tmp_path / "map.zarr")
+    for block in ours.blocks(ours.window):
+        ours.write(block, np.full(block.shape[1:], 9, np.uint8))
+    with pytest.raises(SourceNotFoundError, match="is gone, or something else is in its place"):
+        ours.finish()

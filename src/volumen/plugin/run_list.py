@@ -153,7 +153,7 @@ class RunList:
         settings = run.recipe.get("settings")
         return Entry(
             path=run.path,
-            verb=str(run.recipe.get("verb", "?")).replace("_", " "),
+            verb=str(run.recipe.get("verb", "?")),
             begun=self._recipes[run.path][0],
             settings=settings if isinstance(settings, dict) else {},
             state=state,

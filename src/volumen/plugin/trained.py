@@ -15,7 +15,7 @@ from volumen.run_folder import RunFolder
 if TYPE_CHECKING:
     from pathlib import Path
 
-PRETRAINED, FINETUNED = "pretrain_spark", "finetune"
+PRETRAINED, FINETUNED = "pretrain spark", "finetune"
 """Verbs of runs, as their recipes name them."""
 
 

@@ -15,6 +15,10 @@ from volumen.crops.batches import batches
 from volumen.drafts import clear_drafts
 from volumen.errors import SettingsError, SourceError
 from volumen.events import Finished, Scored
+from volumen.run_folder import RECIPE
+from volumen.settings.command import absolute
+from volumen.settings.job_file import JobFile
+from volumen.settings.verbs import verb_of
 from volumen.training.devices import first_process, open_fabric
 from volumen.training.run import Run, check_free
 
@@ -36,10 +40,10 @@ _PACKAGES = ("volumen", "torch", "numpy", "segmentation-models-pytorch", "timm",
 _FREE = ("resume", "overwrite", "out", "save_seconds", "memory_fraction")  # what may differ when a run is gone on with
 
 
-def recipe_of(verb: str, settings: Settings, identities: Sequence[Mapping[str, Any]], **found: Any) -> dict[str, Any]:
+def recipe_of(settings: Settings, identities: Sequence[Mapping[str, Any]], **found: Any) -> dict[str, Any]:
     """Say everything that is needed to do the work again, and what was found out before it began."""
     return {
-        "verb": verb,
+        "verb": verb_of(settings),
         "settings": settings.recorded(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "segments": list(identities),
@@ -47,10 +51,8 @@ def recipe_of(verb: str, settings: Settings, identities: Sequence[Mapping[str, A
     }
 
 
-def begun(verb: str, settings: Any) -> Run | None:
+def begun(settings: Any) -> Run | None:
     """Return the run at the output path where ``settings.resume`` says to go on with it; else see that one can be made.
-
-    On several devices only the first process looks: the others start after it has.
 
     Raises
     ------
@@ -59,24 +61,25 @@ def begun(verb: str, settings: Any) -> Run | None:
     OutputExistsError
         Something is there, and is neither to be gone on with nor to be overwritten.
     """
-    if not first_process():
-        return None
     path = Path(settings.out)
     if not settings.resume or not path.exists():
-        check_free(path, overwrite=settings.overwrite)
+        if first_process():  # the others may come when it has made the run
+            check_free(path, overwrite=settings.overwrite)
         return None
-    clear_drafts(path)
-    run = Run.open(path)
-    if run.verb != verb:
+    if first_process():
+        clear_drafts(path)
+    run, verb = Run.open(path), verb_of(settings)
+    job = JobFile.read(path / RECIPE)
+    if job.verb != verb:
         raise SettingsError(
-            f"{path} is a run of `volumen {run.verb.replace('_', ' ')}`, not of `volumen {verb.replace('_', ' ')}`. "
+            f"{path} is a run of `volumen {job.verb}`, not of `volumen {verb}`. "
             f"Give another path, or go on with it: `volumen resume {path}`."
         )
-    before, now = run.settings, settings.recorded()
+    before, now = job.settings.recorded(), settings.recorded()
     changed = [
-        f"{name} was {before.get(name)!r}, now {value!r}"
+        f"{name} was {before[name]!r}, now {value!r}"
         for name, value in now.items()
-        if name not in _FREE and before.get(name) != value
+        if name not in _FREE and before[name] != value
     ]
     if changed:
         raise SettingsError(
@@ -135,26 +138,33 @@ class Learner(Protocol):
 
 
 def carry_out(
-    verb: str,
-    settings: Any,
-    path: Path,
-    run: Run | None,
-    *,
-    prepare: Callable[[Any], L],
-    train: Callable[[Run, L], Iterator[Event]],
+    settings: Any, *, prepare: Callable[[Any], L], train: Callable[[Run, L], Iterator[Event]]
 ) -> Iterator[Event]:
-    """Begin a run at ``path``, or go on with ``run``; one that is finished only says so again.
+    """Begin a run at the output path, or go on with the one that is there; one that is finished only says so again.
 
     Only one process at a time does, with those that it starts for its devices; another gets an `InUseError` that
     names it.
 
     Parameters
     ----------
+    settings
+        Of a verb that trains.
     prepare
         From the settings to a learner: what can fail does so before a run is made.
     train
         Carries the training out in its run.
+
+    Raises
+    ------
+    SettingsError, OutputExistsError
+        What `begun` raises.
+    SourceError
+        The data are not those that the run was begun with.
+    InUseError
+        Another process writes the run.
     """
+    settings = absolute(settings)
+    run = begun(settings)
     if run is not None and run.finished:
         yield from [event for event in run.events() if isinstance(event, Finished)][-1:]
         return
@@ -165,10 +175,10 @@ def carry_out(
         if run is not None:
             check_identities(run, learner.identities)
         elif learner.fabric.is_global_zero:
-            recipe = recipe_of(verb, settings, learner.identities, **learner.found)
-            held.enter_context(Run.create(path, recipe, overwrite=settings.overwrite).sole_writer())
+            recipe = recipe_of(settings, learner.identities, **learner.found)
+            held.enter_context(Run.create(settings.out, recipe, overwrite=settings.overwrite).sole_writer())
         learner.fabric.barrier()
-        yield from train(Run.open(path), learner)
+        yield from train(Run.open(settings.out), learner)
 
 
 def conclude(run: Run, outcome: Outcome, seconds: float, **found: Any) -> Iterator[Event]:

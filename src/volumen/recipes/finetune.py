@@ -6,7 +6,6 @@ import math
 import time
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,19 +19,18 @@ from volumen.models.checkpoint import load_checkpoint, save_checkpoint
 from volumen.models.encoders import freeze, measure_norms
 from volumen.models.unet import LEAST_CROP, Unet, build_unet
 from volumen.objectives.segmentation import BceDice
-from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of, fabric_of
+from volumen.recipes.bookkeeping import carry_out, conclude, epochs_of, fabric_of
 from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.held_out import HeldOut
 from volumen.recipes.lessons import Lessons
 from volumen.run_folder import weights_file
-from volumen.settings import Finetune
-from volumen.settings.command import absolute
 from volumen.training.loop import fit
 from volumen.training.optimizers import Rates, adamw, cosine
 from volumen.views.pipelines import pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from lightning_fabric import Fabric
     from torch import Tensor, nn
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     from volumen.events import Event
     from volumen.models.segmenters import Segmenter
     from volumen.objectives.terms import LossTerms
+    from volumen.settings import Finetune
     from volumen.training.run import Run
 
 _MEASURED_BATCHES = 16  # to measure norm statistics on
@@ -80,21 +79,7 @@ def finetune(settings: Finetune) -> Iterator[Event]:
     >>> for event in finetune(chosen):  # doctest: +SKIP
     ...     print(event)
     """
-    settings = absolute(settings)
-    run = begun("finetune", settings)
-    yield from carry_out("finetune", settings, Path(settings.out), run, prepare=Trainee.of, train=_train)
-
-
-def continue_finetune(run: Run) -> Iterator[Event]:
-    """Go on with a run that `finetune` began, on the same data; one that is finished only says so again.
-
-    Raises
-    ------
-    SourceError
-        A segment or its label is not the one that the run was begun with.
-    """
-    settings = Finetune.model_validate(run.settings)
-    yield from carry_out("finetune", settings, run.path, run, prepare=Trainee.of, train=_train)
+    yield from carry_out(settings, prepare=Trainee.of, train=_train)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,12 +14,10 @@ from volumen.events import Started, Warned
 from volumen.models.checkpoint import save_encoder
 from volumen.models.spark import Spark, build_spark
 from volumen.objectives.reconstruction import Reconstruction
-from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of, fabric_of
+from volumen.recipes.bookkeeping import carry_out, conclude, epochs_of, fabric_of
 from volumen.recipes.corpus import Corpus
 from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.unseen import Unseen
-from volumen.settings import PretrainSpark
-from volumen.settings.command import absolute
 from volumen.training.loop import fit
 from volumen.training.optimizers import Rates, adamw, decay_cosine, lamb, warm_up_cosine
 from volumen.views.masking import draw_visible
@@ -28,15 +25,15 @@ from volumen.views.pipelines import pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from lightning_fabric import Fabric
     from torch import Tensor, nn
 
     from volumen.events import Event
     from volumen.objectives.terms import LossTerms
+    from volumen.settings import PretrainSpark
     from volumen.training.run import Run
-
-_VERB = "pretrain_spark"
 
 
 def pretrain_spark(settings: PretrainSpark) -> Iterator[Event]:
@@ -61,21 +58,7 @@ def pretrain_spark(settings: PretrainSpark) -> Iterator[Event]:
     OutputExistsError
         There is a run already.
     """
-    settings = absolute(settings)
-    run = begun(_VERB, settings)
-    yield from carry_out(_VERB, settings, Path(settings.out), run, prepare=Pupil.of, train=_train)
-
-
-def continue_pretrain_spark(run: Run) -> Iterator[Event]:
-    """Go on with a run that `pretrain_spark` began, on the same data; one that is finished only says so again.
-
-    Raises
-    ------
-    SourceError
-        A segment is not the one that the run was begun with.
-    """
-    settings = PretrainSpark.model_validate(run.settings)
-    yield from carry_out(_VERB, settings, run.path, run, prepare=Pupil.of, train=_train)
+    yield from carry_out(settings, prepare=Pupil.of, train=_train)
 
 
 @dataclass(frozen=True, kw_only=True)

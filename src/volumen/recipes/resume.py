@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from volumen.errors import SettingsError
-from volumen.recipes.finetune import continue_finetune
-from volumen.recipes.photos.pretrain import continue_pretrain_photos
-from volumen.recipes.photos.segmenter import continue_train_segmenter
-from volumen.recipes.photos.tagger import continue_train_tagger
-from volumen.recipes.pretrain import continue_pretrain_spark
-from volumen.recipes.reading.pretrain import continue_pretrain_lines
-from volumen.recipes.reading.train import continue_train_reader
-from volumen.settings.verbs import VERBS
+from volumen.recipes.verbs import load_recipe
+from volumen.run_folder import RECIPE
+from volumen.settings.computing import Computing
+from volumen.settings.job_file import JobFile
 from volumen.training.run import Run
 
 if TYPE_CHECKING:
@@ -52,23 +48,10 @@ def resume(settings: Resume) -> Iterator[Event]:
     >>> result(resume(settings.Resume(run="runs/first")))["scores"]  # doctest: +SKIP
     """
     run = Run.open(settings.run)
-    match run.verb:
-        case "finetune":
-            yield from continue_finetune(run)
-        case "pretrain_spark":
-            yield from continue_pretrain_spark(run)
-        case "train_reader":
-            yield from continue_train_reader(run)
-        case "train_segmenter":
-            yield from continue_train_segmenter(run)
-        case "train_tagger":
-            yield from continue_train_tagger(run)
-        case "pretrain_photos":
-            yield from continue_pretrain_photos(run)
-        case verb if verb.startswith("pretrain_") and verb.replace("_", " ") in VERBS:
-            yield from continue_pretrain_lines(run)
-        case _:
-            raise SettingsError(
-                f"Expected a run of `volumen pretrain`, `volumen finetune` or `volumen train`; {settings.run} is one "
-                f"of {run.verb!r}."
-            )
+    job = JobFile.read(run.path / RECIPE)
+    if not isinstance(job.settings, Computing):
+        raise SettingsError(
+            f"Expected a run of `volumen pretrain`, `volumen finetune` or `volumen train`; {settings.run} is one "
+            f"of {job.verb!r}."
+        )
+    yield from load_recipe(job.verb)(job.told(resume=True).elsewhere(str(run.path)).settings)

@@ -13,6 +13,7 @@ from volumen.errors import SettingsError, SourceError, SourceNotFoundError
 from volumen.plain_json import parse_object
 from volumen.settings.base import Settings
 from volumen.settings.verbs import VERBS
+from volumen.whole_files import write_whole
 
 JOB = "job.json"
 _NAMES = (JOB, "recipe.json")  # a job's and a run's
@@ -38,9 +39,7 @@ class JobFile:
     def write(self, folder: Path) -> None:
         """Write ``job.json`` into a folder, complete or not at all."""
         words = {"verb": self.verb, "settings": self.settings.model_dump(mode="json")}
-        draft = folder / f"{JOB}.draft"
-        draft.write_text(json.dumps(words, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        draft.replace(folder / JOB)
+        write_whole(folder / JOB, json.dumps(words, indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -58,8 +57,7 @@ class JobFile:
         file = _find(Path(path))
         try:
             found = parse_object(file.read_bytes())
-            # a recipe calls its verb as Python does
-            verb, values = str(found["verb"]).replace("_", " "), dict(found["settings"])
+            verb, values = str(found["verb"]), dict(found["settings"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SourceError(
                 f"Expected a file with a verb and its settings; {file} is damaged or another: {error}."

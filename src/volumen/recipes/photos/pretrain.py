@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +11,7 @@ from volumen.crops.batches import steps_per_epoch
 from volumen.crops.photo_dataset import PhotoDataset
 from volumen.errors import SettingsError
 from volumen.models.checkpoint import save_encoder
-from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of, fabric_of
+from volumen.recipes.bookkeeping import carry_out, conclude, epochs_of, fabric_of
 from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.photos.photo_corpus import PhotoCorpus, warn_broken
 from volumen.recipes.photos.photo_course import photo_course
@@ -21,12 +20,11 @@ from volumen.recipes.photos.rotation_task import RotationTask
 from volumen.recipes.photos.spark_task import SparkTask
 from volumen.recipes.photos.triplet_task import TripletTask
 from volumen.recipes.photos.vocabulary import choose_tags, is_tagged, with_tags
-from volumen.settings.command import absolute
-from volumen.settings.pretrain_photos import PretrainPhotos
 from volumen.views.photo import PhotoView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from lightning_fabric import Fabric
     from torch import Tensor, nn
@@ -34,9 +32,9 @@ if TYPE_CHECKING:
     from volumen.events import Event
     from volumen.objectives.terms import LossTerms
     from volumen.recipes.photos.photo_task import PhotoTask
+    from volumen.settings.pretrain_photos import PretrainPhotos
     from volumen.training.run import Run
 
-_VERB = "pretrain_photos"
 _COLOURS = 3
 _SHORTCUT = (
     "Without views, how photographs were brought to a square tells how they are turned, whatever they show: the "
@@ -71,21 +69,7 @@ def pretrain_photos(settings: PretrainPhotos) -> Iterator[Event]:
     OutputExistsError
         There is a run already.
     """
-    settings = absolute(settings)
-    run = begun(_VERB, settings)
-    yield from carry_out(_VERB, settings, Path(settings.out), run, prepare=PhotoPupil.of, train=_train)
-
-
-def continue_pretrain_photos(run: Run) -> Iterator[Event]:
-    """Go on with a run that `pretrain_photos` began, on the same data; one that is finished only says so again.
-
-    Raises
-    ------
-    SourceError
-        The photographs are not those that the run was begun with.
-    """
-    settings = PretrainPhotos.model_validate(run.settings)
-    yield from carry_out(_VERB, settings, run.path, run, prepare=PhotoPupil.of, train=_train)
+    yield from carry_out(settings, prepare=PhotoPupil.of, train=_train)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,28 +15,27 @@ from volumen.crops.photo_dataset import PhotoDataset
 from volumen.models.checkpoint import PHOTOS, load_checkpoint, save_checkpoint
 from volumen.models.segmenters import Segmenter, build_segmenter
 from volumen.objectives.segmentation import BCE_WEIGHTS, BceDice
-from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of, fabric_of
+from volumen.recipes.bookkeeping import carry_out, conclude, epochs_of, fabric_of
 from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.photos.maps import write_maps
 from volumen.recipes.photos.overlaps import Judged, judge, write_overlaps
 from volumen.recipes.photos.photo_corpus import PhotoCorpus, warn_broken
 from volumen.recipes.photos.photo_course import photo_course
 from volumen.recipes.photos.photo_start import standard_of
-from volumen.settings.command import absolute
-from volumen.settings.train_segmenter import TrainSegmenter
 from volumen.views.photo import PhotoView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from lightning_fabric import Fabric
     from torch import Tensor, nn
 
     from volumen.events import Event
     from volumen.objectives.terms import LossTerms
+    from volumen.settings.train_segmenter import TrainSegmenter
     from volumen.training.run import Run
 
-_VERB = "train_segmenter"
 _COLOURS = 3
 _HALF = 0.5  # probability from which a pixel is called, as in the scores
 
@@ -63,21 +61,7 @@ def train_segmenter(settings: TrainSegmenter) -> Iterator[Event]:
     OutputExistsError
         There is a run already.
     """
-    settings = absolute(settings)
-    run = begun(_VERB, settings)
-    yield from carry_out(_VERB, settings, Path(settings.out), run, prepare=SegmentLearner.of, train=_train)
-
-
-def continue_train_segmenter(run: Run) -> Iterator[Event]:
-    """Go on with a run that `train_segmenter` began, on the same data; one that is finished only says so again.
-
-    Raises
-    ------
-    SourceError
-        The photographs are not those that the run was begun with.
-    """
-    settings = TrainSegmenter.model_validate(run.settings)
-    yield from carry_out(_VERB, settings, run.path, run, prepare=SegmentLearner.of, train=_train)
+    yield from carry_out(settings, prepare=SegmentLearner.of, train=_train)
 
 
 @dataclass(frozen=True, kw_only=True)

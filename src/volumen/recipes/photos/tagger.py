@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from volumen.models.encoders import freeze
 from volumen.models.photo_encoder import PhotoEncoder, build_photo_encoder
 from volumen.models.tagger_checkpoint import load_tagger, save_tagger
 from volumen.objectives.labels import LabelBce, balanced_weights
-from volumen.recipes.bookkeeping import begun, carry_out, conclude, epochs_of, fabric_of
+from volumen.recipes.bookkeeping import carry_out, conclude, epochs_of, fabric_of
 from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.photos.photo_corpus import PhotoCorpus, warn_broken
 from volumen.recipes.photos.photo_course import photo_course
@@ -24,12 +23,11 @@ from volumen.recipes.photos.photo_start import encoder_of, measure_photos
 from volumen.recipes.photos.pooled import Pooled
 from volumen.recipes.photos.said_tags import write_said
 from volumen.recipes.photos.vocabulary import choose_tags, is_tagged, tag_matrix, with_tags
-from volumen.settings.command import absolute
-from volumen.settings.train_tagger import TrainTagger
 from volumen.views.photo import PhotoView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from lightning_fabric import Fabric
     from numpy.typing import NDArray
@@ -37,9 +35,8 @@ if TYPE_CHECKING:
 
     from volumen.events import Event
     from volumen.objectives.terms import LossTerms
+    from volumen.settings.train_tagger import TrainTagger
     from volumen.training.run import Run
-
-_VERB = "train_tagger"
 
 
 def train_tagger(settings: TrainTagger) -> Iterator[Event]:
@@ -65,21 +62,7 @@ def train_tagger(settings: TrainTagger) -> Iterator[Event]:
     OutputExistsError
         There is a run already.
     """
-    settings = absolute(settings)
-    run = begun(_VERB, settings)
-    yield from carry_out(_VERB, settings, Path(settings.out), run, prepare=TagLearner.of, train=_train)
-
-
-def continue_train_tagger(run: Run) -> Iterator[Event]:
-    """Go on with a run that `train_tagger` began, on the same data; one that is finished only says so again.
-
-    Raises
-    ------
-    SourceError
-        The photographs are not those that the run was begun with.
-    """
-    settings = TrainTagger.model_validate(run.settings)
-    yield from carry_out(_VERB, settings, run.path, run, prepare=TagLearner.of, train=_train)
+    yield from carry_out(settings, prepare=TagLearner.of, train=_train)
 
 
 @dataclass(frozen=True, kw_only=True)

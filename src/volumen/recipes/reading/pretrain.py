@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,17 +14,16 @@ from volumen.crops.width_buckets import by_width
 from volumen.errors import SourceError
 from volumen.models.checkpoint import save_encoder
 from volumen.models.recognizer.recognizer import Recognizer
-from volumen.recipes.bookkeeping import begun, carry_out, conclude, fabric_of
+from volumen.recipes.bookkeeping import carry_out, conclude, fabric_of
 from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.reading.line_corpus import LineCorpus
 from volumen.recipes.reading.line_course import left_out, line_course, line_steps, warn_broken
 from volumen.recipes.reading.pretexts import build_pretext
-from volumen.settings.command import absolute
-from volumen.settings.verbs import VERBS
 from volumen.views.sequence import SequenceView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from lightning_fabric import Fabric
     from torch import Tensor
@@ -58,27 +56,7 @@ def pretrain_lines(settings: PretrainLines) -> Iterator[Event]:
     OutputExistsError
         There is a run already.
     """
-    settings = absolute(settings)
-    verb = _verb(settings)
-    run = begun(verb, settings)
-    yield from carry_out(verb, settings, Path(settings.out), run, prepare=LinePupil.of, train=_train)
-
-
-def continue_pretrain_lines(run: Run) -> Iterator[Event]:
-    """Go on with a run that `pretrain_lines` began, on the same data; one that is finished only says so again.
-
-    Raises
-    ------
-    SourceError
-        The lines are not those that the run was begun with.
-    """
-    verb = run.verb
-    settings = VERBS[verb.replace("_", " ")].model_validate(run.settings)
-    yield from carry_out(verb, settings, run.path, run, prepare=LinePupil.of, train=_train)
-
-
-def _verb(settings: PretrainLines) -> str:
-    return "pretrain_" + type(settings).__name__.removeprefix("Pretrain").lower()
+    yield from carry_out(settings, prepare=LinePupil.of, train=_train)
 
 
 class Headed(nn.Module):

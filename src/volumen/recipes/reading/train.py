@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,19 +17,18 @@ from volumen.models.recognizer.frames import Frames
 from volumen.models.recognizer.reader import Reader
 from volumen.models.recognizer.resnet29 import frame_counts
 from volumen.objectives.transcription import Transcription
-from volumen.recipes.bookkeeping import begun, carry_out, conclude, fabric_of
+from volumen.recipes.bookkeeping import carry_out, conclude, fabric_of
 from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.reading.line_corpus import LineCorpus
 from volumen.recipes.reading.line_course import left_out, line_course, line_steps, warn_broken
 from volumen.recipes.reading.readings import read_texts, score_texts, write_readings
 from volumen.recipes.reading.seen_frames import SeenFrames, measure_lines
 from volumen.run_folder import weights_file
-from volumen.settings import TrainReader
-from volumen.settings.command import absolute
 from volumen.views.sequence import SequenceView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from lightning_fabric import Fabric
     from torch import Tensor, nn
@@ -38,10 +36,10 @@ if TYPE_CHECKING:
     from volumen.crops.line_images import LineBatch
     from volumen.events import Event
     from volumen.objectives.terms import LossTerms
+    from volumen.settings import TrainReader
     from volumen.sources.lines.line import Line
     from volumen.training.run import Run
 
-_VERB = "train_reader"
 _NAMED = 3  # lines that a warning names
 
 
@@ -68,21 +66,7 @@ def train_reader(settings: TrainReader) -> Iterator[Event]:
     OutputExistsError
         There is a run already.
     """
-    settings = absolute(settings)
-    run = begun(_VERB, settings)
-    yield from carry_out(_VERB, settings, Path(settings.out), run, prepare=Apprentice.of, train=_train)
-
-
-def continue_train_reader(run: Run) -> Iterator[Event]:
-    """Go on with a run that `train_reader` began, on the same data; one that is finished only says so again.
-
-    Raises
-    ------
-    SourceError
-        The lines are not those that the run was begun with.
-    """
-    settings = TrainReader.model_validate(run.settings)
-    yield from carry_out(_VERB, settings, run.path, run, prepare=Apprentice.of, train=_train)
+    yield from carry_out(settings, prepare=Apprentice.of, train=_train)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from volumen.recipes.reporting.run_record import RunRecord
     from volumen.sources.lines.line import Line
 
-VERBS = tuple(verb.replace(" ", "_") for verb, kind in SETTINGS.items() if issubclass(kind, LineTraining))
+VERBS = tuple(verb for verb, kind in SETTINGS.items() if issubclass(kind, LineTraining))
 """Verbs whose runs are told of here."""
 
 NAMES = {
@@ -85,8 +85,8 @@ def lead(run: RunRecord) -> str:
     rounds = f"learned for {run.epochs} round{'s' * (run.epochs != 1)}" if run.epochs else "has not finished a round"
     best = f"; round {run.best_epoch} was best" if run.best_epoch else ""
     state = "" if run.result is not None else " The run has not finished."
-    if run.verb != "train_reader":
-        task, count = run.verb.removeprefix("pretrain_"), counts.get("train", "some")
+    if run.verb != "train reader":
+        task, count = run.verb.removeprefix("pretrain "), counts.get("train", "some")
         where = f"on {count} lines without transcripts"
         return f"A recogniser, started from {start}, {rounds} by {task}, {where}{best}.{state}"
     frozen = ", the recogniser frozen" if chosen.get("freeze") else ""

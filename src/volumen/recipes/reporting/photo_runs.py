@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from volumen.recipes.reporting.photo_view import PhotoView
     from volumen.recipes.reporting.run_record import RunRecord
 
-VERBS = tuple(verb.replace(" ", "_") for verb, kind in SETTINGS.items() if issubclass(kind, PhotoTraining))
+VERBS = tuple(verb for verb, kind in SETTINGS.items() if issubclass(kind, PhotoTraining))
 """Verbs whose runs are told of here."""
 
 _PRETEXTS = {"accuracy": "Turns told right", "overlap": "Overlap of neighbours' tags", "loss": "Loss"}
@@ -41,7 +41,7 @@ _PLOTS = {
 def lead(run: RunRecord) -> str:
     """Say in a sentence or two what was run."""
     chosen, counts = run.settings, run.recipe.get("photos") or {}
-    what = {"train_segmenter": f"A {chosen.get('model')}", "train_tagger": "A tagger"}.get(run.verb, "An encoder")
+    what = {"train segmenter": f"A {chosen.get('model')}", "train tagger": "A tagger"}.get(run.verb, "An encoder")
     start = "weights from a file" if chosen.get("encoder") else "random weights"
     frozen = ", its encoder frozen" if chosen.get("freeze") else ""
     trained = f"learned for {run.epochs} epoch{'s' * (run.epochs != 1)}" if run.epochs else "has not finished an epoch"

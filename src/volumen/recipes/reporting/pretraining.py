@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from volumen.recipes.reporting.run_record import RunRecord
 
-VERBS = ("pretrain_spark",)
+VERBS = ("pretrain spark",)
 """Verbs whose runs are told of here."""
 
 BASELINES = {

@@ -84,7 +84,7 @@ class RunRecord:
 
     @property
     def verb(self) -> str:
-        """What made the run, such as ``finetune`` or ``pretrain_spark``."""
+        """What made the run, such as ``finetune`` or ``pretrain spark``."""
         return str(self.recipe.get("verb", "–"))
 
     @property

@@ -21,7 +21,7 @@ _SHORT = 12  # of a hash's digits
 def subject(runs: Sequence[RunRecord]) -> str:
     """Say what the page is about in a word or two."""
     if all(run.verb in line_runs.VERBS for run in runs):
-        return "reading" if any(run.verb == "train_reader" for run in runs) else "pretraining"
+        return "reading" if any(run.verb == "train reader" for run in runs) else "pretraining"
     if all(run.verb in photo_runs.VERBS for run in runs):
         return "photographs"
     return "pretraining" if all(run.verb in pretraining.VERBS for run in runs) else "ink detection"

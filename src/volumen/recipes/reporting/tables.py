@@ -32,7 +32,6 @@ SCORE_NAMES = {
     "loss": "Loss",
     "learning_rate": "Learning rate",
 }
-_SETTINGS: dict[str, type[Settings]] = {verb.replace(" ", "_"): kind for verb, kind in VERBS.items()}
 SCOPE_NAMES = {"held_out": "Held-out pixels", "whole_mask": "Whole mask", "ink_tiles": "Ink tiles"}
 SCOPE_MEANINGS = {
     "held_out": "Pixels that the model never learned from: the score to quote.",
@@ -103,7 +102,7 @@ def setting_rows(runs: Sequence[RunRecord]) -> list[SettingRow]:
     rows = []
     for name in names:
         values = tuple(in_words(run.settings.get(name)) for run in runs)
-        fields = (_SETTINGS[run.verb].model_fields.get(name) for run in runs if run.verb in _SETTINGS)
+        fields = (VERBS[run.verb].model_fields.get(name) for run in runs if run.verb in VERBS)
         meaning = next((field.description or "" for field in fields if field), "")
         rows.append(SettingRow(name=name, meaning=meaning, values=values, differs=len(set(values)) > 1))
     return sorted(rows, key=lambda row: not row.differs)

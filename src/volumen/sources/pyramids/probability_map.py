@@ -13,7 +13,7 @@ import numpy as np
 import zarr
 
 from volumen.drafts import clear_drafts, draft_of
-from volumen.errors import OutputExistsError, SettingsError, SourceError
+from volumen.errors import OutputExistsError, SettingsError, SourceError, SourceNotFoundError
 from volumen.sources.pyramids.halving import halve
 from volumen.sources.pyramids.pyramid import Pyramid, create_pyramid, halved, open_pyramid
 from volumen.whole_files import out_of_space
@@ -63,9 +63,14 @@ class ProbabilityMap:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """``kind``, ``settings``, ``provenance`` and ``finished``, as they are on disk now."""
-        attributes = dict(zarr.open_group(self.path, mode="r").attrs)
-        return cast("dict[str, Any]", attributes["volumen"])
+        """``kind``, ``settings``, ``provenance`` and ``finished``, as on disk now; an error where nothing is."""
+        try:
+            attributes = dict(zarr.open_group(self.path, mode="r").attrs)
+            return cast("dict[str, Any]", attributes["volumen"])
+        except (FileNotFoundError, KeyError) as error:
+            raise SourceNotFoundError(
+                f"The map at {self.path} is gone, or something else is in its place; predict it again."
+            ) from error
 
     @property
     def finished(self) -> bool:
@@ -128,9 +133,10 @@ class ProbabilityMap:
 
     def finish(self) -> None:
         """Record that the map is complete."""
+        attributes = self.attributes
         with out_of_space(self.path):
             group = zarr.open_group(self.path, mode="r+")
-            group.attrs["volumen"] = {**self.attributes, "finished": True}
+            group.attrs["volumen"] = {**attributes, "finished": True}
         (self.path / _JOURNAL).unlink(missing_ok=True)
 
     def _mark(self, block: Window) -> None:

@@ -84,7 +84,6 @@ def look(chosen: CompareApparel) -> dict[str, Any]:
         said = take_encoder(model, chosen.imagenet, least=chosen.least_loaded)
         encoders[IMAGENET] = {"file": chosen.imagenet, "sha256": digest(chosen.imagenet), "loaded": said[0]}
     return recipe_of(
-        "compare apparel",
         chosen,
         photos.corpus.identities,
         **photos.corpus.found,

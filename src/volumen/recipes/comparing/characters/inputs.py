@@ -21,9 +21,7 @@ def look(chosen: CompareCharacters) -> dict[str, Any]:
         The photographs cannot be read, or too few are annotated.
     """
     corpus = PhotoCorpus.annotated(chosen)
-    return recipe_of(
-        "compare characters", chosen, corpus.identities, **corpus.found, left_out=list(corpus.warnings), encoders={}
-    )
+    return recipe_of(chosen, corpus.identities, **corpus.found, left_out=list(corpus.warnings), encoders={})
 
 
 def held_out_photos(chosen: CompareCharacters) -> PhotoDataset:

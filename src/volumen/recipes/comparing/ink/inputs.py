@@ -47,6 +47,4 @@ def look(chosen: CompareInk) -> dict[str, Any]:
             "origin": {key: origin[key] for key in _ORIGIN if key in origin},
         }
     by = [split.by for split in lessons.splits]
-    return recipe_of(
-        "compare ink", chosen, lessons.identities, held_out=lessons.held_out_boxes, by=by, encoders=encoders
-    )
+    return recipe_of(chosen, lessons.identities, held_out=lessons.held_out_boxes, by=by, encoders=encoders)

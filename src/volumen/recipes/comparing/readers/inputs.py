@@ -40,7 +40,6 @@ def look(chosen: CompareHandwriting) -> dict[str, Any]:
         for seed in chosen.all_seeds if SEED in path else (chosen.seed,):
             encoders[f"{name}, seed {seed}" if SEED in path else name] = _weights(weight_file(path, seed), chosen)
     return recipe_of(
-        "compare handwriting",
         chosen,
         corpus.identities,
         **corpus.found,
