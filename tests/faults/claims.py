@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from volumen.drafts import output_of
 from volumen.events import Finished
 from volumen.models.weights import read_safetensors
 from volumen.recipes.comparing.record import FILE
@@ -49,7 +50,8 @@ def comparison(out: Path) -> list[Path]:
     if (out / FILE).exists() and '"results": null' not in (out / FILE).read_text():
         return [out]
     for recipe in out.rglob("recipe.json"):
-        run(recipe.parent)
+        if output_of(recipe.parent) == recipe.parent:  # who lists runs passes drafts over
+            run(recipe.parent)
     return []
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -14,22 +13,21 @@ from volumen.crops.batches import batches, steps_per_epoch
 from volumen.crops.datasets import CropDataset
 from volumen.crops.select import centre_layers
 from volumen.errors import CheckpointError
-from volumen.events import Started, Warned
 from volumen.models.checkpoint import load_checkpoint, save_checkpoint
 from volumen.models.encoders import freeze, measure_norms
 from volumen.models.unet import LEAST_CROP, Unet, build_unet
 from volumen.objectives.segmentation import BceDice
 from volumen.recipes.bookkeeping import carry_out, conclude, epochs_of, fabric_of
+from volumen.recipes.course import course
 from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.held_out import HeldOut
 from volumen.recipes.lessons import Lessons
 from volumen.run_folder import weights_file
-from volumen.training.loop import fit
-from volumen.training.optimizers import Rates, adamw, cosine
+from volumen.training.optimizers import Rates, cosine
 from volumen.views.pipelines import pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from lightning_fabric import Fabric
@@ -89,8 +87,11 @@ class Trainee:
     settings: Finetune
     lessons: Lessons
     model: Unet
+    loss: BceDice
     fabric: Fabric
     warnings: tuple[str, ...]
+    train: CropDataset
+    held_out: HeldOut
 
     @classmethod
     def of(cls, settings: Finetune) -> Trainee:
@@ -113,17 +114,21 @@ class Trainee:
         if settings.freeze:
             freeze(model.encoder)
         fabric = fabric_of(settings)
-        return cls(settings=settings, lessons=lessons, model=model, fabric=fabric, warnings=tuple(warnings))
-
-    def crops(self, windows: Sequence[Item], *, labelled: bool = True) -> CropDataset:
-        """Return windows as crops to learn from, normalised and augmented as the settings say."""
-        settings = self.settings
-        return CropDataset(
-            windows,
-            normalization=self.lessons.normalization,
-            view=pipeline(settings.views, settings.model_size, settings.resized_crop),
-            seed=settings.seed,
-            labelled=labelled,
+        loss = BceDice(label_smoothing=settings.label_smoothing)
+        return cls(
+            settings=settings,
+            lessons=lessons,
+            model=model,
+            loss=loss,
+            fabric=fabric,
+            warnings=tuple(warnings),
+            train=_crops(lessons.train, lessons, settings),
+            held_out=HeldOut.of(
+                zip(lessons.segments, lessons.splits, strict=True),
+                normalization=lessons.normalization,
+                loss=loss,
+                fabric=fabric,
+            ),
         )
 
     @property
@@ -135,6 +140,52 @@ class Trainee:
     def found(self) -> Mapping[str, Any]:
         """What was found out about the data."""
         return {"normalization": self.lessons.normalization.to_dict(), "held_out": self.lessons.held_out_boxes}
+
+    @property
+    def batches(self) -> Callable[[int, int], Iterator[dict[str, Tensor]]]:
+        """Crops of an epoch, augmented."""
+        return epochs_of(self.train, batch=self.settings.batch, fabric=self.fabric)
+
+    def objective(self, model: nn.Module, batch: Mapping[str, Tensor]) -> LossTerms:
+        """Score what a model makes of crops against their labels, where those are trusted."""
+        return self.loss(model(batch["image"]), batch["ink"], batch["supervision"])
+
+    def judge(self, model: nn.Module) -> dict[str, float]:
+        """Score what a model makes of the held-out boxes."""
+        return dict(self.held_out(model))
+
+    def save(self, path: Path, scores: Mapping[str, float]) -> None:
+        """Write a checkpoint that says all that prediction needs and where its scores come from."""
+        settings, lessons = self.settings, self.lessons
+        first = lessons.segments[0]
+        start, stop = centre_layers(first.depth, settings.layers)
+        threshold = scores["threshold"]
+        header = {
+            "layers": [start, stop],
+            "layer_count": stop - start,
+            "surface_offset": start - first.surface_index,
+            "reverse": settings.reverse,
+            "normalization": lessons.normalization.to_dict(),
+            "window": settings.window,
+            "input_size": settings.model_size,
+            "voxel_um": first.voxel_um,
+            "threshold": threshold if math.isfinite(threshold) else None,
+            "label_hash": lessons.label_hashes,
+            "held_out": lessons.held_out_boxes,
+            "scores": {name: value for name, value in scores.items() if math.isfinite(value)},
+        }
+        save_checkpoint(path, self.model, header)
+
+
+def _crops(windows: Sequence[Item], lessons: Lessons, settings: Finetune, *, labelled: bool = True) -> CropDataset:
+    """Return windows as crops to learn from, normalised and augmented as the settings say."""
+    return CropDataset(
+        windows,
+        normalization=lessons.normalization,
+        view=pipeline(settings.views, settings.model_size, settings.resized_crop),
+        seed=settings.seed,
+        labelled=labelled,
+    )
 
 
 def _start_from(model: Unet, path: str) -> None:
@@ -154,73 +205,27 @@ def _kind(model: Segmenter) -> str:
 
 
 def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
-    began = time.monotonic()
-    settings, lessons, model, fabric = trainee.settings, trainee.lessons, trainee.model, trainee.fabric
-    loss = BceDice(label_smoothing=settings.label_smoothing)
+    settings = trainee.settings
     if settings.freeze and settings.frozen_norms == "measured":
-        crops = trainee.crops(lessons.windows, labelled=False)  # all of them: a share has one place's statistics
-        some = islice(batches(crops, epoch=0, batch=settings.batch), _MEASURED_BATCHES)
-        measure_norms(fabric.to_device(model.encoder), ((fabric.to_device(batch["image"]),) for batch in some))
-    dataset = trainee.crops(lessons.train)
-    steps = steps_per_epoch(len(dataset), settings.batch)
-    held_out = HeldOut.of(
-        zip(lessons.segments, lessons.splits, strict=True),
-        normalization=lessons.normalization,
-        loss=loss,
-        fabric=fabric,
-    )
-    opening = Started(
+        _measure_norms(trainee)
+    steps = steps_per_epoch(len(trainee.train), settings.batch)
+    outcome, seconds = yield from course(
+        run,
+        trainee,
         work="finetune",
-        total=steps * settings.epochs,
-        unit="steps",
-        device=str(fabric.device),
-        detail={"crops": len(dataset), "shares": str(lessons.shares), "steps_per_epoch": steps},
-    )
-    outcome = yield from fit(
-        fabric=fabric,
-        model=model,
-        objective=lambda module, batch: _objective(loss, module, batch),
-        optimizer=adamw(model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay),
-        rates=lambda step: Rates(cosine(step, steps=steps * settings.epochs, peak=settings.learning_rate)),
-        batches=epochs_of(dataset, batch=settings.batch, fabric=fabric),
-        steps_per_epoch=steps,
-        epochs=settings.epochs,
-        validate=lambda module, _: held_out(module),
+        detail={"crops": len(trainee.train), "shares": str(trainee.lessons.shares)},
         score=settings.score,
-        patience=settings.patience,
-        run=run,
-        save_best=lambda path, _, scores: _save(path, trainee, scores),
-        clip_norm=settings.clip_norm,
-        save_seconds=settings.save_seconds,
-        seed=settings.seed,
-        opening=[opening, *(Warned(message=text) for text in trainee.warnings)],
+        epochs=settings.epochs,
+        steps_per_epoch=steps,
+        rates=lambda step: Rates(cosine(step, steps=steps * settings.epochs, peak=settings.learning_rate)),
     )
-    if fabric.is_global_zero:
-        yield from conclude(run, outcome, time.monotonic() - began)
+    if trainee.fabric.is_global_zero:
+        yield from conclude(run, outcome, seconds)
 
 
-def _objective(loss: BceDice, model: nn.Module, batch: Mapping[str, Tensor]) -> LossTerms:
-    return loss(model(batch["image"]), batch["ink"], batch["supervision"])
-
-
-def _save(path: Path, trainee: Trainee, scores: Mapping[str, float]) -> None:
-    """Write a checkpoint that says all that prediction needs and where its scores come from."""
-    settings, lessons = trainee.settings, trainee.lessons
-    first = lessons.segments[0]
-    start, stop = centre_layers(first.depth, settings.layers)
-    threshold = scores["threshold"]
-    header = {
-        "layers": [start, stop],
-        "layer_count": stop - start,
-        "surface_offset": start - first.surface_index,
-        "reverse": settings.reverse,
-        "normalization": lessons.normalization.to_dict(),
-        "window": settings.window,
-        "input_size": settings.model_size,
-        "voxel_um": first.voxel_um,
-        "threshold": threshold if math.isfinite(threshold) else None,
-        "label_hash": lessons.label_hashes,
-        "held_out": lessons.held_out_boxes,
-        "scores": {name: value for name, value in scores.items() if math.isfinite(value)},
-    }
-    save_checkpoint(path, trainee.model, header)
+def _measure_norms(trainee: Trainee) -> None:
+    """Measure the norm statistics of a frozen encoder on all crops: a share of them has one place's statistics."""
+    every = _crops(trainee.lessons.windows, trainee.lessons, trainee.settings, labelled=False)
+    some = islice(batches(every, epoch=0, batch=trainee.settings.batch), _MEASURED_BATCHES)
+    to_device = trainee.fabric.to_device
+    measure_norms(to_device(trainee.model.encoder), ((to_device(batch["image"]),) for batch in some))
