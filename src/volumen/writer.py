@@ -1,10 +1,11 @@
-"""only_writer: one process at a time writes a folder; another is refused, and told which process it is."""
+"""only_writer, sole_output: one process at a time writes something; another is refused, and told which it is."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,34 @@ def only_writer(folder: Path, what: Path) -> Iterator[None]:
     finally:
         note.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def sole_output(path: Path) -> Iterator[None]:
+    """Be the only process that makes an output, see `only_writer`; what says so lies beside it, and goes at the end.
+
+    Raises
+    ------
+    InUseError
+        Another process is making it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with sole_output(Path(folder, "ink.zarr")):
+    ...         os.listdir(folder)
+    ...     os.listdir(folder)
+    ['.ink.zarr.writing']
+    []
+    """
+    folder = path.with_name(f".{path.name}.writing")
+    with only_writer(folder, path):
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)  # while it is held: nobody else's is removed
 
 
 def _who(note: Path) -> str:

@@ -14,6 +14,7 @@ from verb_table import EVERY, VERBS
 
 from volumen.errors import InUseError
 from volumen.training.run import Run
+from volumen.writer import sole_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from verb import Verb
 
 FINETUNE = next(verb for verb in VERBS if verb.name == "resume")
+OUTPUTS = [each for each in EVERY if each.values[0].name in ("convert", "download", "predict", "index")]
 RUNS = [each for each in EVERY if each.values[0].claims.__name__ == "run"]
 
 
@@ -83,3 +85,14 @@ def test_a_run_is_free_again_however_its_writer_ended(tmp_path: Path) -> None:
         raise ZeroDivisionError
     with run.sole_writer():
         assert run.load_state() is None
+
+
+@pytest.mark.parametrize("verb", OUTPUTS)
+def test_every_long_output_asks(breaker: Breaker, verb: Verb) -> None:
+    changes = breaker.unbroken(verb).changes
+    breaker.begin_or_go_on(verb, kill_at=changes * 2 // 3)
+    out = breaker.home / verb.out
+    with sole_output(out / "20230827161847" if verb.name == "download" else out):
+        assert breaker.begin_or_go_on(verb).code == 2
+    breaker.begin_or_go_on(verb).well()
+    assert not list(breaker.home.rglob(".*.writing"))

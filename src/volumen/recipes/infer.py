@@ -28,6 +28,7 @@ from volumen.sources.pyramids.export import check_free, export_png, export_tiff
 from volumen.sources.pyramids.probability_map import create_map
 from volumen.training.devices import limit_memory, pick_device
 from volumen.windows import Window
+from volumen.writer import sole_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,42 +111,43 @@ def _predict(settings: Predict, cluster: Cluster | None) -> Iterator[Event]:
     if not (settings.overwrite or settings.resume):
         for file in exports.values():  # now, and not after hours
             check_free(file)
-    output = create_map(
-        settings.out,
-        shape=segment.shape[1:],
-        settings={**_decisive(settings, model, segment, plan), **({} if scale is None else {"scale": list(scale)})},
-        provenance=_provenance(settings, model, segment),
-        voxel_um=segment.voxel_um,
-        resume=settings.resume,
-        overwrite=settings.overwrite,
-    )
-    for warning in filter(None, warnings):
-        yield Warned(message=warning)
-    mask = segment.mask.read if segment.mask and settings.skip_mask else None
-    if cluster is None:
-        here = ready(model, segment, settings)
-        part = predict_tiles(
-            here.model,
-            here.read,
-            plan=plan,
-            output=output,
-            mask=mask,
-            batch=settings.batch,
-            cell=here.cell,
-            near=settings.near,
+    with sole_output(Path(settings.out)):
+        output = create_map(
+            settings.out,
+            shape=segment.shape[1:],
+            settings={**_decisive(settings, model, segment, plan), **({} if scale is None else {"scale": list(scale)})},
+            provenance=_provenance(settings, model, segment),
+            voxel_um=segment.voxel_um,
+            resume=settings.resume,
+            overwrite=settings.overwrite,
         )
-    else:
-        chosen = absolute(settings.model_copy(update={"device": device}))
-        work = InkWork(settings=chosen, digest=model.digest, run=uuid.uuid4().hex)
-        part = predict_on_cluster(
-            cluster, work, plan=plan, output=output, mask=mask, batch=settings.batch, near=settings.near
-        )
-    result = yield from relay(replace(e, device=model.device) if isinstance(e, Started) else e for e in part)
-    yield Saved(path=settings.out, what="ink map")
-    for kind, file in exports.items():
-        write = export_tiff if kind == "tiff" else export_png
-        write(output, file, overwrite=settings.overwrite or settings.resume)
-        yield Saved(path=str(file), what=f"{kind.upper()} of the ink map")
+        for warning in filter(None, warnings):
+            yield Warned(message=warning)
+        mask = segment.mask.read if segment.mask and settings.skip_mask else None
+        if cluster is None:
+            here = ready(model, segment, settings)
+            part = predict_tiles(
+                here.model,
+                here.read,
+                plan=plan,
+                output=output,
+                mask=mask,
+                batch=settings.batch,
+                cell=here.cell,
+                near=settings.near,
+            )
+        else:
+            chosen = absolute(settings.model_copy(update={"device": device}))
+            work = InkWork(settings=chosen, digest=model.digest, run=uuid.uuid4().hex)
+            part = predict_on_cluster(
+                cluster, work, plan=plan, output=output, mask=mask, batch=settings.batch, near=settings.near
+            )
+        result = yield from relay(replace(e, device=model.device) if isinstance(e, Started) else e for e in part)
+        yield Saved(path=settings.out, what="ink map")
+        for kind, file in exports.items():
+            write = export_tiff if kind == "tiff" else export_png
+            write(output, file, overwrite=settings.overwrite or settings.resume)
+            yield Saved(path=str(file), what=f"{kind.upper()} of the ink map")
     yield Finished(result={**result, "path": settings.out, "exports": [str(file) for file in exports.values()]})
 
 

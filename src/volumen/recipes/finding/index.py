@@ -23,6 +23,7 @@ from volumen.recipes.opening import open_all
 from volumen.settings.command import absolute
 from volumen.sources.index.window_index import WindowIndex
 from volumen.training.devices import pick_device
+from volumen.writer import sole_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,22 +86,23 @@ def _index(settings: Chosen, cluster: Cluster | None) -> Iterator[Event]:
     if len(set(names)) < len(names):
         raise SettingsError(f"Segments are told apart by their names, which must differ; got {', '.join(names)}.")
     path = Path(settings.out)
-    found = _opened(path, settings, segments[0])
-    forward: Forward | None = None
-    windows, added, run = {}, 0, uuid.uuid4().hex
-    for place, segment in enumerate(segments):
-        layers = layers_of(dict(found.embedding), segment, settings.layers)
-        corners = corners_of(settings, segment, layers)
-        part = WindowIndex.open(path).part(_job(settings, segment, layers), corners)
-        if cluster is None:
-            forward = forward or open_embedder(settings)
-            events = embed_windows(ready(forward, segment, settings, layers), part)
-        else:
-            work = WindowsWork(settings=settings, place=place, layers=layers, run=run)
-            events = embed_on_cluster(cluster, work, part)
-        done = yield from relay(replace(e, device=device) if isinstance(e, Started) else e for e in events)
-        windows[segment.name] = done["windows"]
-        added += done["added"]
+    with sole_output(path):
+        found = _opened(path, settings, segments[0])
+        forward: Forward | None = None
+        windows, added, run = {}, 0, uuid.uuid4().hex
+        for place, segment in enumerate(segments):
+            layers = layers_of(dict(found.embedding), segment, settings.layers)
+            corners = corners_of(settings, segment, layers)
+            part = WindowIndex.open(path).part(_job(settings, segment, layers), corners)
+            if cluster is None:
+                forward = forward or open_embedder(settings)
+                events = embed_windows(ready(forward, segment, settings, layers), part)
+            else:
+                work = WindowsWork(settings=settings, place=place, layers=layers, run=run)
+                events = embed_on_cluster(cluster, work, part)
+            done = yield from relay(replace(e, device=device) if isinstance(e, Started) else e for e in events)
+            windows[segment.name] = done["windows"]
+            added += done["added"]
     yield Saved(path=str(path), what="index")
     whole = WindowIndex.open(path).vectors.shape[0]
     seconds = time.monotonic() - began

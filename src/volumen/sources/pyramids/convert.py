@@ -19,6 +19,7 @@ from volumen.sources.pyramids.journal import Journal
 from volumen.sources.pyramids.pyramid import check_replaceable, create_pyramid, level_count, open_pyramid
 from volumen.sources.segment import Segment
 from volumen.whole_files import out_of_space, refuse_existing
+from volumen.writer import sole_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,25 +77,26 @@ def _convert(settings: Convert, cluster: Cluster | None) -> Iterator[Event]:
     partial = out.with_name(f"{out.name}.partial")
     segment = open_given(settings)
     job = _job(settings, segment)
-    if _finished_before(settings, out, partial, job):
-        yield _finished(out, segment, 0.0)
-        return
-    work = _taken_up(settings, segment, partial, job) if settings.resume else None
-    if work is None:
-        work = _laid_out(settings, segment, out, partial, job)
-    elif settings.memory_gb != work.journal.job["memory_gb"]:
-        before = work.journal.job["memory_gb"]
-        yield Warned(message=f"The conversion goes on with the memory that it was begun with, {before} GB.")
-    try:
-        yield from work.steps(cluster)
-    except (SourceError, LabelError):
-        if not any(work.journal.done()):  # bad input leaves nothing behind, unless there is work worth keeping
-            shutil.rmtree(partial)
-        raise
-    _publish(work.image, out)
-    shutil.rmtree(partial)
-    yield Saved(path=str(out), what="volume")
-    yield _finished(out, segment, time.monotonic() - begun)
+    with sole_output(out):
+        if _finished_before(settings, out, partial, job):
+            yield _finished(out, segment, 0.0)
+            return
+        work = _taken_up(settings, segment, partial, job) if settings.resume else None
+        if work is None:
+            work = _laid_out(settings, segment, out, partial, job)
+        elif settings.memory_gb != work.journal.job["memory_gb"]:
+            before = work.journal.job["memory_gb"]
+            yield Warned(message=f"The conversion goes on with the memory that it was begun with, {before} GB.")
+        try:
+            yield from work.steps(cluster)
+        except (SourceError, LabelError):
+            if not any(work.journal.done()):  # bad input leaves nothing behind, unless there is work worth keeping
+                shutil.rmtree(partial)
+            raise
+        _publish(work.image, out)
+        shutil.rmtree(partial)
+        yield Saved(path=str(out), what="volume")
+        yield _finished(out, segment, time.monotonic() - begun)
 
 
 def _output_path(settings: Convert) -> Path:

@@ -26,6 +26,7 @@ from volumen.sources.remote.plan import Plan, make_plan
 from volumen.sources.remote.pulled import pulled
 from volumen.sources.remote.transfer import Tally, fetch
 from volumen.whole_files import out_of_space
+from volumen.writer import sole_output
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -109,19 +110,20 @@ def _bring(segment: str, settings: Download, tally: Tally) -> Generator[Event, N
         return known
     yield Started(work="look up", total=1, unit="segments", detail={"segment": segment})
     home = yield from pulled(_found(segment, settings), lambda: Stepped(done=0, total=1))
-    target, partial = _folders(settings, home)
-    if licence.record(partial, text := licence.terms(home, LAYOUTS[home.layout].terms)):
-        yield Warned(message=text)
-    plan = yield from pulled(_planned(home, partial, settings), lambda: Stepped(done=0, total=1))
-    yield Stepped(done=1, total=1)
-    for remark in plan.remarks:
-        yield Warned(message=remark)
-    for raster in plan.missing:
-        yield Warned(message=f"The server has no {raster} for {home.segment}; none is made up.")
-    yield from _transfer(plan, partial, settings, tally)
-    _write_provenance(partial, _story(partial, plan, asked))
-    with out_of_space(target):
-        partial.replace(target)
+    with sole_output(_root(settings) / home.segment):
+        target, partial = _folders(settings, home)
+        if licence.record(partial, text := licence.terms(home, LAYOUTS[home.layout].terms)):
+            yield Warned(message=text)
+        plan = yield from pulled(_planned(home, partial, settings), lambda: Stepped(done=0, total=1))
+        yield Stepped(done=1, total=1)
+        for remark in plan.remarks:
+            yield Warned(message=remark)
+        for raster in plan.missing:
+            yield Warned(message=f"The server has no {raster} for {home.segment}; none is made up.")
+        yield from _transfer(plan, partial, settings, tally)
+        _write_provenance(partial, _story(partial, plan, asked))
+        with out_of_space(target):
+            partial.replace(target)
     path = str(target / plan.volume)
     yield Saved(path=path, what="segment")
     return _Done(segment=home.segment, path=path, missing=plan.missing)
