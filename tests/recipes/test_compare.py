@@ -41,6 +41,7 @@ from volumen.sources.open import open_segment
 from volumen.sources.pyramids.probability_map import open_map
 from volumen.sources.synthetic.phantom import make_phantom
 from volumen.training.run import Run
+from volumen.whole_files import draft_name
 
 ENCODER = "tu-test_resnet"  # 0.4 M weights
 SMALL = {
@@ -308,6 +309,14 @@ def test_a_finished_comparison_only_says_so_again(compared):
     assert {path: path.stat().st_mtime_ns for path in runs} == runs
     told = [{**one[-1].result, "seconds": 0} for one in (again, events)]
     assert to_json(Finished(result=told[0])) == to_json(Finished(result=told[1]))
+
+
+def test_a_kill_at_the_very_first_file_leaves_no_stranger(data, tmp_path):
+    asked = chosen(data, tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / draft_name("comparison.json")).write_text("half")
+    Record.begin("compare ink", asked, lambda: look(asked))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["comparison.json"]
 
 
 @pytest.mark.parametrize(

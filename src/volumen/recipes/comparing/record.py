@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from volumen.drafts import clear_drafts, draft_of
 from volumen.errors import OutputExistsError, SettingsError, SourceError
 from volumen.events import Finished, to_json
-from volumen.whole_files import write_whole
+from volumen.whole_files import draft_name, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -88,7 +88,7 @@ class Record:
         path = Path(chosen.out)
         clear_drafts(path)
         before = _read(path, verb)
-        if before is None and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if before is None and path.exists() and (not path.is_dir() or _holds_more(path)):
             raise OutputExistsError(
                 f"{path} is already there and is no comparison, so it is not replaced; give another path."
             )
@@ -165,3 +165,8 @@ def _check_data(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
             f"{path} cannot go on: {', '.join(changed)} changed since it was begun. "
             f"Bring the former data back, or begin another comparison."
         )
+
+
+def _holds_more(folder: Path) -> bool:
+    """Whether there is anything but what a kill leaves of a first record."""
+    return any(each.name != draft_name(FILE) for each in folder.iterdir())
