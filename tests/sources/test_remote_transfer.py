@@ -255,6 +255,22 @@ def test_a_login_is_given_where_it_is_demanded_and_nowhere_kept(folder, tmp_path
     assert "s3cr3t" not in repr(told) + caplog.text
 
 
+def test_requests_that_begin_together_all_get_the_login(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("VOLUMEN_HTTP_USER", "reader")
+    monkeypatch.setenv("VOLUMEN_HTTP_PASSWORD", "s3cr3t-word")
+
+    async def run(url):
+        async with Client(at_once=4, patience=QUICK) as client:
+            await asyncio.gather(*(fetch(client, url, tmp_path / f"{number}", Tally()) for number in range(8)))
+
+    with serving(folder, login="reader:s3cr3t-word") as server:
+        server.fail("/data.bin", Fault(slow=0.2), 4)
+        asyncio.run(run(f"{server.url}/data.bin"))
+        assert server.requests["/data.bin"] <= 4 + 8
+    assert all((tmp_path / f"{number}").read_bytes() == TRUTH for number in range(8))
+
+
 @pytest.mark.parametrize("password", ["", "wrong-w0rd"])
 def test_a_login_that_is_missing_or_wrong_is_said_without_it(folder, tmp_path, monkeypatch, password):
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))

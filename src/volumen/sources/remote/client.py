@@ -116,19 +116,21 @@ class Client:
         host = str(target.origin())
         async with self._gate:
             await asyncio.sleep(max(0.0, self._pauses.get(host, 0.0) - time.monotonic()))
-            response = await self._send(method, target, headers)
-            if response.status == 401 and host not in self._logins and str(response.url.origin()) == host:
-                login = find_login(target)
+            login = self._logins.get(host)
+            response = await self._send(method, target, headers, login)
+            if response.status == 401 and login is None and str(response.url.origin()) == host:
+                login = self._logins.get(host) or find_login(target)  # another request may have found it meanwhile
                 if login is not None:
                     self._logins[host] = login
                     response.release()
-                    response = await self._send(method, target, headers)
+                    response = await self._send(method, target, headers, login)
             async with response:
                 self._judge(response, target)
                 yield response
 
-    async def _send(self, method: str, target: URL, headers: Mapping[str, str] | None) -> ClientResponse:
-        login = self._logins.get(str(target.origin()))
+    async def _send(
+        self, method: str, target: URL, headers: Mapping[str, str] | None, login: str | None
+    ) -> ClientResponse:
         given = {"Authorization": login} if login else {}
         return await self._session.request(method, target, headers={**(headers or {}), **given})
 
