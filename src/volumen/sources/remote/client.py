@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeGuard
 
 import aiohttp
 from aiohttp import ClientError, ClientPayloadError, ClientResponse, ClientResponseError
@@ -187,7 +187,7 @@ def unpacked(response: ClientResponse, body: bytes) -> bytes:
         raise ClientPayloadError(f"what came is packed, but {error}") from error
 
 
-def is_absent(error: Exception) -> bool:
+def is_absent(error: Exception) -> TypeGuard[ClientResponseError]:
     """Say whether an error means that there is no such file."""
     return isinstance(error, ClientResponseError) and error.status in ABSENT
 

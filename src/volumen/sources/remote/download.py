@@ -207,8 +207,8 @@ async def _fetch_all(left: list[File], folder: Path, ledger: Ledger, settings: D
 
     async def work(client: Client) -> None:
         for file in waiting:
-            told = await fetch(client, file.url, folder / file.path, tally, size=file.size)
-            if told is None and file.absence == "fault":
+            told = await fetch(client, file.url, folder / file.path, tally, size=file.size, witness=file.witness)
+            if told is None and file.witness is None:
                 raise SourceNotFoundError(f"There is no {file.url}, though it belongs to the segment; try again later.")
             ledger.add(file.path, file.url, told)
             tally.files += 1
@@ -227,7 +227,7 @@ def _story(folder: Path, plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
     """Tell where everything came from; chunks, which are many, in numbers."""
     known = Ledger.open(folder).known
     brought = [told for told in known.values() if told is not None]
-    named = {file.path: file.url for file in plan.files if file.absence == "fault"}
+    named = {file.path: file.url for file in plan.files if file.witness is None}
     return {
         **asdict(plan.home),
         "asked": asked,

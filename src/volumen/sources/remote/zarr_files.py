@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SettingsError, SourceError
 from volumen.plain_json import parse_object
@@ -41,14 +41,15 @@ class File:
         Where it goes, below the segment's folder, with ``/``.
     size
         Its bytes, where they are known beforehand.
-    absence
-        What it means that it is not there: a ``fault``, or a chunk of nothing but the ``fill`` value.
+    witness
+        Of a chunk, which may lack where all of it is the fill value: the URL of its array's metadata, which is there
+        as long as the array is. None for a file that must be there.
     """
 
     url: str
     path: str
     size: int | None = None
-    absence: Literal["fault", "fill"] = "fault"
+    witness: str | None = None
 
 
 async def is_zarr(client: Client, url: str) -> bool:
@@ -140,8 +141,9 @@ def chunk_files(
             for (start, stop), length, whole in zip(box, level.shape, full, strict=True)
         ]
         size = _plain_bytes(level)
+        witness = f"{url}/{inner}{'zarr.json' if level.array.metadata.zarr_format == 3 else '.zarray'}"
         for key in _keys(level, scaled):
-            yield File(url=f"{url}/{inner}{key}", path=f"{path}/{inner}{key}", size=size, absence="fill")
+            yield File(url=f"{url}/{inner}{key}", path=f"{path}/{inner}{key}", size=size, witness=witness)
 
 
 def _box(
