@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import subprocess
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from yarl import URL
 from http_server import AWAY, BROKEN, BUSY, CUT, RESET, SLOW, Fault, serving
 from volumen.errors import SettingsError, SourceError
 from volumen.sources.remote.client import Client
+from volumen.sources.remote.ledger import Ledger
 from volumen.sources.remote.login import find_login
 from volumen.sources.remote.retry import Patience
 from volumen.sources.remote.transfer import Fetched, Tally, fetch
@@ -226,6 +228,32 @@ def test_silence_counts_as_lost(folder, tmp_path):
         bring(f"{server.url}/data.bin", tmp_path / "data.bin", silence_s=0.3)
         assert server.requests["/data.bin"] == 2
     assert (tmp_path / "data.bin").read_bytes() == TRUTH
+
+
+@contextmanager
+def room_for(size):
+    """Let no file grow beyond a size: what is written there is cut short without an error, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+
+
+def test_a_file_that_is_written_short_is_not_there(folder, tmp_path):
+    with serving(folder, etag="none") as server, room_for(len(TRUTH) - 9), pytest.raises(SourceError, match="fetched"):
+        bring(f"{server.url}/data.bin", tmp_path / "data.bin")
+    assert not (tmp_path / "data.bin").exists()
+
+
+def test_a_line_that_is_written_short_is_not_known(tmp_path):
+    ledger = Ledger.open(tmp_path)
+    with room_for(9), pytest.raises(OSError, match="large"):
+        ledger.add("a", "http://host/a", None)
+    assert not ledger.known
+    assert not Ledger.open(tmp_path).known
 
 
 def test_never_more_at_once_than_told(folder, tmp_path):
