@@ -101,6 +101,7 @@ def zarr_of(**said):
     [
         ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "../../../escaped"}]}]}'}, "outside of itself"),
         ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "/escaped"}]}]}'}, "outside of itself"),
+        ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "C:escaped"}]}]}'}, "outside of itself"),
         ({".zattrs": b'{"multiscales": [{"datasets": 7}]}'}, "not understood"),
         ({".zarray": zarr_of(shape=[4, 10**7, 10**7], chunks=[1, 1, 1])}, "chunks"),
         ({".zarray": zarr_of(shape=[0, 9, 11])}, "shape"),
