@@ -39,6 +39,10 @@ def test_gzip_that_unpacks_to_any_size(monkeypatch):
     assert unpack(gzip.compress(bytes(600)) * 2, most=1200) == bytes(1200)
 
 
+def test_gzip_of_very_many_empty_members():
+    assert unpack(gzip.compress(b"") * 200_000 + gzip.compress(b"ink") + bytes(9)) == b"ink"
+
+
 @pytest.mark.parametrize("raw", [b"\x1f\x8b", gzip.compress(b"{}")[:-4], b"[" * 5000, gzip.compress(b"[" * 5000)])
 def test_a_catalogue_that_is_damaged(raw):
     with pytest.raises(SourceError, match="damaged"):
