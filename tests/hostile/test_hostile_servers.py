@@ -63,6 +63,10 @@ def test_links_that_are_no_names():
     assert names_on(page, f"{HOST}/a") == ["00.tif"]
 
 
+def test_links_that_are_never_closed():
+    assert names_on(b"<a " * 300_000 + b'<img href="00.tif"><a href="01.tif">', f"{HOST}/a") == ["01.tif"]
+
+
 def answered(answer, call):
     from canned import answering
 
