@@ -33,6 +33,7 @@ from volumen.events import Finished, Saved, Started, Stepped, Warned, result
 from volumen.settings import Download
 from volumen.sources.open import open_segment
 from volumen.sources.remote import client as client_module
+from volumen.sources.remote import licence
 from volumen.sources.remote.download import download
 from volumen.sources.remote.retry import Patience
 
@@ -301,6 +302,17 @@ def test_who_pulls_no_more_stops_the_work(root, tmp_path):
         asked = sum(server.requests.values())
         time.sleep(0.5)
         assert sum(server.requests.values()) == asked
+
+
+def test_terms_are_written_whole(tmp_path, monkeypatch):
+    def broken(*_):
+        raise OSError("the disk is gone")
+
+    assert licence.record(tmp_path, "former")
+    monkeypatch.setattr(os, "replace", broken)
+    with pytest.raises(OSError, match="gone"):
+        licence.record(tmp_path, "other")
+    assert files_in(tmp_path) == {"LICENCE.txt": b"former\n"}
 
 
 def test_events_tell_how_far_it_is_and_the_terms_once(root, tmp_path):

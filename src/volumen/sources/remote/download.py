@@ -25,7 +25,7 @@ from volumen.sources.remote.lookup import Home, check_id, find_segment
 from volumen.sources.remote.plan import Plan, make_plan
 from volumen.sources.remote.pulled import pulled
 from volumen.sources.remote.transfer import Tally, fetch
-from volumen.whole_files import out_of_space
+from volumen.whole_files import out_of_space, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -165,8 +165,6 @@ def _folders(settings: Download, home: Home) -> tuple[Path, Path]:
         there.replace(partial)
     else:
         draft = draft_of(partial)  # a folder that does not say what it is would be refused ever after
-        with out_of_space(partial):
-            draft.mkdir(parents=True)
         _write_provenance(draft, asdict(home))
         draft.replace(partial)
     return target, partial
@@ -244,7 +242,4 @@ def _story(folder: Path, plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_provenance(folder: Path, story: dict[str, Any]) -> None:
-    draft = folder / f"{PROVENANCE}.part"
-    with out_of_space(draft):
-        draft.write_text(json.dumps(story, indent=1), encoding="utf-8")
-        draft.replace(folder / PROVENANCE)
+    write_whole(folder / PROVENANCE, json.dumps(story, indent=1))

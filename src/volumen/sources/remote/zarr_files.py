@@ -12,7 +12,7 @@ from volumen.plain_json import parse_object
 from volumen.sources.arrays.ome import read_ome
 from volumen.sources.arrays.zarr_volume import ZarrVolume, open_zarr
 from volumen.sources.location import Location
-from volumen.whole_files import out_of_space
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,11 +94,7 @@ async def _bring(client: Client, url: str, target: Path) -> dict[str, Any] | Non
     except ValueError as error:
         raise SourceError(f"{url} is damaged: it should hold a JSON object ({error}).") from error
     if not target.exists():
-        with out_of_space(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_name(f"{target.name}.part")
-            draft.write_bytes(raw)
-            draft.replace(target)
+        write_whole(target, raw)
     elif target.read_bytes() != raw:
         raise SourceError(f"{url} changed since the download began; remove {target.parent} and start again.")
     return found
