@@ -39,6 +39,10 @@ def test_gzip_that_unpacks_to_any_size(monkeypatch):
     assert unpack(gzip.compress(bytes(600)) * 2, most=1200) == bytes(1200)
 
 
+def test_gzip_of_very_many_empty_members():
+    assert unpack(gzip.compress(b"") * 200_000 + gzip.compress(b"ink") + bytes(9)) == b"ink"
+
+
 @pytest.mark.parametrize("raw", [b"\x1f\x8b", gzip.compress(b"{}")[:-4], b"[" * 5000, gzip.compress(b"[" * 5000)])
 def test_a_catalogue_that_is_damaged(raw):
     with pytest.raises(SourceError, match="damaged"):
@@ -57,6 +61,10 @@ def test_links_that_are_no_names():
     <a href="a%00b.tif">n</a><a href="a%0ab.tif">l</a><a href="http://[::1">h</a><a href="data:,x">d</a>
     <a href="..%5c..%5cx.tif">w</a><a href="%2e/">h</a>"""
     assert names_on(page, f"{HOST}/a") == ["00.tif"]
+
+
+def test_links_that_are_never_closed():
+    assert names_on(b"<a " * 300_000 + b'<img href="00.tif"><a href="01.tif">', f"{HOST}/a") == ["01.tif"]
 
 
 def answered(answer, call):
@@ -101,6 +109,7 @@ def zarr_of(**said):
     [
         ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "../../../escaped"}]}]}'}, "outside of itself"),
         ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "/escaped"}]}]}'}, "outside of itself"),
+        ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "C:escaped"}]}]}'}, "outside of itself"),
         ({".zattrs": b'{"multiscales": [{"datasets": 7}]}'}, "not understood"),
         ({".zarray": zarr_of(shape=[4, 10**7, 10**7], chunks=[1, 1, 1])}, "chunks"),
         ({".zarray": zarr_of(shape=[0, 9, 11])}, "shape"),

@@ -33,6 +33,7 @@ from volumen.events import Finished, Saved, Started, Stepped, Warned, result
 from volumen.settings import Download
 from volumen.sources.open import open_segment
 from volumen.sources.remote import client as client_module
+from volumen.sources.remote import licence
 from volumen.sources.remote.download import download
 from volumen.sources.remote.retry import Patience
 
@@ -191,6 +192,39 @@ def test_chunks_that_the_server_does_not_have_are_asked_for_once(root, tmp_path)
     assert segment.mask is None
 
 
+def test_a_chunk_that_is_refused_once_is_not_empty(root, tmp_path):
+    lay_dev_zarr(root)
+    with serving(root) as server:
+        server.fail(f"/{DEV}/{ID}.zarr/0/1/1/1", Fault(status=403))
+        check(bring(server, tmp_path, "dev-zarr")["paths"][0], "dev-zarr")
+        assert server.requests[f"/{DEV}/{ID}.zarr/0/1/1/1"] == 2
+
+
+def test_chunks_of_a_server_that_turns_us_away_are_not_empty(root, tmp_path):
+    lay_dev_zarr(root)
+    with serving(root) as server:
+        events = download(settings(server, tmp_path, "dev-zarr"))
+        assert any(isinstance(event, Started) and event.work == "download" for event in events)
+        server.storm(1, 1.0, [Fault(status=403)], in_a_row=10**9)
+        server.fail(f"/{DEV}/{ID}_inklabels.png", Fault())
+        server.fail(f"/{PATHS}/{ID}/{ID}_mask.png", Fault())
+        with pytest.raises(SourceNotFoundError, match=r"zarray .* not taken for empty"):
+            list(events)
+        server.forget()
+        check(bring(server, tmp_path, "dev-zarr")["paths"][0], "dev-zarr")
+
+
+def test_a_store_that_is_deleted_while_it_is_fetched_is_not_empty(root, tmp_path):
+    lay_dev_zarr(root)
+    store = root / DEV / f"{ID}.zarr"
+    with serving(root) as server:
+        server.fail(f"/{DEV}/{ID}.zarr/0/1/1/1", Fault(then=lambda: store.rename(tmp_path / "away")))
+        with pytest.raises(SourceNotFoundError, match=r"zarray .* not taken for empty"):
+            bring(server, tmp_path, "dev-zarr")
+        (tmp_path / "away").rename(store)
+        check(bring(server, tmp_path, "dev-zarr")["paths"][0], "dev-zarr")
+
+
 def test_what_is_incomplete_does_not_look_complete(root, tmp_path):
     lay_volpkg(root)
     with serving(root) as server:
@@ -268,6 +302,17 @@ def test_who_pulls_no_more_stops_the_work(root, tmp_path):
         asked = sum(server.requests.values())
         time.sleep(0.5)
         assert sum(server.requests.values()) == asked
+
+
+def test_terms_are_written_whole(tmp_path, monkeypatch):
+    def broken(*_):
+        raise OSError("the disk is gone")
+
+    assert licence.record(tmp_path, "former")
+    monkeypatch.setattr(os, "replace", broken)
+    with pytest.raises(OSError, match="gone"):
+        licence.record(tmp_path, "other")
+    assert files_in(tmp_path) == {"LICENCE.txt": b"former\n"}
 
 
 def test_events_tell_how_far_it_is_and_the_terms_once(root, tmp_path):

@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import subprocess
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from yarl import URL
 from http_server import AWAY, BROKEN, BUSY, CUT, RESET, SLOW, Fault, serving
 from volumen.errors import SettingsError, SourceError
 from volumen.sources.remote.client import Client
+from volumen.sources.remote.ledger import Ledger
 from volumen.sources.remote.login import find_login
 from volumen.sources.remote.retry import Patience
 from volumen.sources.remote.transfer import Fetched, Tally, fetch
@@ -228,6 +230,32 @@ def test_silence_counts_as_lost(folder, tmp_path):
     assert (tmp_path / "data.bin").read_bytes() == TRUTH
 
 
+@contextmanager
+def room_for(size):
+    """Let no file grow beyond a size: what is written there is cut short without an error, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+
+
+def test_a_file_that_is_written_short_is_not_there(folder, tmp_path):
+    with serving(folder, etag="none") as server, room_for(len(TRUTH) - 9), pytest.raises(SourceError, match="fetched"):
+        bring(f"{server.url}/data.bin", tmp_path / "data.bin")
+    assert not (tmp_path / "data.bin").exists()
+
+
+def test_a_line_that_is_written_short_is_not_known(tmp_path):
+    ledger = Ledger.open(tmp_path)
+    with room_for(9), pytest.raises(OSError, match="large"):
+        ledger.add("a", "http://host/a", None)
+    assert not ledger.known
+    assert not Ledger.open(tmp_path).known
+
+
 def test_never_more_at_once_than_told(folder, tmp_path):
     async def run(url):
         async with Client(at_once=3, patience=QUICK) as client:
@@ -253,6 +281,22 @@ def test_a_login_is_given_where_it_is_demanded_and_nowhere_kept(folder, tmp_path
         told, _ = bring(f"{server.url}/data.bin", tmp_path / "data.bin")
         assert "Authorization" not in server.log[0][2]
     assert "s3cr3t" not in repr(told) + caplog.text
+
+
+def test_requests_that_begin_together_all_get_the_login(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("VOLUMEN_HTTP_USER", "reader")
+    monkeypatch.setenv("VOLUMEN_HTTP_PASSWORD", "s3cr3t-word")
+
+    async def run(url):
+        async with Client(at_once=4, patience=QUICK) as client:
+            await asyncio.gather(*(fetch(client, url, tmp_path / f"{number}", Tally()) for number in range(8)))
+
+    with serving(folder, login="reader:s3cr3t-word") as server:
+        server.fail("/data.bin", Fault(slow=0.2), 4)
+        asyncio.run(run(f"{server.url}/data.bin"))
+        assert server.requests["/data.bin"] <= 4 + 8
+    assert all((tmp_path / f"{number}").read_bytes() == TRUTH for number in range(8))
 
 
 @pytest.mark.parametrize("password", ["", "wrong-w0rd"])

@@ -458,6 +458,26 @@ def test_labels_of_a_segment_folder(tmp_path: Path) -> None:
         segment.raster("held_out")
 
 
+@pytest.mark.parametrize("layers", ["layers", "surface_volume", "."])
+def test_versions_of_a_label_are_no_layers(tmp_path: Path, layers: str) -> None:
+    volume, folder = noise(), tmp_path / "77"
+    write_layers(folder / layers, volume)
+    for index, file in enumerate(sorted((folder / layers).glob("*.tif"))):
+        file.rename(file.with_name(f"layer_{file.name}"))
+        tifffile.imwrite(folder / f"77_inklabels_v{index}.tif", np.full((50, 70), 10 * index, "uint8"))
+    segment = open_segment(folder)
+    np.testing.assert_array_equal(segment.read(segment.window), volume)
+    assert segment.raster("ink").read(WINDOW).max() == pytest.approx(60 / 255)
+
+
+def test_a_folder_of_layers_comes_before_numbered_images_beside_it(tmp_path: Path) -> None:
+    volume = noise()
+    write_layers(tmp_path / "77/layers", volume)
+    write_layers(tmp_path / "77", noise("uint8"))  # previews, perhaps
+    segment = open_segment(tmp_path / "77")
+    np.testing.assert_array_equal(segment.read(segment.window), volume)
+
+
 def test_siblings_of_a_zarr_need_its_name_where_volumes_share_a_folder(tmp_path: Path) -> None:
     write_ome(tmp_path / "77.zarr", noise(), "0.4")
     Image.fromarray(np.ones((50, 70), "uint8")).save(tmp_path / "77_inklabels.png")

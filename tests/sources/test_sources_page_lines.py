@@ -214,6 +214,18 @@ def test_images_are_found_where_export_programs_put_them(tmp_path: Path) -> None
     assert {reason: count.first for reason, count in found.dropped.items()} == {"neither PAGE nor ALTO": ("mets.xml",)}
 
 
+def test_each_folder_is_listed_once_for_all_its_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "page").mkdir()
+    for number in range(5):
+        write_image(tmp_path / f"{number}.png")
+        text = page_xml(page_line("l", SQUARE, "x"), image=f"{number}.png")
+        (tmp_path / "page" / f"{number}.xml").write_text(text)
+    listed, listing = [], Location.listing
+    monkeypatch.setattr(Location, "listing", lambda folder: listed.append(folder.name) or listing(folder))
+    assert len(read_lines(tmp_path).lines) == 5
+    assert sorted(listed) == sorted({tmp_path.name, "page"})
+
+
 def test_what_cannot_be_used_is_counted_by_reason(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"no picture")

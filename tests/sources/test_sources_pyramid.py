@@ -171,6 +171,19 @@ def test_only_our_own_images_open_for_writing(tmp_path: Path) -> None:
         open_pyramid(tmp_path / "other")
 
 
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [("datasets", []), ("datasets", [{"path": "0"}]), ("axes", []), ("axes", "yx"), ("axes", None)],
+)
+def test_images_of_others_are_refused_in_words(tmp_path: Path, part: str, said: object) -> None:
+    create_pyramid(tmp_path / "a.zarr", shape=(8, 8), dtype="uint8", chunks=(8, 8), axes="yx")
+    metadata = json.loads((tmp_path / "a.zarr/zarr.json").read_text())
+    metadata["attributes"]["ome"]["multiscales"][0][part] = said
+    (tmp_path / "a.zarr/zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(SourceError, match=r"a\.zarr is not an OME-Zarr 0\.5 image that volumen wrote"):
+        open_pyramid(tmp_path / "a.zarr")
+
+
 def test_a_pyramid_opens_as_a_segment(tmp_path: Path) -> None:
     volume = np.random.default_rng(0).integers(0, 256, (5, 40, 30), dtype=np.uint8)
     pyramid = create_pyramid(

@@ -10,10 +10,10 @@ from PIL import Image
 
 from volumen.errors import LabelError, OutputExistsError
 from volumen.plugin.painting import painting_shown
-from volumen.sources.labels.beside import NAMES
 from volumen.sources.labels.painted import INK, PaintedLabels, Patch, open_painted
 from volumen.sources.open import open_segment
 from volumen.sources.pyramids.pyramid import create_pyramid
+from volumen.sources.raster_names import NAMES
 from volumen.whole_files import whole_file
 from volumen.windows import Window
 

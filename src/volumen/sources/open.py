@@ -145,7 +145,7 @@ def _open_volume(location: Location, *, colours: bool = False) -> _Found:
     image = open_zarr(location)
     if image is not None:
         return _single(location, image.levels, image.voxel_um, dict(image.attributes))
-    for folder in (location, *(location / name for name in _LAYER_FOLDERS)):
+    for folder in (*(location / name for name in _LAYER_FOLDERS), location):
         files = find_layers(folder)
         if files:
             return _folder(folder, open_stack(files))

@@ -14,6 +14,7 @@ import numpy as np
 from volumen.errors import SourceError
 from volumen.sources.arrays.images import PICTURES, TIFFS, FlatImage, eight_bit, open_image
 from volumen.sources.arrays.tiff import open_tiff_layers
+from volumen.sources.raster_names import names_raster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -219,7 +220,8 @@ def find_layers(folder: Location) -> list[Location]:
 def choose_layers(names: Iterable[str], folder: str) -> list[str]:
     """Return which names of a folder are its layer images, in order; none where there are none.
 
-    Where the same layers are there in several forms, TIFF comes before PNG and JPEG.
+    Where the same layers are there in several forms, TIFF comes before PNG and JPEG. Labels and masks, which may be
+    numbered too (``inklabels_v2.png``), are no layers.
 
     Raises
     ------
@@ -229,7 +231,7 @@ def choose_layers(names: Iterable[str], folder: str) -> list[str]:
     stacks: dict[tuple[int, str], dict[int, str]] = {}
     for name in names:
         match = _LAYER_NAME.fullmatch(name)
-        if match:
+        if match and not names_raster(name):
             ending = (*TIFFS, *PICTURES).index(match[3].lower())
             numbers = stacks.setdefault((ending, match[1]), {})
             if int(match[2]) in numbers:

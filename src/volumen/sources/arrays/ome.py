@@ -86,7 +86,8 @@ def _check_axes(image: Mapping[str, Any], source: str) -> None:
 
 def _inside(path: str, source: str) -> str:
     """Return a path that a store names, if it stays inside the store: somebody else must not choose what is read."""
-    if "\\" in path or any(part in ("", ".", "..") for part in path.split("/")):
+    # a colon parts drive or stream from name on Windows, where "C:x" leaves the folder that it is put below
+    if "\\" in path or ":" in path or any(part in ("", ".", "..") for part in path.split("/")):
         raise SourceError(f"{source} names an array outside of itself, {path!r}; it is not opened.")
     return path
 

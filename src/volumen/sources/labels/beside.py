@@ -14,6 +14,7 @@ from volumen.sources.arrays.npy_volume import HEADER
 from volumen.sources.arrays.zarr_volume import ZarrImage, ZarrVolume, flat_layer, open_zarr
 from volumen.sources.damage import DAMAGE
 from volumen.sources.labels.rasters import Pixels, Raster, to_uint8
+from volumen.sources.raster_names import NAMES, names_raster
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,11 +23,7 @@ if TYPE_CHECKING:
 
     from volumen.sources.location import Location
 
-NAMES = {"ink": "inklabels", "supervision": "supervision_mask", "held_out": "validation_mask", "mask": "mask"}
-"""What the files of each raster are called, after ``<id>_``."""
-
 _ENDINGS = (*TIFFS, *PICTURES, ".zarr")
-_RASTER_NAME = re.compile(rf"(?:^|_)(?:{'|'.join(NAMES.values())})(?:_v\d+)?(?:{'|'.join(map(re.escape, _ENDINGS))})$")
 
 
 def find_rasters(folder: Location, identity: str, *, own: bool) -> dict[str, Location]:
@@ -67,7 +64,7 @@ def find_rasters(folder: Location, identity: str, *, own: bool) -> dict[str, Loc
 
 def holds_one_volume(names: Iterable[str]) -> bool:
     """Whether a folder holds a single volume, so that a plain ``mask.png`` in it can only be that one's."""
-    volumes = [name for name in names if name.endswith((".zarr", ".npy", *TIFFS)) and not _RASTER_NAME.search(name)]
+    volumes = [name for name in names if name.endswith((".zarr", ".npy", *TIFFS)) and not names_raster(name)]
     return len(volumes) == 1
 
 

@@ -15,10 +15,10 @@ import numpy as np
 import zarr
 
 from volumen.errors import SourceError
-from volumen.sources.labels.beside import NAMES
 from volumen.sources.labels.inside import list_inner_rasters
 from volumen.sources.open import find_label_home
 from volumen.sources.pyramids.pyramid import create_pyramid, level_count, open_pyramid
+from volumen.sources.raster_names import NAMES
 from volumen.windows import Window
 
 if TYPE_CHECKING:

@@ -46,7 +46,7 @@ def read_page(location: Location, drops: Drops) -> tuple[Line, ...]:
             f"{location} should be PAGE XML, its outermost element PcGts, or ALTO, its outermost alto; "
             f"got {root.tag}. Export it again in one of these."
         )
-    return tuple(_lines(location, PurePath(location.name).stem, root, Recent(DECODED_BYTES), drops))
+    return tuple(_lines(location, PurePath(location.name).stem, root, _Folders(), Recent(DECODED_BYTES), drops))
 
 
 def read_pages(folder: Location, files: Sequence[str], drops: Drops) -> tuple[Line, ...]:
@@ -56,7 +56,7 @@ def read_pages(folder: Location, files: Sequence[str], drops: Drops) -> tuple[Li
     folder above, where export programs put it. Its header is read, its pixels are not.
     """
     lines: list[Line] = []
-    recent = Recent(DECODED_BYTES)
+    folders, recent = _Folders(), Recent(DECODED_BYTES)
     stems = [PurePath(file).stem for file in files]
     names = stems if len({*stems}) == len(stems) else [str(PurePath(file).with_suffix("")) for file in files]
     for file, name in zip(files, names, strict=True):
@@ -66,20 +66,36 @@ def read_pages(folder: Location, files: Sequence[str], drops: Drops) -> tuple[Li
             drops.add(UNREADABLE_XML, file)
             continue
         if root.tag in _FORMS:
-            lines += _lines(folder / file, name, root, recent, drops)
+            lines += _lines(folder / file, name, root, folders, recent, drops)
         else:
             drops.add(NOT_A_PAGE, file)
     return tuple(lines)
 
 
-def _lines(location: Location, name: str, root: Element, recent: Recent, drops: Drops) -> Iterator[Line]:
+class _Folders:
+    """The folders that images are looked for in; each is listed once."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, dict[str, str] | None] = {}
+
+    def names(self, folder: Location) -> dict[str, str] | None:
+        """Return name in lower case -> name of what is in a folder, or None where that cannot be known."""
+        if folder.path not in self._names:
+            listed = folder.listing()
+            self._names[folder.path] = None if listed is None else {name.lower(): name for name in listed}
+        return self._names[folder.path]
+
+
+def _lines(
+    location: Location, name: str, root: Element, folders: _Folders, recent: Recent, drops: Drops
+) -> Iterator[Line]:
     pages = [page for page in _FORMS[root.tag](root) if page.lines]
     if not pages:
         drops.add(NO_LINES, location.name)
     for number, page in enumerate(pages, start=1):
         titled = name if len(pages) == 1 else f"{name}/{number}"
         names = [f"{titled}/{line}" for line in _distinct(page)]
-        image, shape, reason = _image(location, page)
+        image, shape, reason = _image(location, page, folders)
         scale = page.scale(shape)
         if not reason and scale is None:
             reason = OTHER_SIZE
@@ -112,9 +128,9 @@ def _distinct(page: MarkedPage) -> list[str]:
     return list(names)
 
 
-def _image(location: Location, page: MarkedPage) -> tuple[Location, tuple[int, int], str]:
+def _image(location: Location, page: MarkedPage, folders: _Folders) -> tuple[Location, tuple[int, int], str]:
     """Return the page's image, its (H, W), and why it cannot be used, if so."""
-    image = _found(location, page.image)
+    image = _found(location, page.image, folders)
     if image is None:
         return location, (0, 0), MISSING_IMAGE
     try:
@@ -125,17 +141,16 @@ def _image(location: Location, page: MarkedPage) -> tuple[Location, tuple[int, i
         return image, (0, 0), UNREADABLE_IMAGE
 
 
-def _found(location: Location, said: str) -> Location | None:
+def _found(location: Location, said: str, folders: _Folders) -> Location | None:
     """Find a page's image: under the name that its XML says, then its own, beside it, then one folder up."""
     said = PureWindowsPath(said).name  # it takes both kinds of slashes
     stem = PurePath(location.name).stem
     wanted = [name for name in (said, *(stem + ending for ending in (*PICTURES, *TIFFS))) if name]
     for folder in (location.parent, location.parent.parent):
-        names = folder.listing()
-        if names is None and not location.local and said:
+        there = folders.names(folder)
+        if there is None and not location.local and said:
             return folder / said  # plain http lists nothing: there a missing file shows when it is read
-        there = {name.lower(): name for name in names or ()}
-        found = next((there[name.lower()] for name in wanted if name.lower() in there), None)
+        found = next((there[name.lower()] for name in wanted if name.lower() in there), None) if there else None
         if found is not None:
             return folder / found
     return None

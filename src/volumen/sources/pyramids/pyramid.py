@@ -13,6 +13,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from volumen.drafts import draft_of
 from volumen.errors import OutputExistsError, SettingsError, SourceError, SourceNotFoundError
+from volumen.sources.damage import described
 from volumen.sources.pyramids.halving import Downsampling, halve
 from volumen.whole_files import out_of_space
 from volumen.windows import Window
@@ -201,17 +202,17 @@ def open_pyramid(path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -
         attributes = dict(group.attrs)
         image = cast("dict[str, Any]", attributes["ome"])["multiscales"][0]
         levels = tuple(cast("zarr.Array[Any]", group[dataset["path"]]) for dataset in image["datasets"])
-    except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise SourceError(f"{path} is not an OME-Zarr 0.5 image that volumen wrote: {error}") from error
-    axes = "".join(axis["name"] for axis in image["axes"])
-    unit = image["axes"][-1].get("unit")
-    scale = image["datasets"][0]["coordinateTransformations"][0]["scale"]
+        axes = "".join(axis["name"] for axis in image["axes"])
+        unit = image["axes"][-1].get("unit")
+        edge = float(image["datasets"][0]["coordinateTransformations"][0]["scale"][-1])
+    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise SourceError(f"{path} is not an OME-Zarr 0.5 image that volumen wrote: {described(error)}") from error
     return Pyramid(
         path=path,
         levels=levels,
         axes="yx" if axes == "yx" else "zyx",
         downsampling="nearest" if image.get("type") == "nearest" else "mean",
-        voxel_um=float(scale[-1]) if unit == "micrometer" else None,
+        voxel_um=edge if unit == "micrometer" else None,
         attributes=cast("dict[str, Any]", attributes.get("volumen", {})),
     )
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeGuard
 
 import aiohttp
 from aiohttp import ClientError, ClientPayloadError, ClientResponse, ClientResponseError
@@ -116,19 +116,21 @@ class Client:
         host = str(target.origin())
         async with self._gate:
             await asyncio.sleep(max(0.0, self._pauses.get(host, 0.0) - time.monotonic()))
-            response = await self._send(method, target, headers)
-            if response.status == 401 and host not in self._logins and str(response.url.origin()) == host:
-                login = find_login(target)
+            login = self._logins.get(host)
+            response = await self._send(method, target, headers, login)
+            if response.status == 401 and login is None and str(response.url.origin()) == host:
+                login = self._logins.get(host) or find_login(target)  # another request may have found it meanwhile
                 if login is not None:
                     self._logins[host] = login
                     response.release()
-                    response = await self._send(method, target, headers)
+                    response = await self._send(method, target, headers, login)
             async with response:
                 self._judge(response, target)
                 yield response
 
-    async def _send(self, method: str, target: URL, headers: Mapping[str, str] | None) -> ClientResponse:
-        login = self._logins.get(str(target.origin()))
+    async def _send(
+        self, method: str, target: URL, headers: Mapping[str, str] | None, login: str | None
+    ) -> ClientResponse:
         given = {"Authorization": login} if login else {}
         return await self._session.request(method, target, headers={**(headers or {}), **given})
 
@@ -185,7 +187,7 @@ def unpacked(response: ClientResponse, body: bytes) -> bytes:
         raise ClientPayloadError(f"what came is packed, but {error}") from error
 
 
-def is_absent(error: Exception) -> bool:
+def is_absent(error: Exception) -> TypeGuard[ClientResponseError]:
     """Say whether an error means that there is no such file."""
     return isinstance(error, ClientResponseError) and error.status in ABSENT
 

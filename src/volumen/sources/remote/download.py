@@ -25,7 +25,7 @@ from volumen.sources.remote.lookup import Home, check_id, find_segment
 from volumen.sources.remote.plan import Plan, make_plan
 from volumen.sources.remote.pulled import pulled
 from volumen.sources.remote.transfer import Tally, fetch
-from volumen.whole_files import out_of_space
+from volumen.whole_files import out_of_space, write_whole
 from volumen.writer import sole_output
 
 if TYPE_CHECKING:
@@ -167,8 +167,6 @@ def _folders(settings: Download, home: Home) -> tuple[Path, Path]:
         there.replace(partial)
     else:
         draft = draft_of(partial)  # a folder that does not say what it is would be refused ever after
-        with out_of_space(partial):
-            draft.mkdir(parents=True)
         _write_provenance(draft, asdict(home))
         draft.replace(partial)
     return target, partial
@@ -209,8 +207,8 @@ async def _fetch_all(left: list[File], folder: Path, ledger: Ledger, settings: D
 
     async def work(client: Client) -> None:
         for file in waiting:
-            told = await fetch(client, file.url, folder / file.path, tally, size=file.size)
-            if told is None and file.absence == "fault":
+            told = await fetch(client, file.url, folder / file.path, tally, size=file.size, witness=file.witness)
+            if told is None and file.witness is None:
                 raise SourceNotFoundError(f"There is no {file.url}, though it belongs to the segment; try again later.")
             ledger.add(file.path, file.url, told)
             tally.files += 1
@@ -229,7 +227,7 @@ def _story(folder: Path, plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
     """Tell where everything came from; chunks, which are many, in numbers."""
     known = Ledger.open(folder).known
     brought = [told for told in known.values() if told is not None]
-    named = {file.path: file.url for file in plan.files if file.absence == "fault"}
+    named = {file.path: file.url for file in plan.files if file.witness is None}
     return {
         **asdict(plan.home),
         "asked": asked,
@@ -246,7 +244,4 @@ def _story(folder: Path, plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_provenance(folder: Path, story: dict[str, Any]) -> None:
-    draft = folder / f"{PROVENANCE}.part"
-    with out_of_space(draft):
-        draft.write_text(json.dumps(story, indent=1), encoding="utf-8")
-        draft.replace(folder / PROVENANCE)
+    write_whole(folder / PROVENANCE, json.dumps(story, indent=1))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import zlib
 
 MOST = 256 * 2**20
 """Bytes that anything packed may unpack to."""
 
-_GZIP = 16 + zlib.MAX_WBITS
+_BLOCK = 2**20
 
 
 def unpack(packed: bytes, most: int = MOST) -> bytes:
@@ -28,16 +30,13 @@ def unpack(packed: bytes, most: int = MOST) -> bytes:
         ...
     ValueError: it unpacks to more than 999 bytes
     """
-    found = b""
-    while packed:
-        unpacker = zlib.decompressobj(_GZIP)
-        try:
-            found += unpacker.decompress(packed, most + 1 - len(found))
-        except zlib.error as error:
-            raise ValueError(f"it is no whole gzip file: {error}") from error
-        if len(found) > most:
-            raise ValueError(f"it unpacks to more than {most} bytes")
-        if not unpacker.eof:
-            raise ValueError("it is no whole gzip file: it ends too early")
-        packed = unpacker.unused_data.lstrip(b"\0")  # padding between members
-    return found
+    found = bytearray()
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+            while block := file.read(min(_BLOCK, most + 1 - len(found))):
+                found += block
+                if len(found) > most:
+                    raise ValueError(f"it unpacks to more than {most} bytes")
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"it is no whole gzip file: {error}") from error
+    return bytes(found)

@@ -11,7 +11,7 @@ from yarl import URL
 if TYPE_CHECKING:
     from volumen.sources.remote.client import Client
 
-_LINK = re.compile(r"""<a\s[^>]*?href\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.IGNORECASE)
+_LINK = re.compile(r"""<a\s[^<>]*?href\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.IGNORECASE)
 
 
 async def list_folder(client: Client, url: str) -> list[str] | None:

@@ -58,7 +58,7 @@ class Ledger:
     def add(self, path: str, url: str, told: Fetched | None) -> None:
         """Record that a file is there, or that there is none."""
         line = json.dumps({"path": path, "url": url, "told": None if told is None else asdict(told)})
-        with out_of_space(self.path), open(self.path, "ab", buffering=0) as file:
+        with out_of_space(self.path), open(self.path, "ab") as file:
             file.write(line.encode() + b"\n")
         self.known[path] = told
 

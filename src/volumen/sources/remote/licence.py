@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from volumen.whole_files import out_of_space
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +24,5 @@ def record(folder: Path, text: str) -> bool:
     path = folder / NAME
     if path.exists() and path.read_text(encoding="utf-8") == f"{text}\n":
         return False
-    with out_of_space(path):
-        path.write_text(f"{text}\n", encoding="utf-8")
+    write_whole(path, f"{text}\n")
     return True

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import ClientError, ClientPayloadError, ClientResponseError
 
-from volumen.errors import SourceError
+from volumen.errors import SourceError, SourceNotFoundError
 from volumen.plain_json import parse_object
 from volumen.sources.numerals import whole
 from volumen.sources.remote.checksums import ASKED, checksums_of, differing
-from volumen.sources.remote.client import Client, is_absent, unreachable
+from volumen.sources.remote.client import GONE, Client, is_absent, unreachable
 from volumen.sources.remote.intact import flaw
 from volumen.sources.remote.retry import passing
 from volumen.whole_files import out_of_space
@@ -47,8 +47,14 @@ class Fetched:
     checksums: Mapping[str, str] = field(default_factory=dict)
 
 
-async def fetch(client: Client, url: str, target: Path, tally: Tally, *, size: int | None = None) -> Fetched | None:
+async def fetch(
+    client: Client, url: str, target: Path, tally: Tally, *, size: int | None = None, witness: str | None = None
+) -> Fetched | None:
     """Bring a file, of ``size`` bytes where that is known, or return None where there is none.
+
+    With a ``witness``, a file of the same store that is there for certain, a missing one is believed only while that is
+    still given out: a store that was deleted is not a store of zeros. A refusal (403) is how object stores that may not
+    be listed say "missing", but also how a server turns somebody away; the file is then asked for once more.
 
     It grows as ``<name>.part``, with ``<name>.part.json`` that says which version of the file it is part of, so that a
     killed transfer goes on at the byte, and begins anew where the file has changed since.
@@ -56,11 +62,11 @@ async def fetch(client: Client, url: str, target: Path, tally: Tally, *, size: i
     Raises
     ------
     SourceError
-        When the server does not give it, or never what it promised.
+        When the server does not give it, or never what it promised; or the witness is gone.
     OutOfSpaceError
         When the disk is full.
     """
-    half = _Half.read(target)
+    half, doubted = _Half.read(target), witness is not None
     while True:
         before = half.have
         try:
@@ -69,6 +75,11 @@ async def fetch(client: Client, url: str, target: Path, tally: Tally, *, size: i
         except (ClientError, OSError, TimeoutError) as error:
             if is_absent(error):
                 half.discard()
+                if witness is not None and doubted:
+                    await _check_there(client, witness)
+                    if error.status not in GONE:
+                        doubted = False
+                        continue
                 return None
             # much that came is worth as many tries again: a long file may outlive many connections
             if not passing(error) or half.have < before + _MUCH:
@@ -77,6 +88,15 @@ async def fetch(client: Client, url: str, target: Path, tally: Tally, *, size: i
         half.part.replace(target)
     half.note.unlink(missing_ok=True)
     return half.told
+
+
+async def _check_there(client: Client, witness: str) -> None:
+    """Raise a `SourceNotFoundError` where the witness is not given out, so that what lacks beside it is no answer."""
+    if not await client.exists(witness):
+        raise SourceNotFoundError(
+            f"{witness} was deleted, moved or refused while its store was fetched; what lacks is not taken for empty. "
+            "Try again later; what is complete is kept."
+        )
 
 
 class _Half:
@@ -142,11 +162,10 @@ class _Half:
                 self.part.write_bytes(b"")
                 if self.told.size >= _MUCH:
                     self.note.write_text(json.dumps(asdict(self.told)))
-        with open(self.part, "r+b", buffering=0) as file:
+        with out_of_space(self.part), open(self.part, "r+b") as file:
             file.seek(self.have)
             async for block in response.content.iter_chunked(_BLOCK):
-                with out_of_space(self.part):
-                    file.write(block)
+                file.write(block)
                 self.have += len(block)
                 tally.bytes += len(block)
 

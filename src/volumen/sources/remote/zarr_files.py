@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SettingsError, SourceError
 from volumen.plain_json import parse_object
 from volumen.sources.arrays.ome import read_ome
 from volumen.sources.arrays.zarr_volume import ZarrVolume, open_zarr
 from volumen.sources.location import Location
-from volumen.whole_files import out_of_space
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,14 +41,15 @@ class File:
         Where it goes, below the segment's folder, with ``/``.
     size
         Its bytes, where they are known beforehand.
-    absence
-        What it means that it is not there: a ``fault``, or a chunk of nothing but the ``fill`` value.
+    witness
+        Of a chunk, which may lack where all of it is the fill value: the URL of its array's metadata, which is there
+        as long as the array is. None for a file that must be there.
     """
 
     url: str
     path: str
     size: int | None = None
-    absence: Literal["fault", "fill"] = "fault"
+    witness: str | None = None
 
 
 async def is_zarr(client: Client, url: str) -> bool:
@@ -93,11 +94,7 @@ async def _bring(client: Client, url: str, target: Path) -> dict[str, Any] | Non
     except ValueError as error:
         raise SourceError(f"{url} is damaged: it should hold a JSON object ({error}).") from error
     if not target.exists():
-        with out_of_space(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_name(f"{target.name}.part")
-            draft.write_bytes(raw)
-            draft.replace(target)
+        write_whole(target, raw)
     elif target.read_bytes() != raw:
         raise SourceError(f"{url} changed since the download began; remove {target.parent} and start again.")
     return found
@@ -140,8 +137,9 @@ def chunk_files(
             for (start, stop), length, whole in zip(box, level.shape, full, strict=True)
         ]
         size = _plain_bytes(level)
+        witness = f"{url}/{inner}{'zarr.json' if level.array.metadata.zarr_format == 3 else '.zarray'}"
         for key in _keys(level, scaled):
-            yield File(url=f"{url}/{inner}{key}", path=f"{path}/{inner}{key}", size=size, absence="fill")
+            yield File(url=f"{url}/{inner}{key}", path=f"{path}/{inner}{key}", size=size, witness=witness)
 
 
 def _box(
