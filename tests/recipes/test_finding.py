@@ -198,6 +198,27 @@ def test_vectors_that_do_not_fit_their_type_are_refused(data, tmp_path):
     assert part.todo()[0].start == 0
 
 
+def test_a_batch_that_the_disk_takes_a_part_of_is_not_done(data, tmp_path):
+    resource = pytest.importorskip("resource")
+    out = tmp_path / "index"
+    events = index(chosen(data, out))
+    next(events)
+    events.close()
+    part = IndexPart.open(next((out / "parts").glob("*.unfinished")))
+    rows = part.todo()[0]
+    vectors = np.ones((len(rows), 128), np.float32)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+        with pytest.raises(OSError, match="too large"):
+            part.write(rows, vectors)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert part.todo()[0] == rows
+    part.write(rows, vectors)
+    assert (part.vectors[rows.start : rows.stop] == 1).all()
+
+
 @pytest.mark.parametrize("kind", ["cross", "ring"])
 def test_one_click_finds_the_other_copies(data, made, kind):
     places = json.loads((data / "places.json").read_text())
