@@ -600,6 +600,19 @@ def test_a_server_that_fails_is_an_error_never_zeros(
 # ---- real volumes ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("form", ["imagej", "ome"])
+def test_channels_and_time_points_are_no_layers(tmp_path: Path, form: str) -> None:
+    volume = noise(shape=(6, 16, 16))
+    for axes, shape in {"ZCYX": (3, 2, 16, 16), "TZYX": (2, 3, 16, 16)}.items():
+        tifffile.imwrite(tmp_path / "several.tif", volume.reshape(shape), metadata={"axes": axes}, **{form: True})
+        with pytest.raises(SourceError, match=r"several stacks.*Save one channel and one time point"):
+            open_segment(tmp_path / "several.tif")
+    for axes, shape in {"ZCYX": (6, 1, 16, 16), "CYX": (6, 16, 16), "TYX": (6, 16, 16)}.items():
+        tifffile.imwrite(tmp_path / "one.tif", volume.reshape(shape), metadata={"axes": axes}, **{form: True})
+        segment = open_segment(tmp_path / "one.tif")
+        np.testing.assert_array_equal(segment.read(segment.window), volume)
+
+
 @pytest.mark.skipif(not DATA.exists(), reason="the real volumes are not beside the repository")
 def test_real_volumes_equal_tifffile() -> None:
     phantom = DATA / "ink_id_phantom/volumes/20200526145449"

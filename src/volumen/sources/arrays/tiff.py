@@ -220,7 +220,7 @@ def flat_layer(location: Location, page: int, shape: tuple[int, int], stored: np
 
 
 def _check(location: Location, tiff: tifffile.TiffFile) -> None:
-    """Refuse colour, several images, odd bit depths, and a chain of pages that breaks off."""
+    """Refuse colour, several images or stacks, odd bit depths, and a chain of pages that breaks off."""
     first = tiff.series[0].keyframe
     if first.samplesperpixel != 1 or first.colormap is not None:
         raise SourceError(
@@ -229,6 +229,12 @@ def _check(location: Location, tiff: tifffile.TiffFile) -> None:
     if len(tiff.series) > 1:
         shapes = ", ".join(str(one.shape) for one in tiff.series)
         raise SourceError(f"{location} holds images of several sizes or types, {shapes}; save one stack of equal ones.")
+    axes, shape = tiff.series[0].axes, tiff.series[0].shape
+    if sum(length > 1 for length in shape[:-2]) > 1:
+        raise SourceError(
+            f"{location} holds several stacks, {axes} of shape {shape}; expected one, ZYX. Save one channel and one "
+            "time point."
+        )
     if first.dtype is None:
         raise SourceError(f"{location} holds {first.bitspersample}-bit voxels; expected 8 or 16 bit, or float.")
     # tifffile stops without an error where the next page lies beyond the end of a truncated file.
