@@ -196,9 +196,13 @@ def _tiff_pixels(file: IO[bytes]) -> NDArray[Any]:
             inks = Image.frombytes("CMYK", (page.imagewidth, page.imagelength), pixels.tobytes())
             return np.asarray(inks.convert("RGB"))
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            white = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
-            return np.asarray(~pixels if pixels.dtype.kind == "b" else white - pixels)
+            return inverted(pixels)
         return pixels
+
+
+def inverted(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Turn pixels of which 0 is white into such of which 0 is black."""
+    return np.asarray(~pixels if pixels.dtype.kind in "bui" else 1 - pixels)
 
 
 def damaged(location: Location, error: Exception) -> SourceError:
