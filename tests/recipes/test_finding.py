@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ from safetensors.torch import save_file
 
 from volumen import settings
 from volumen.errors import CheckpointError, DivergedError, OutputExistsError, SettingsError, SourceNotFoundError
+from volumen.evaluation.scaled import ScaledRows
 from volumen.events import Started, Stepped, Warned, result
 from volumen.models.checkpoint import save_encoder
 from volumen.models.pooled import load_pooled
 from volumen.models.unet import build_encoder
 from volumen.recipes.finding.found import Found, write_found
 from volumen.recipes.finding.index import index
+from volumen.recipes.finding.search import _typical_distance as typical_distance
 from volumen.recipes.finding.search import search, shared
 from volumen.sources.index.index_part import IndexPart
 from volumen.sources.index.window_index import WindowIndex
@@ -259,6 +262,18 @@ def test_the_greedy_order_is_that_of_looking_at_every_window(data, made):
         if len(kept) == 13:
             break
     assert [place["box"][::2] for place in told["places"]] == part.corners[kept[1:]].tolist()
+
+
+def test_the_typical_distance_is_the_median_of_the_distances_from_the_nearest_query():
+    rng = np.random.default_rng(0)
+    rows, queries = rng.normal(size=(500, 256)), rng.normal(size=(24, 256))
+    scaled = ScaledRows.of(rows, "plain")
+    distances = np.sqrt(np.square(rows[:, None] - queries[None]).sum(axis=2)).min(axis=1)
+    tracemalloc.start()
+    assert typical_distance(scaled, queries) == np.median(distances)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(queries) * rows.nbytes
 
 
 def test_more_than_there_is_gives_all_there_is_and_says_so(data, tmp_path):
