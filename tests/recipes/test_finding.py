@@ -101,6 +101,20 @@ def test_a_vector_is_the_pooled_map_of_its_window_alone(made, data):
         np.testing.assert_allclose(part.vectors[row], vector, rtol=2e-3, atol=2e-3)
 
 
+def test_norms_are_measured_on_the_device_that_is_asked_for(data, tmp_path, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def seen(encoder, inputs):
+        assert next(encoder.parameters()).device.type == next(iter(inputs))[0].device.type == "meta"
+        raise Seen
+
+    monkeypatch.setattr("volumen.recipes.finding.embedding.measure_norms", seen)
+    monkeypatch.setattr("volumen.recipes.finding.embedding.pick_device", {"cpu": "meta"}.__getitem__)
+    with pytest.raises(Seen):
+        result(index(chosen(data, tmp_path / "index", norms="measured")))
+
+
 def test_the_same_segment_again_adds_nothing_and_another_adds_its_own(data, tmp_path):
     out = tmp_path / "index"
     first = result(index(chosen(data, out)))
