@@ -94,6 +94,9 @@ def test_nan_stays_visible() -> None:
 def test_bad_samples() -> None:
     with pytest.raises(SourceError, match="every sampled voxel is 0"):
         Normalization.fit("percentile", [np.zeros((4, 4), np.uint8)])
+    for kind in ("divide", "clip", "percentile", "robust"):
+        with pytest.raises(SourceError, match="every sampled voxel is 0"):
+            Normalization.fit(kind, [np.zeros((3, 4, 4), np.uint8)] * 2, outside="papyrus")
     with pytest.raises(SourceError, match="differ"):
         Normalization.fit("robust", [np.full((4, 4), 7, np.uint8)])
     with pytest.raises(SourceError, match="NaN"):

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ from safetensors.torch import save_file
 
 from volumen import settings
 from volumen.errors import CheckpointError, DivergedError, OutputExistsError, SettingsError, SourceNotFoundError
+from volumen.evaluation.scaled import ScaledRows
 from volumen.events import Started, Stepped, Warned, result
 from volumen.models.checkpoint import save_encoder
 from volumen.models.pooled import load_pooled
 from volumen.models.unet import build_encoder
 from volumen.recipes.finding.found import Found, write_found
 from volumen.recipes.finding.index import index
+from volumen.recipes.finding.search import _typical_distance as typical_distance
 from volumen.recipes.finding.search import search, shared
 from volumen.sources.index.index_part import IndexPart
 from volumen.sources.index.window_index import WindowIndex
@@ -96,6 +99,20 @@ def test_a_vector_is_the_pooled_map_of_its_window_alone(made, data):
         with torch.inference_mode():
             vector = pooled.encoder(image)[3].mean(dim=(2, 3))[0].numpy()
         np.testing.assert_allclose(part.vectors[row], vector, rtol=2e-3, atol=2e-3)
+
+
+def test_norms_are_measured_on_the_device_that_is_asked_for(data, tmp_path, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def seen(encoder, inputs):
+        assert next(encoder.parameters()).device.type == next(iter(inputs))[0].device.type == "meta"
+        raise Seen
+
+    monkeypatch.setattr("volumen.recipes.finding.embedding.measure_norms", seen)
+    monkeypatch.setattr("volumen.recipes.finding.embedding.pick_device", {"cpu": "meta"}.__getitem__)
+    with pytest.raises(Seen):
+        result(index(chosen(data, tmp_path / "index", norms="measured")))
 
 
 def test_the_same_segment_again_adds_nothing_and_another_adds_its_own(data, tmp_path):
@@ -198,6 +215,27 @@ def test_vectors_that_do_not_fit_their_type_are_refused(data, tmp_path):
     assert part.todo()[0].start == 0
 
 
+def test_a_batch_that_the_disk_takes_a_part_of_is_not_done(data, tmp_path):
+    resource = pytest.importorskip("resource")
+    out = tmp_path / "index"
+    events = index(chosen(data, out))
+    next(events)
+    events.close()
+    part = IndexPart.open(next((out / "parts").glob("*.unfinished")))
+    rows = part.todo()[0]
+    vectors = np.ones((len(rows), 128), np.float32)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+        with pytest.raises(OSError, match="too large"):
+            part.write(rows, vectors)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert part.todo()[0] == rows
+    part.write(rows, vectors)
+    assert (part.vectors[rows.start : rows.stop] == 1).all()
+
+
 @pytest.mark.parametrize("kind", ["cross", "ring"])
 def test_one_click_finds_the_other_copies(data, made, kind):
     places = json.loads((data / "places.json").read_text())
@@ -238,6 +276,18 @@ def test_the_greedy_order_is_that_of_looking_at_every_window(data, made):
         if len(kept) == 13:
             break
     assert [place["box"][::2] for place in told["places"]] == part.corners[kept[1:]].tolist()
+
+
+def test_the_typical_distance_is_the_median_of_the_distances_from_the_nearest_query():
+    rng = np.random.default_rng(0)
+    rows, queries = rng.normal(size=(500, 256)), rng.normal(size=(24, 256))
+    scaled = ScaledRows.of(rows, "plain")
+    distances = np.sqrt(np.square(rows[:, None] - queries[None]).sum(axis=2)).min(axis=1)
+    tracemalloc.start()
+    assert typical_distance(scaled, queries) == np.median(distances)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(queries) * rows.nbytes
 
 
 def test_more_than_there_is_gives_all_there_is_and_says_so(data, tmp_path):

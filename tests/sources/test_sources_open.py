@@ -10,7 +10,7 @@ import pickle
 import shutil
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import numpy as np
@@ -22,9 +22,11 @@ from PIL import Image
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
 from volumen.errors import LabelError, SourceError, SourceNotFoundError
+from volumen.sources.arrays.images import open_image
 from volumen.sources.arrays.layer_stack import LayerStack, PictureLayer
 from volumen.sources.arrays.tiff import TiffLayer
 from volumen.sources.labels.rasters import Raster
+from volumen.sources.location import Location
 from volumen.sources.open import open_segment
 from volumen.sources.pyramids.pyramid import create_pyramid
 from volumen.sources.segment import Segment
@@ -618,6 +620,36 @@ def test_a_server_that_fails_is_an_error_never_zeros(
 
 
 # ---- real volumes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["imagej", "ome"])
+def test_channels_and_time_points_are_no_layers(tmp_path: Path, form: str) -> None:
+    volume = noise(shape=(6, 16, 16))
+    for axes, shape in {"ZCYX": (3, 2, 16, 16), "TZYX": (2, 3, 16, 16)}.items():
+        tifffile.imwrite(tmp_path / "several.tif", volume.reshape(shape), metadata={"axes": axes}, **{form: True})
+        with pytest.raises(SourceError, match=r"several stacks.*Save one channel and one time point"):
+            open_segment(tmp_path / "several.tif")
+    for axes, shape in {"ZCYX": (6, 1, 16, 16), "CYX": (6, 16, 16), "TYX": (6, 16, 16)}.items():
+        tifffile.imwrite(tmp_path / "one.tif", volume.reshape(shape), metadata={"axes": axes}, **{form: True})
+        segment = open_segment(tmp_path / "one.tif")
+        np.testing.assert_array_equal(segment.read(segment.window), volume)
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"compression": "zlib", "rowsperstrip": 9}, {"compression": "lzw", "tile": (16, 16)}]
+)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_where_0_is_white_a_volume_reads_as_a_label_does(tmp_path: Path, dtype: str, how: dict[str, Any]) -> None:
+    volume = np.random.default_rng(0).random((3, 50, 70)).astype(dtype) if dtype == "float32" else noise(dtype)
+    inverted = 1 - volume if dtype == "float32" else np.iinfo(dtype).max - volume
+    tifffile.imwrite(tmp_path / "stack.tif", inverted, photometric="miniswhite", **how)
+    write_layers(tmp_path / "seg", inverted, photometric="miniswhite", **how)
+    for path in (tmp_path / "stack.tif", tmp_path / "seg"):
+        segment = open_segment(path)
+        np.testing.assert_allclose(segment.read(segment.window), volume, atol=1e-6)
+        np.testing.assert_allclose(segment.levels[0][1:2, 11:40, 3:60], volume[1:2, 11:40, 3:60], atol=1e-6)
+    image = open_image(Location.of(tmp_path / "seg/00.tif"))
+    np.testing.assert_allclose(image.grey(), volume[0], atol=1e-6)
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the real volumes are not beside the repository")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -100,6 +100,19 @@ def test_luma_of_large_values_does_not_run_over() -> None:
     top[0, 0, 2] = 65534
     assert luminance(top)[0, 0] == 65535  # 65534.886 rounded
     assert luminance(np.array([[[9, 0]]], np.uint16), ground=1)[0, 0] == 65535
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_luma_of_floats_is_a_fraction(dtype: type[np.floating[Any]]) -> None:
+    colours = np.array([[[0.2, 0.6, 0.4], [0.3, 0.3, 0.3]]], dtype)
+    expected = np.array([[0.2 * 0.299 + 0.6 * 0.587 + 0.4 * 0.114, dtype(0.3)]])
+    read = luminance(colours)
+    assert read.dtype == dtype
+    np.testing.assert_allclose(read, expected, atol=1e-3 if dtype == np.float16 else 1e-7)
+    assert read[0, 1] == dtype(0.3)
+    half = np.dstack([colours, np.full((1, 2), 0.5, dtype)])
+    np.testing.assert_allclose(luminance(half), expected / 2, atol=1e-3)
+    np.testing.assert_allclose(luminance(half, ground=1), expected / 2 + 0.5, atol=1e-3)
 
 
 def test_luminance_of_many_pixels_is_that_of_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from volumen.errors import OutOfSpaceError, SourceNotFoundError
 from volumen.events import result
 from volumen.settings import Phantom
-from volumen.sources.labels.painted import BACKGROUND, INK, UNLABELLED, PaintedLabels, classes_of, open_painted
+from volumen.sources.labels.painted import BACKGROUND, INK, UNLABELLED, PaintedLabels, Patch, classes_of, open_painted
 from volumen.sources.open import open_segment
 from volumen.sources.pyramids.pyramid import Pyramid, create_pyramid
 from volumen.sources.synthetic.phantom import make_phantom
@@ -251,6 +251,38 @@ def test_a_full_disk_says_what_to_do_and_the_same_strokes_can_be_written_later(
             paint(labels, box(0, 0, 9, 9), INK)
     paint(labels, box(0, 0, 9, 9), INK)
     assert (opened(path, tmp_path).read(box(0, 0, 9, 9)).classes == INK).all()
+
+
+@pytest.mark.parametrize("follows", ["the same strokes", "others", "keep"])
+def test_a_disk_that_was_full_between_two_levels_leaves_neither_behind(
+    tmp_path: Path, monkeypatch: Any, follows: str
+) -> None:
+    labels = opened(volume(tmp_path / "s.zarr"), tmp_path)
+    coarse = labels._ink.levels[1].shape
+    level_write = type(labels._ink.levels[0]).__setitem__
+
+    def full(array: Any, key: Any, value: Any) -> None:
+        if array.shape == coarse:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        level_write(array, key, value)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(labels._ink.levels[0]), "__setitem__", full)
+        with pytest.raises(OutOfSpaceError):
+            paint(labels, box(0, 0, 9, 9), INK)
+    if follows == "keep":
+        labels.keep()
+    else:
+        labels.write(
+            box(0, 0, 9, 9) if follows == "the same strokes" else box(600, 600, 9, 9),
+            Patch(*(np.full((9, 9), 255, np.uint8) for _ in range(2))),
+            np.ones((9, 9), bool),
+        )
+    whole = labels.read(box(0, 0, SIDE, SIDE))
+    halved = labels.read_level(1, (slice(None), slice(None)))
+    assert whole.ink.any()
+    np.testing.assert_array_equal(halved.ink, whole.ink[::2, ::2])
+    np.testing.assert_array_equal(halved.supervision, whole.supervision[::2, ::2])
 
 
 def test_deleted_labels_are_not_half_made_again(tmp_path: Path) -> None:

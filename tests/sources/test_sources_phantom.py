@@ -15,8 +15,10 @@ from sklearn.metrics import roc_auc_score
 from volumen.errors import LabelError, OutputExistsError, SourceNotFoundError
 from volumen.events import Finished, Saved, Started, Stepped, result
 from volumen.settings import Phantom
+from volumen.sources.labels.rasters import Raster
 from volumen.sources.open import open_segment
 from volumen.sources.synthetic.phantom import make_phantom, papyrus_of
+from volumen.sources.synthetic.repeated import Repeated
 from volumen.windows import Window, grid
 
 if TYPE_CHECKING:
@@ -190,6 +192,27 @@ def test_a_real_label_is_cut_where_it_holds_most(tmp_path: Path) -> None:
     window = Window.whole((1, 512, 512))
     # 7.8 % of the whole label is ink.
     assert papyrus.label(window).mean() > 0.1
+
+
+def test_of_a_label_no_more_is_decoded_than_a_window_needs() -> None:
+    label = np.random.default_rng(0).integers(0, 256, (60, 80), dtype=np.uint8)
+    asked: list[tuple[slice, slice]] = []
+
+    class Lazy:
+        shape = label.shape
+
+        def __getitem__(self, key: tuple[slice, slice]) -> NDArray[np.uint8]:
+            asked.append(key)
+            return label[key]
+
+    raster = Raster(source="label", shape=label.shape, extent=label.shape, decode=Lazy)
+    plane = Repeated(raster=raster, corner=(10, 70))
+    tiled = np.tile(label, (3, 3))[10:, 70:]
+    for y, x in ((0, 0), (3, 20), (45, 7), (55, 100)):
+        read = plane.read(Window((0, 1), (y, y + 9), (x, x + 6)))
+        np.testing.assert_array_equal(read, tiled[y : y + 9, x : x + 6] / np.float32(255))
+    assert asked[0] == (slice(10, 19), slice(70, 76))
+    assert asked[1] == (slice(13, 22), slice(10, 16))
 
 
 def test_an_empty_label_or_none_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:

@@ -322,6 +322,14 @@ def test_masks_keep_the_numbers_of_a_palette_and_jpegs_are_cut_at_one_half(tmp_p
     np.testing.assert_array_equal(read_mask(Location.of(tmp_path / "soft.jpg"), (16, 16)), binary > 0)
 
 
+@pytest.mark.parametrize("colour", [False, True])
+def test_what_is_transparent_in_a_mask_is_background(tmp_path: Path, colour: bool) -> None:
+    painted = np.zeros((8, 8), np.uint8)
+    painted[2:4, 5:7] = 255
+    Image.fromarray(np.dstack([painted] * (4 if colour else 2))).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(Location.of(tmp_path / "mask.png"), (8, 8)), painted > 0)
+
+
 def test_an_image_that_changed_is_refused(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png")
     found = photo(tmp_path / "a.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,38 @@ def test_binary_forms_read_as_zero_and_one(tmp_path: Path) -> None:
     for path in sorted(tmp_path.iterdir()):
         read = open_raster(Location.of(path)).read(Window((0, 1), (0, 20), (0, 30)))
         np.testing.assert_array_equal(read, ink.astype(np.float32), err_msg=path.name)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "i1", "i2", "i4", "i8", "f2", "f4", "f8"])
+@pytest.mark.parametrize("top", [0, 1, 127, 255, 65535])
+def test_every_type_becomes_eight_bit_as_the_formula_says(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, top: int
+) -> None:
+    if dtype[0] == "f" and top > 255:
+        top = 254
+    top = min(top, {"i1": 127, "u1": 255, "i2": 32767}.get(dtype, top))
+    pixels = np.random.default_rng(0).uniform(0, top, (13, 7))
+    pixels.flat[:2] = 0, top
+    pixels = (pixels if dtype[0] == "f" else np.rint(pixels)).astype(dtype)
+    if top <= 1:
+        expected = np.rint(pixels * np.float32(255))
+    else:
+        expected = np.rint(pixels) if top <= 255 else (pixels.astype(np.uint32) + 128) // 257
+    monkeypatch.setattr("volumen.sources.labels.rasters._AT_ONCE", 20)
+    read = to_uint8(pixels, "label")
+    np.testing.assert_array_equal(read, expected)
+    assert read.dtype == np.uint8
+    assert not np.shares_memory(read, pixels)
+
+
+def test_eight_bit_labels_take_no_more_than_their_own_size() -> None:
+    for top in (1, 255):
+        pixels = np.random.default_rng(0).integers(0, top, (2000, 2000), dtype=np.uint8, endpoint=True)
+        tracemalloc.start()
+        to_uint8(pixels, "label")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2.5 * pixels.nbytes
 
 
 def test_jpeg_reads_near_enough(tmp_path: Path) -> None:

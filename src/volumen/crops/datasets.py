@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from volumen.crops.cache import LABELS, PAPYRUS, SIDE, BlockCache, blocks_of
 from volumen.crops.select import spread
-from volumen.errors import LabelError, SourceError
+from volumen.errors import LabelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,15 +109,10 @@ class CropDataset(Dataset[dict[str, "Tensor"]]):
         Raises
         ------
         SourceError
-            The window holds NaN or infinity.
+            The voxels around the window are damaged, or floats among them are NaN or infinite: see `Segment.read`.
         """
         segment, window = self._items[index]
         cube = self._cache.read(segment, window)
-        if cube.voxels.dtype.kind == "f" and not np.isfinite(cube.voxels).all():
-            raise SourceError(
-                f"Expected finite voxels; {segment.name} holds NaN or infinity in {window}. "
-                "Repair the volume, or leave the place out of its mask."
-            )
         image = torch.from_numpy(self._normalization(cube.voxels))
         flats = [torch.from_numpy(flat[None].astype(np.float32, copy=False)) for flat in cube.flats]  # HW -> 1HW
         if self._view is not None:

@@ -113,9 +113,7 @@ class Normalization:
         if kind not in get_args(Kind):
             raise SettingsError(f"Normalization must be one of {', '.join(get_args(Kind))}; got {kind!r}.")
         if not values.size:
-            raise SourceError(
-                "Expected papyrus to fit the normalization on; every sampled voxel is 0. See `volumen check`."
-            )
+            raise _blank()
         low, high = _spread(kind, values)
         if high <= low:
             raise SourceError(
@@ -165,8 +163,15 @@ def _papyrus(sample: NDArray[Any]) -> NDArray[np.float32]:
 def _layer_means(normalization: Normalization, samples: Iterable[NDArray[Any]]) -> tuple[float, ...]:
     """Return the mean of each layer where there is papyrus."""
     columns = [normalization(sample)[:, sample.any(axis=0)] for sample in samples]  # ZYX -> Z × columns
+    count = sum(each.shape[1] for each in columns)
+    if not count:
+        raise _blank()
     sums = np.sum([each.sum(axis=1, dtype=np.float64) for each in columns], axis=0)
-    return tuple((sums / sum(each.shape[1] for each in columns)).tolist())
+    return tuple((sums / count).tolist())
+
+
+def _blank() -> SourceError:
+    return SourceError("Expected papyrus to fit the normalization on; every sampled voxel is 0. See `volumen check`.")
 
 
 def _spread(kind: Kind, values: NDArray[np.float32]) -> tuple[float, float]:

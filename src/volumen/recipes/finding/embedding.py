@@ -38,7 +38,7 @@ _MEASURED_WINDOWS = 256  # to measure norm statistics on, and to fit a normalisa
 
 
 def begin_index(path: Path, settings: Index, segment: Segment) -> WindowIndex:
-    """Make an index for the encoder that the settings name; what has to be measured is, on the segment."""
+    """Make an index for the encoder that the settings name; what has to be measured is, on the segment and here."""
     file = weights_file(settings.encoder)
     asked = settings.layers[1] - settings.layers[0] if isinstance(settings.layers, tuple) else settings.layers
     pooled, origin = load_pooled(file, stage=settings.stage, encoder_name=settings.encoder_name, in_channels=asked)
@@ -60,9 +60,12 @@ def begin_index(path: Path, settings: Index, segment: Segment) -> WindowIndex:
         normalization = Normalization.fit(settings.normalization, some, outside=settings.outside)
     embedding["normalization"] = normalization.to_dict()
     if embedding["norms"] == "measured":
+        device = pick_device(settings.device)
         batches = (np.stack(some[start : start + _BATCH]) for start in range(0, len(some), _BATCH))  # ZYX -> NCHW
         with out_of_memory("norms were measured", "Take smaller windows (--window), or another device."):
-            measure_norms(pooled.encoder, ((torch.from_numpy(normalization(batch)),) for batch in batches))
+            encoder = pooled.encoder.to(device)
+            measure_norms(encoder, ((torch.from_numpy(normalization(batch)).to(device),) for batch in batches))
+            encoder.cpu()
     return create_index(path, embedding, lambda place: _save(place, pooled, embedding))
 
 

@@ -76,10 +76,10 @@ def index(settings: Chosen) -> Iterator[Event]:
 def _index(settings: Chosen, cluster: Cluster | None) -> Iterator[Event]:
     began = time.monotonic()
     if cluster is None:
-        device = pick_device(settings.device)
+        device = here = pick_device(settings.device)
     else:
         yield from cluster.arrive()
-        device = cluster.ask(pick_device, settings.device)
+        device, here = cluster.ask(pick_device, settings.device), "cpu"
     settings = settings.model_copy(update={"device": device})
     segments = open_all(settings.segments, settings)
     names = [segment.name for segment in segments]
@@ -87,7 +87,7 @@ def _index(settings: Chosen, cluster: Cluster | None) -> Iterator[Event]:
         raise SettingsError(f"Segments are told apart by their names, which must differ; got {', '.join(names)}.")
     path = Path(settings.out)
     with sole_output(path):
-        found = _opened(path, settings, segments[0])
+        found = _opened(path, settings.model_copy(update={"device": here}), segments[0])
         forward: Forward | None = None
         windows, added, run = {}, 0, uuid.uuid4().hex
         for place, segment in enumerate(segments):

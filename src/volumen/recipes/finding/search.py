@@ -148,8 +148,7 @@ def _found(index: WindowIndex, row: int, rank: int, scores: dict[str, float]) ->
 def _typical_distance(rows: ScaledRows, queries: NDArray[np.float64]) -> float:
     """Return the median distance of windows from the nearest query."""
     some = np.concatenate([rows[row : row + 1] for row in spread(range(rows.shape[0]), _TYPICAL)])
-    distances = np.sqrt(np.square(some[:, None] - queries[None]).sum(axis=2)).min(axis=1)  # N Q C -> N
-    return float(np.median(distances))
+    return float(np.median(nearest(queries, some, 1).distance))
 
 
 def _apart(

@@ -72,8 +72,13 @@ class FlatImage:
             raise SourceError(f"{self.location} says {self.shape} px but holds {pixels.shape[:2]}; save it again.")
         return pixels
 
-    def grey(self) -> NDArray[Any]:
-        """Decode the image as grey, YX: colour turns to luma, what is transparent to white, 1-bit to 0 and 255.
+    def grey(self, *, ground: float = 1.0) -> NDArray[Any]:
+        """Decode the image as grey, YX: colour turns to luma, 1-bit to 0 and 255.
+
+        Parameters
+        ----------
+        ground
+            What is transparent turns to, from 0, black, to 1, white.
 
         Raises
         ------
@@ -84,7 +89,7 @@ class FlatImage:
         if pixels.ndim == 3:
             if pixels.shape[2] > 4:
                 raise SourceError(f"{self.location} has {pixels.shape[2]} channels; grey, RGB or RGBA is expected.")
-            pixels = luminance(pixels, ground=1.0)
+            pixels = luminance(pixels, ground=ground)
         if pixels.dtype == np.bool_:
             return np.where(pixels, np.uint8(255), np.uint8(0))
         return pixels.astype(np.uint16) if pixels.dtype == np.int32 else pixels  # so open 16-bit PNGs of some writers
@@ -191,9 +196,13 @@ def _tiff_pixels(file: IO[bytes]) -> NDArray[Any]:
             inks = Image.frombytes("CMYK", (page.imagewidth, page.imagelength), pixels.tobytes())
             return np.asarray(inks.convert("RGB"))
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            white = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
-            return np.asarray(~pixels if pixels.dtype.kind == "b" else white - pixels)
+            return inverted(pixels)
         return pixels
+
+
+def inverted(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Turn pixels of which 0 is white into such of which 0 is black."""
+    return np.asarray(~pixels if pixels.dtype.kind in "bui" else 1 - pixels)
 
 
 def damaged(location: Location, error: Exception) -> SourceError:

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_AT_ONCE = 1 << 20  # pixels; what is in between takes up to twenty bytes for each
+_AT_ONCE = 1 << 20  # pixels; what is in between takes up to forty bytes for each
 
 
 def luminance(pixels: NDArray[Any], *, ground: float = 0.0) -> NDArray[Any]:
@@ -18,7 +18,7 @@ def luminance(pixels: NDArray[Any], *, ground: float = 0.0) -> NDArray[Any]:
     Parameters
     ----------
     pixels
-        YXC, C being grey, grey and alpha, RGB or RGBA; 1-bit becomes 0 and 255.
+        YXC, C being grey, grey and alpha, RGB or RGBA; 1-bit becomes 0 and 255, floats stay in [0, 1].
     ground
         What shines through, from 0, black, to 1, white.
 
@@ -46,14 +46,17 @@ def _grey(pixels: NDArray[Any], ground: float) -> NDArray[Any]:
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * np.uint8(255)
     grey = pixels[:, 0]
+    fractions = pixels.dtype.kind == "f"
     if channels >= 3 and (pixels[:, :3] != pixels[:, :1]).any():
         # 601 weights in thousandths: exact for greys
-        red, green, blue = (pixels[:, index].astype(np.uint32) for index in range(3))
-        grey = ((red * 299 + green * 587 + blue * 114 + 500) // 1000).astype(pixels.dtype)
+        red, green, blue = (pixels[:, index].astype(np.float64 if fractions else np.uint32) for index in range(3))
+        luma = red * 299 + green * 587 + blue * 114
+        grey = (luma / 1000 if fractions else (luma + 500) // 1000).astype(pixels.dtype)
     if channels in (2, 4):
         top = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1.0
         alpha = pixels[:, channels - 1]
         if (alpha != top).any():
             opaque = alpha / np.float32(top)
-            grey = np.rint(grey * opaque + ground * top * (1 - opaque)).astype(pixels.dtype)
+            laid = grey * opaque + ground * top * (1 - opaque)
+            grey = (laid if fractions else np.rint(laid)).astype(pixels.dtype)
     return grey

@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 
 from volumen.errors import SourceError
-from volumen.sources.arrays.images import damaged
+from volumen.sources.arrays.images import damaged, inverted
 from volumen.sources.arrays.tiff_file import open_tiff
 from volumen.sources.damage import DAMAGE
 
@@ -46,6 +46,8 @@ class TiffLayer:
         Where each strip or tile lies in the file, in bytes.
     sample
         Which of the colours of a pixel.
+    white
+        Whether 0 is white on disk (MINISWHITE); it reads as black.
     stored
         Type of a voxel on disk, where the page lies there as in memory, from the first offset on; else None. Its
         pieces are then bands of rows, for a remote file to be read by.
@@ -60,6 +62,7 @@ class TiffLayer:
     lengths: tuple[int, ...]
     stored: np.dtype[Any] | None
     sample: int = 0
+    white: bool = False
 
     def __post_init__(self) -> None:
         (height, width), (rows, columns) = self.shape, self.piece
@@ -71,8 +74,8 @@ class TiffLayer:
             )
 
     def map(self) -> NDArray[Any] | None:
-        """Map the page into memory, where it lies uncompressed in a local file."""
-        if self.stored is None or not self.location.local:
+        """Map the page into memory, where it lies uncompressed in a local file, as it is read."""
+        if self.stored is None or self.white or not self.location.local:
             return None
         return np.memmap(self.location.path, dtype=self.stored, mode="r", offset=self.offsets[0], shape=self.shape)
 
@@ -89,6 +92,10 @@ class TiffLayer:
             raw = file.read(self.lengths[index])
         if not raw or len(raw) < self.lengths[index]:
             raise SourceError(f"{self.location} is truncated at page {self.page}; copy it again.")
+        pixels = self._decoded(raw, index)
+        return inverted(pixels) if self.white else pixels
+
+    def _decoded(self, raw: bytes, index: int) -> NDArray[Any]:
         if self.stored is not None:
             return np.frombuffer(raw, dtype=self.stored).reshape(-1, self.shape[1]).astype(self.dtype)  # YX
         try:
@@ -176,16 +183,17 @@ def _layers(location: Location, file: IO[bytes]) -> tuple[TiffLayer, ...]:
         shape = (first.imagelength, first.imagewidth)
         dtype = np.dtype(first.dtype)
         stored = dtype.newbyteorder(tiff.byteorder)
+        white = first.photometric == tifffile.PHOTOMETRIC.MINISWHITE
         count = int(np.prod(series.shape, dtype=np.int64)) // (shape[0] * shape[1])
         if series.dataoffset is not None:  # one run of voxels, whatever number of pages describes it
             size = shape[0] * shape[1] * dtype.itemsize
             starts = [series.dataoffset + index * size for index in range(count)]
-            return tuple(flat_layer(location, index, shape, stored, start) for index, start in enumerate(starts))
+            return tuple(flat_layer(location, page, shape, stored, start, white) for page, start in enumerate(starts))
         pages = [page for page in series.pages if page is not None]
         if len(pages) != count:
             raise SourceError(f"{location} should hold {count} pages but holds {len(pages)}; copy it again.")
         if first.is_contiguous and first.is_final:
-            return tuple(flat_layer(location, page.index, shape, stored, page.dataoffsets[0]) for page in pages)
+            return tuple(flat_layer(location, page.index, shape, stored, page.dataoffsets[0], white) for page in pages)
         piece = (first.tilelength, first.tilewidth) if first.is_tiled else (first.rowsperstrip, shape[1])
         return tuple(
             TiffLayer(
@@ -197,12 +205,15 @@ def _layers(location: Location, file: IO[bytes]) -> tuple[TiffLayer, ...]:
                 offsets=tuple(page.dataoffsets),
                 lengths=tuple(page.databytecounts),
                 stored=None,
+                white=white,
             )
             for page in pages
         )
 
 
-def flat_layer(location: Location, page: int, shape: tuple[int, int], stored: np.dtype[Any], start: int) -> TiffLayer:
+def flat_layer(
+    location: Location, page: int, shape: tuple[int, int], stored: np.dtype[Any], start: int, white: bool = False
+) -> TiffLayer:
     """Describe a layer that lies uncompressed at ``start`` in a file, in bands of about a megabyte."""
     height, width = shape
     rows = min(height, max(1, _BAND_BYTES // (width * stored.itemsize)))
@@ -216,11 +227,12 @@ def flat_layer(location: Location, page: int, shape: tuple[int, int], stored: np
         offsets=tuple(start + top * width * stored.itemsize for top in tops),
         lengths=tuple((min(top + rows, height) - top) * width * stored.itemsize for top in tops),
         stored=stored,
+        white=white,
     )
 
 
 def _check(location: Location, tiff: tifffile.TiffFile) -> None:
-    """Refuse colour, several images, odd bit depths, and a chain of pages that breaks off."""
+    """Refuse colour, several images or stacks, odd bit depths, and a chain of pages that breaks off."""
     first = tiff.series[0].keyframe
     if first.samplesperpixel != 1 or first.colormap is not None:
         raise SourceError(
@@ -229,6 +241,12 @@ def _check(location: Location, tiff: tifffile.TiffFile) -> None:
     if len(tiff.series) > 1:
         shapes = ", ".join(str(one.shape) for one in tiff.series)
         raise SourceError(f"{location} holds images of several sizes or types, {shapes}; save one stack of equal ones.")
+    axes, shape = tiff.series[0].axes, tiff.series[0].shape
+    if sum(length > 1 for length in shape[:-2]) > 1:
+        raise SourceError(
+            f"{location} holds several stacks, {axes} of shape {shape}; expected one, ZYX. Save one channel and one "
+            "time point."
+        )
     if first.dtype is None:
         raise SourceError(f"{location} holds {first.bitspersample}-bit voxels; expected 8 or 16 bit, or float.")
     # tifffile stops without an error where the next page lies beyond the end of a truncated file.

@@ -102,7 +102,7 @@ class IndexPart:
                 "another encoder."
             )
         file = self.folder / "vectors.npy"
-        with out_of_space(file), file.open("r+b", buffering=0) as out:
+        with out_of_space(file), file.open("r+b") as out:
             out.seek(file.stat().st_size - (len(self.corners) - rows.start) * kept[0].nbytes)
             out.write(kept.data)
         Journal(self.folder, self.job, 0).mark(rows.start // int(self.job["batch"]))

@@ -155,6 +155,7 @@ class PaintedLabels:
             return
         with _room(self._ink.path):
             self._check_there()
+            self._repair()  # what a full disk had kept from being halved: its note makes way for that of this write
             if self._kept:
                 self._open(link_version(self._home, self._version))
             self._note(boxes)
@@ -167,6 +168,7 @@ class PaintedLabels:
         """Keep this version as it is: whoever reads it reads the same for ever; later strokes go to the next."""
         with _room(self._ink.path):
             self._check_there()
+            self._repair()
             for pyramid in (self._supervision, self._ink):
                 group = zarr.open_group(pyramid.path, mode="r+")
                 group.attrs["volumen"] = {**dict(pyramid.attributes), "kept": True}
@@ -209,7 +211,7 @@ class PaintedLabels:
         draft.replace(self._ink.path / _UNFINISHED)
 
     def _repair(self) -> None:
-        """Halve again what a killed program had written at full size only."""
+        """Halve again what was written at full size only, when the program was killed or the disk full."""
         note = self._ink.path / _UNFINISHED
         if not note.exists():
             return

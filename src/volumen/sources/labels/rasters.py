@@ -23,6 +23,7 @@ PADDING = 256
 """Labels are padded at the bottom and right to a multiple of this many pixels, so sizes may differ by up to it."""
 
 _BAND = 4096  # rows hashed at a time
+_AT_ONCE = 1 << 20  # pixels turned to 8 bit at a time; what is in between takes up to sixteen bytes for each
 
 
 class Pixels(Protocol):
@@ -151,7 +152,7 @@ def to_uint8(pixels: NDArray[Any], source: str) -> NDArray[np.uint8]:
         return np.where(pixels, np.uint8(255), np.uint8(0))
     if pixels.dtype.kind not in "uif":
         raise LabelError(f"{source} should hold numbers; its type is {pixels.dtype}. Save it as 8-bit grey.")
-    low, high = (pixels.min(), pixels.max()) if pixels.size else (0, 0)
+    low, high = (pixels.min().item(), pixels.max().item()) if pixels.size else (0, 0)
     if not (np.isfinite(low) and np.isfinite(high)):
         raise LabelError(
             f"{source} holds NaN or infinity; a label's values lie in 0…1 or 0…255. Save it as 8-bit grey."
@@ -160,11 +161,18 @@ def to_uint8(pixels: NDArray[Any], source: str) -> NDArray[np.uint8]:
         raise LabelError(
             f"{source} has values from {low} to {high}; a label's values lie in 0…1 or 0…255. Save it as 8-bit grey."
         )
-    if high <= 1:
-        return np.asarray(np.rint(pixels * np.float32(255)), dtype=np.uint8)
-    if high <= 255:
-        return np.asarray(np.rint(pixels), dtype=np.uint8)
-    return np.asarray((pixels.astype(np.uint32) + 128) // 257, dtype=np.uint8)
+    if pixels.dtype.kind in "ui" and high <= 255:
+        eight = pixels.astype(np.uint8)
+        return eight * np.uint8(255) if high <= 1 else eight
+    eight = np.empty(pixels.shape, np.uint8)
+    rows = max(1, _AT_ONCE // max(1, pixels.shape[1]))
+    for top in range(0, len(pixels), rows):
+        band = pixels[top : top + rows]
+        if high > 255:
+            eight[top : top + rows] = (band.astype(np.uint32) + 128) // 257
+        else:
+            eight[top : top + rows] = np.rint(band * np.float32(255) if high <= 1 else band)
+    return eight
 
 
 def _keep(pixels: NDArray[np.uint8]) -> Pixels:

@@ -87,7 +87,7 @@ def read_mask(location: Location, shape: tuple[int, int], *, background: tuple[i
     ----------
     location
         PNG, JPEG or one-page TIFF, turned as its EXIF says: values of grey, or numbers of classes, also of a palette;
-        of colours their luma. A JPEG, whose values are never exact, is cut at one half.
+        of colours their luma; what is transparent is 0. A JPEG, whose values are never exact, is cut at one half.
     shape
         (H, W) of its photograph.
     background
@@ -160,7 +160,7 @@ def _indices(image: FlatImage) -> NDArray[Any]:
                     return np.asarray(picture).astype(np.int64)
         except DAMAGE as error:
             raise damaged(image.location, error) from error
-    return image.grey().astype(np.int64)
+    return image.grey(ground=0.0).astype(np.int64)
 
 
 def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:

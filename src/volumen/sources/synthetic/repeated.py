@@ -65,8 +65,10 @@ class Repeated:
         """Return values in [0, 1], YX; the window may lie anywhere."""
         rows = _wrapped(window.y, self.corner[0], self.raster.extent[0])
         columns = _wrapped(window.x, self.corner[1], self.raster.extent[1])
-        pixels = np.asarray(self.raster.pixels[0 : self.raster.extent[0], 0 : self.raster.extent[1]])
-        return pixels[np.ix_(rows, columns)].astype(np.float32) / np.float32(255)
+        top, left = int(rows.min()), int(columns.min())
+        # a lazy raster is decoded anew for each window, so no more of it than that
+        pixels = self.raster.pixels[top : int(rows.max()) + 1, left : int(columns.max()) + 1]
+        return np.asarray(pixels)[np.ix_(rows - top, columns - left)].astype(np.float32) / np.float32(255)
 
 
 def _wrapped(pixels: Range, corner: int, length: int) -> NDArray[np.intp]:
