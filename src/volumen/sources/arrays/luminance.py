@@ -49,8 +49,8 @@ def _grey(pixels: NDArray[Any], ground: float) -> NDArray[Any]:
     fractions = pixels.dtype.kind == "f"
     if channels >= 3 and (pixels[:, :3] != pixels[:, :1]).any():
         # 601 weights in thousandths: exact for greys
-        red, green, blue = (pixels[:, index].astype(np.float64 if fractions else np.uint32) for index in range(3))
-        luma = red * 299 + green * 587 + blue * 114
+        wide: NDArray[Any] = pixels[:, :3].astype(np.float64 if fractions else np.uint32)
+        luma = wide[:, 0] * 299 + wide[:, 1] * 587 + wide[:, 2] * 114
         grey = (luma / 1000 if fractions else (luma + 500) // 1000).astype(pixels.dtype)
     if channels in (2, 4):
         top = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1.0
