@@ -206,6 +206,7 @@ def _best_scores(run: Run, epoch: int) -> Mapping[str, float]:
 
 def epochs_of(dataset: Samples, *, batch: int, fabric: Fabric) -> Callable[[int, int], Iterator[dict[str, Tensor]]]:
     """Return what `fit` asks for: this process's batches of an epoch (from 0) from a step on."""
+    threads = batch_threads(fabric)
     return lambda epoch, first: batches(
         dataset,
         epoch=epoch,
@@ -213,7 +214,8 @@ def epochs_of(dataset: Samples, *, batch: int, fabric: Fabric) -> Callable[[int,
         batch=batch,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
-        threads=batch_threads(fabric),
+        threads=threads,
+        ahead=threads + 1,  # every thread has one to make while the next is ready
         pin=fabric.device.type == "cuda",
     )
 

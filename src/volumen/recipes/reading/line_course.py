@@ -76,6 +76,7 @@ def line_steps(
     """
     per_pass = steps_per_epoch(len(dataset), settings.batch)
     _, per_round = rounds_of(settings)
+    threads = batch_threads(fabric)
 
     def rows(start: int) -> Iterator[tuple[int, int, list[int]]]:
         number, first = divmod(start, per_pass)
@@ -95,7 +96,7 @@ def line_steps(
 
     def round_from(number: int, first: int) -> Iterator[dict[str, Tensor]]:
         todo = islice(rows(number * per_round + first), per_round - first)
-        yield from made_ahead(make, todo, threads=batch_threads(fabric), ahead=2)
+        yield from made_ahead(make, todo, threads=threads, ahead=threads + 1)
 
     return round_from
 
