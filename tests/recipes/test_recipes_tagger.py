@@ -20,9 +20,11 @@ from volumen.models.tagger_checkpoint import load_tagger, save_tagger
 from volumen.models.transplant import load_encoder
 from volumen.models.weights import read_safetensors
 from volumen.recipes.photos.photo_corpus import PhotoCorpus
+from volumen.recipes.photos.photo_course import PlateauRates
 from volumen.recipes.photos.said_tags import read_said
 from volumen.recipes.photos.tagger import TagLearner, train_tagger
 from volumen.recipes.resume import resume
+from volumen.training.devices import open_fabric
 from volumen.training.run import Run
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 210)}
@@ -133,6 +135,14 @@ def test_the_rate_falls_where_the_loss_has_levelled_off(photos, tmp_path):
     cuts = sum(loss >= min(losses[:i]) * (1 - 1e-4) for i, loss in enumerate(losses[:3]) if i)
     assert rates[-1] == pytest.approx(1e-12 * 0.1**cuts)
     assert cuts
+
+
+def test_a_loss_that_is_no_number_is_no_improvement(tmp_path):
+    run = Run.create(tmp_path / "run", {"verb": "train tagger"})
+    for epoch, loss in enumerate((2.0, float("nan"), 1.0), start=1):
+        run.record(Scored(step=epoch, scores={"loss": loss}))
+    rates = PlateauRates(run, open_fabric(device="cpu"), steps_per_epoch=1, peak=1.0, patience=1)
+    assert [rates(step).learning_rate for step in range(4)] == pytest.approx([1.0, 1.0, 0.1, 0.1])
 
 
 def test_characters_are_tags_and_the_most_frequent_is_found(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 from volumen.events import Scored
@@ -69,7 +70,8 @@ class PlateauRates:
     def _losses(self, epochs: int) -> list[float]:
         """Return the held-out loss of each of the first epochs."""
         scored = [event for event in self._run.events() if isinstance(event, Scored)]
-        return [event.scores["loss"] for event in scored if event.step <= epochs]
+        losses = (event.scores["loss"] for event in scored if event.step <= epochs)
+        return [math.nan if loss is None else loss for loss in losses]  # a run records NaN as null
 
 
 def photo_course(
