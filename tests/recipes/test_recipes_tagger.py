@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
 from volumen import settings
-from volumen.errors import CheckpointError, LabelError, SettingsError
+from volumen.errors import CheckpointError, LabelError, SettingsError, SourceError
 from volumen.evaluation.labels import score_tags
 from volumen.events import Finished, Scored, Started, Stepped, Warned, result
 from volumen.models.checkpoint import save_checkpoint
@@ -103,6 +103,19 @@ def test_a_stopped_tagger_goes_on_to_the_same_weights(changes, photos, trained, 
     first, second = (read_safetensors(tmp_path / name / "best.safetensors")[0] for name in ("whole", "parts"))
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
     assert (tmp_path / "whole/tags.csv").read_text() == (tmp_path / "parts/tags.csv").read_text()
+
+
+def test_a_stopped_tagger_does_not_go_on_over_another_encoder(photos, trained, tmp_path):
+    tagger, header = load_tagger(trained[0] / "best.safetensors")
+    save_tagger(tmp_path / "start.safetensors", tagger, header)
+    asked = chosen(photos, tmp_path / "run", encoder=str(tmp_path / "start.safetensors"), freeze=True)
+    events = train_tagger(asked)
+    next(event for event in events if isinstance(event, Stepped))
+    events.close()
+    torch.nn.init.normal_(next(tagger.encoder.parameters()))
+    save_tagger(tmp_path / "start.safetensors", tagger, header)
+    with pytest.raises(SourceError, match="the weights in it changed"):
+        list(resume(settings.Resume(run=asked.out)))
 
 
 def test_a_frozen_encoder_stays_and_its_head_learns(photos, trained, tmp_path):

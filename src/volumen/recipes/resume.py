@@ -36,7 +36,7 @@ def resume(settings: Resume) -> Iterator[Event]:
     SourceNotFoundError
         The folder is no run.
     SourceError
-        The data are not those that the run was begun with.
+        The data, or the weights to start from, are not those that the run was begun with.
     SettingsError
         The run was begun by a verb that cannot be resumed.
     InUseError
