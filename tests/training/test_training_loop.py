@@ -171,6 +171,16 @@ def test_resuming_an_ended_training_does_nothing_twice(tmp_path: Path) -> None:
     assert story(run) == before
 
 
+def test_the_time_of_a_training_is_that_of_all_its_sessions(tmp_path: Path) -> None:
+    run = fresh(tmp_path)
+    list(itertools.islice(Lesson(pause=0.01, save_seconds=0).train(run), 9))
+    before = run.load_state()["seconds"]
+    assert before >= 0.06
+    whole = outcome(Lesson(pause=0.01, save_seconds=0).train(run))
+    assert whole.seconds >= before + 0.06
+    assert outcome(Lesson().train(run)).seconds >= run.load_state()["seconds"] >= before + 0.06
+
+
 def test_the_model_is_left_ready_to_be_used_also_where_nothing_was_left_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -204,7 +204,7 @@ def carry_out(
         yield from train(Run.open(settings.out), learner)
 
 
-def conclude(run: Run, outcome: Outcome, seconds: float, **found: Any) -> Iterator[Event]:
+def conclude(run: Run, outcome: Outcome, **found: Any) -> Iterator[Event]:
     """Record and yield the end of a training, with what else was found."""
     finished = Finished(
         result={
@@ -215,7 +215,7 @@ def conclude(run: Run, outcome: Outcome, seconds: float, **found: Any) -> Iterat
             "stopped_early": outcome.stopped_early,
             "scores": _best_scores(run, outcome.stopping.best_epoch),
             **found,
-            "seconds": seconds,
+            "seconds": outcome.seconds,
         }
     )
     run.record(finished)

@@ -209,7 +209,7 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
     if settings.freeze and settings.frozen_norms == "measured":
         _measure_norms(trainee)
     steps = steps_per_epoch(len(trainee.train), settings.batch)
-    outcome, seconds = yield from course(
+    outcome = yield from course(
         run,
         trainee,
         work="finetune",
@@ -220,7 +220,7 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
         rates=lambda step: Rates(cosine(step, steps=steps * settings.epochs, peak=settings.learning_rate)),
     )
     if trainee.fabric.is_global_zero:
-        yield from conclude(run, outcome, seconds)
+        yield from conclude(run, outcome)
 
 
 def _measure_norms(trainee: Trainee) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -171,7 +170,6 @@ class Pupil:
 
 
 def _train(run: Run, pupil: Pupil) -> Iterator[Event]:
-    began = time.monotonic()
     settings, fabric = pupil.settings, pupil.fabric
     crops = pupil.crops(held_out=False)
     steps = steps_per_epoch(len(crops), settings.batch)
@@ -205,7 +203,7 @@ def _train(run: Run, pupil: Pupil) -> Iterator[Event]:
         opening=[opening, *(Warned(message=text) for text in pupil.warnings)],
     )
     if fabric.is_global_zero:
-        yield from conclude(run, outcome, time.monotonic() - began)
+        yield from conclude(run, outcome)
 
 
 def _judge(run: Run, pupil: Pupil, unseen: Unseen, epoch: int) -> dict[str, float]:

@@ -76,8 +76,8 @@ class PlateauRates:
 
 def photo_course(
     run: Run, learner: PhotoLearner, *, work: str, detail: Mapping[str, Any], score: str
-) -> Generator[Event, None, tuple[Outcome, float]]:
-    """Teach a learner with Adam, and return how that ended and how many seconds it took."""
+) -> Generator[Event, None, Outcome]:
+    """Teach a learner with Adam, and return how that ended."""
     settings, steps = learner.settings, learner.steps_per_epoch
     peak, patience = settings.learning_rate, settings.plateau
     return (

@@ -117,8 +117,8 @@ def warn_broken(run: Run, dataset: LineDataset, said: Sequence[str]) -> Iterator
 
 def line_course(
     run: Run, learner: LineLearner, *, work: str, detail: Mapping[str, Any], score: str
-) -> Generator[Event, None, tuple[Outcome, float]]:
-    """Teach a learner, and return how that ended and how many seconds it took.
+) -> Generator[Event, None, Outcome]:
+    """Teach a learner, and return how that ended.
 
     What `fit` calls an epoch is a round of ``score_steps`` steps here, so that few lines are learned from for as long
     as many. AdamW's rate rises in a line, then falls along half a cosine.
