@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
 from volumen import settings
-from volumen.errors import CheckpointError, LabelError, SettingsError, SourceError
+from volumen.errors import CheckpointError, LabelError, OutOfMemoryError, SettingsError, SourceError
 from volumen.evaluation.labels import score_tags
 from volumen.events import Finished, Scored, Started, Stepped, Warned, result
 from volumen.models.checkpoint import save_checkpoint
@@ -21,6 +21,8 @@ from volumen.models.transplant import load_encoder
 from volumen.models.weights import read_safetensors
 from volumen.recipes.photos.photo_corpus import PhotoCorpus
 from volumen.recipes.photos.photo_course import PlateauRates
+from volumen.recipes.photos.photo_start import measure_photos
+from volumen.recipes.photos.pooled import Pooled
 from volumen.recipes.photos.said_tags import read_said
 from volumen.recipes.photos.tagger import TagLearner, train_tagger
 from volumen.recipes.resume import resume
@@ -126,6 +128,18 @@ def test_a_frozen_encoder_stays_and_its_head_learns(photos, trained, tmp_path):
     assert encoder
     assert all(torch.equal(before[name], after[name]) for name in encoder)
     assert not torch.equal(before["head.weight"], after["head.weight"])
+
+
+def test_no_room_for_a_frozen_encoder_is_an_error_with_a_cure(photos, trained, tmp_path):
+    def look(images):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    learner = TagLearner.of(chosen(photos, tmp_path / "run"))
+    with pytest.raises(OutOfMemoryError, match="Use a smaller batch"):
+        Pooled(learner.train, look, batch=8, fabric=learner.fabric)
+    learner.model.encoder.forward = look
+    with pytest.raises(OutOfMemoryError, match="Use a smaller batch"):
+        measure_photos(learner.model, learner.train, batch=8, fabric=learner.fabric)
 
 
 def test_a_frozen_head_learns_the_same_from_kept_vectors_as_from_images(photos, trained, tmp_path):

@@ -301,6 +301,19 @@ def test_no_room_for_one_sample(tmp_path: Path) -> None:
         list(Tiny().train(fresh(tmp_path)))
 
 
+def test_no_room_for_what_the_optimizer_keeps(tmp_path: Path) -> None:
+    class Heavy(torch.optim.SGD):
+        def step(self, closure=None):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    class Burdened(Lesson):
+        def optimizer(self, model):
+            return Heavy(parameter for parameter in model.parameters() if parameter.requires_grad)
+
+    with pytest.raises(OutOfMemoryError, match="while the weights were changed"):
+        list(Burdened().train(fresh(tmp_path)))
+
+
 def test_other_errors_are_not_taken_for_memory(tmp_path: Path) -> None:
     class Broken(Lesson):
         def objective(self, model, batch):
