@@ -188,7 +188,7 @@ class TagLearner:
                     logits.append(model(self.fabric.to_device(batch["image"])))
                     tags.append(batch["tags"])
                     index.append(batch["photo"])
-        probabilities = torch.cat(logits).float().sigmoid().double().cpu().numpy()
+        probabilities = torch.cat(logits).float().sigmoid().cpu().double().numpy()
         names = [self.held_out.photos[int(each)].name for each in torch.cat(index)]
         return probabilities, torch.cat(tags).bool().numpy(), names
 
