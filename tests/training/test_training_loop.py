@@ -279,6 +279,7 @@ def test_out_of_memory_goes_on_in_parts_with_the_same_gradient(tmp_path: Path) -
     assert [type(event) for event in told[:4]] == [Started, Warned, Warned, Stepped]
     assert sum(isinstance(event, Warned) for event in told) == 2
     assert f"with {BATCH} samples; going on with 2 at a time" in told[2].message
+    assert "(norms, Dice, negatives, triplets) now sees these smaller parts" in told[2].message
     expected, got = weights_of(whole), weights_of(parts)
     for name in expected:
         torch.testing.assert_close(got[name], expected[name], rtol=1e-3, atol=1e-5)

@@ -168,8 +168,8 @@ class Stepper:
         self.parts = min(2 * self.parts, count)
         return Warned(
             message=f"The {self._fabric.device} ran out of memory with {count} samples; going on with "
-            f"{math.ceil(count / self.parts)} at a time, gradients added up. Norm statistics and Dice are "
-            "now taken over these smaller parts."
+            f"{math.ceil(count / self.parts)} at a time, gradients added up. Whatever looks at a batch as a whole "
+            "(norms, Dice, negatives, triplets) now sees these smaller parts."
         )
 
     def _average(self) -> None:
