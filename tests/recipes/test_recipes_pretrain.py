@@ -174,6 +174,7 @@ def test_a_probe_scores_the_features_where_there_are_labels(volume, tmp_path):
     assert "probe_auc" not in first
     assert 0.5 < last["probe_auc"] <= 1
     assert last["probe_voxels_auc"] > 0
+    assert last["probe_voxels_average_precision"] > 0
 
 
 def test_without_labels_nothing_is_probed_and_the_run_says_so(volume, tmp_path):

@@ -225,4 +225,5 @@ def _probed(probe: Probe, encoder: nn.Module) -> dict[str, float]:
         "probe_auc": scores["auc"],
         "probe_average_precision": scores["average_precision"],
         "probe_voxels_auc": voxels["auc"],
+        "probe_voxels_average_precision": voxels["average_precision"],
     }
