@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def resume(settings: Resume) -> Iterator[Event]:
-    """Continue an interrupted run to the weights that an unbroken run on the same device ends with.
+    """Continue an interrupted run to the weights that an unbroken run on the same CPU ends with.
+
+    On CUDA it is so but for what kernels add up in no fixed order, which torch calls nondeterministic.
 
     Parameters
     ----------

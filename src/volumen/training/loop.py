@@ -68,7 +68,8 @@ def fit(
 
     Whatever is random in a step (dropout) is drawn from ``(seed, step, rank)``, the rates are a function of the
     step, and the batches of an epoch can begin at any step: so a run that was killed and resumed ends
-    with the same weights as an unbroken one on the same device. State is saved after every epoch, within one
+    with the same weights as an unbroken one on the same CPU; on CUDA it does so but for what kernels add up in no
+    fixed order, which torch calls nondeterministic. State is saved after every epoch, within one
     every ``save_seconds``, and when the generator is closed. Events are recorded in the run before the state
     that follows them, so ``events.jsonl`` tells every step once. On several devices every process runs this
     generator to its end; only that of rank 0 yields, writes and validates. Batch norms then take their statistics over
