@@ -153,6 +153,19 @@ def test_norm_of_lines_is_the_norm_of_their_columns_alone(momentum: float | None
         torch.testing.assert_close(norm.bias.grad, plain.bias.grad)
 
 
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_blank_lines_are_normalised_as_by_torch(value: float) -> None:
+    norm, plain = SeenNorm(2), nn.BatchNorm2d(2)
+    given, wanted = (torch.full((3, 2, 4, 5), value, requires_grad=True) for _ in range(2))
+    normed, truth = norm(given * 1, Seen.of(torch.tensor([5, 5, 5]), 5)), plain(wanted)
+    torch.testing.assert_close(normed, truth, rtol=0, atol=1e-3)
+    torch.testing.assert_close(list(norm.buffers()), list(plain.buffers()))
+    normed.exp().sum().backward()
+    truth.exp().sum().backward()
+    torch.testing.assert_close(given.grad, wanted.grad)
+    torch.testing.assert_close(norm.weight.grad, plain.weight.grad)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_masked_lines_are_seen_as_if_each_layer_were_computed_where_they_are_visible(training: bool) -> None:
     """Against the rule itself: zeros before every convolution, and statistics of what is left, place by place."""

@@ -28,6 +28,7 @@ from volumen.events import Finished, Saved, Started, Stepped, result, to_json
 from volumen.models.checkpoint import load_checkpoint, save_encoder
 from volumen.models.unet import build_unet
 from volumen.recipes.compare_ink import compare_ink
+from volumen.recipes.comparing.ink import scoring
 from volumen.recipes.comparing.ink.cells import Cell, cells_of
 from volumen.recipes.comparing.ink.inputs import look
 from volumen.recipes.comparing.ink.results import claims
@@ -36,6 +37,7 @@ from volumen.recipes.comparing.ink.story import remarks
 from volumen.recipes.comparing.record import Record
 from volumen.recipes.evaluate import evaluate
 from volumen.recipes.finetune import Trainee, finetune
+from volumen.recipes.reporting.run_record import RunRecord
 from volumen.settings.comparing import RANDOM
 from volumen.sources.open import open_segment
 from volumen.sources.pyramids.probability_map import open_map
@@ -186,6 +188,15 @@ def test_scores_are_those_of_the_map_on_the_held_out_pixels(compared, data):
         scores = result(evaluate(alone))["held_out"]
         for name in ("iou", "dice", "f05", "auc", "average_precision"):
             assert found.best[name] == pytest.approx(scores[name], nan_ok=True)
+
+
+def test_maps_are_predicted_with_what_the_runs_were_trained_with(compared, monkeypatch):
+    asked, _ = compared
+    told = []
+    monkeypatch.setattr(scoring, "predict", lambda said: told.append(said) or iter(()))
+    record = RunRecord.read(cells_of(asked)[0].folder(asked.out, 0))
+    list(scoring._predict(record, 0, asked.model_copy(update={"precision": "bf16", "memory_fraction": 0.5})))
+    assert [(said.precision, said.memory_fraction) for said in told] == [("bf16", 0.5)]
 
 
 def test_the_validation_loss_is_that_of_the_best_and_of_the_last_epoch(compared):

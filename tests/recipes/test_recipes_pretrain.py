@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from volumen import settings
 from volumen.errors import CheckpointError, OutputExistsError, SettingsError
-from volumen.events import Finished, Scored, Started, Stepped, result
+from volumen.events import Finished, Scored, Started, Stepped, Warned, result
 from volumen.models.checkpoint import load_checkpoint, read_header
 from volumen.recipes.finetune import finetune
 from volumen.recipes.pretrain import pretrain_spark
@@ -174,6 +174,14 @@ def test_a_probe_scores_the_features_where_there_are_labels(volume, tmp_path):
     assert "probe_auc" not in first
     assert 0.5 < last["probe_auc"] <= 1
     assert last["probe_voxels_auc"] > 0
+    assert last["probe_voxels_average_precision"] > 0
+
+
+def test_without_labels_nothing_is_probed_and_the_run_says_so(volume, tmp_path):
+    told = list(pretrain_spark(chosen(volume, tmp_path / "run", epochs=1, probe_epochs=1)))
+    assert any("The features are not probed: A probe needs ink" in e.message for e in told if isinstance(e, Warned))
+    assert isinstance(told[-1], Finished)
+    assert "probe_auc" not in told[-1].result["scores"]
 
 
 def test_text_lines_of_any_length_go_the_same_way(tmp_path):

@@ -112,6 +112,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(photos: Path, tmp_path: Path,
     assert equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
     files = [(tmp_path / name / "overlaps.csv").read_bytes() for name in ("whole", "parts")]
     assert files[0] == files[1]
+    timed = [e.scores["epoch_seconds"] for e in Run.open(tmp_path / "parts").events() if isinstance(e, Scored)]
+    assert [seconds is None for seconds in timed] == [epoch == 2 for epoch in range(1, len(timed) + 1)]
     same = [name for name in whole["scores"] if name != "epoch_seconds"]
     assert [parts["scores"][name] for name in same] == [whole["scores"][name] for name in same]
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
 from volumen import settings
-from volumen.errors import CheckpointError, LabelError, SettingsError
+from volumen.errors import CheckpointError, LabelError, OutOfMemoryError, SettingsError, SourceError
 from volumen.evaluation.labels import score_tags
 from volumen.events import Finished, Scored, Started, Stepped, Warned, result
 from volumen.models.checkpoint import save_checkpoint
@@ -20,9 +20,13 @@ from volumen.models.tagger_checkpoint import load_tagger, save_tagger
 from volumen.models.transplant import load_encoder
 from volumen.models.weights import read_safetensors
 from volumen.recipes.photos.photo_corpus import PhotoCorpus
+from volumen.recipes.photos.photo_course import PlateauRates
+from volumen.recipes.photos.photo_start import measure_photos
+from volumen.recipes.photos.pooled import Pooled
 from volumen.recipes.photos.said_tags import read_said
 from volumen.recipes.photos.tagger import TagLearner, train_tagger
 from volumen.recipes.resume import resume
+from volumen.training.devices import open_fabric
 from volumen.training.run import Run
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 210)}
@@ -103,6 +107,19 @@ def test_a_stopped_tagger_goes_on_to_the_same_weights(changes, photos, trained, 
     assert (tmp_path / "whole/tags.csv").read_text() == (tmp_path / "parts/tags.csv").read_text()
 
 
+def test_a_stopped_tagger_does_not_go_on_over_another_encoder(photos, trained, tmp_path):
+    tagger, header = load_tagger(trained[0] / "best.safetensors")
+    save_tagger(tmp_path / "start.safetensors", tagger, header)
+    asked = chosen(photos, tmp_path / "run", encoder=str(tmp_path / "start.safetensors"), freeze=True)
+    events = train_tagger(asked)
+    next(event for event in events if isinstance(event, Stepped))
+    events.close()
+    torch.nn.init.normal_(next(tagger.encoder.parameters()))
+    save_tagger(tmp_path / "start.safetensors", tagger, header)
+    with pytest.raises(SourceError, match="the weights in it changed"):
+        list(resume(settings.Resume(run=asked.out)))
+
+
 def test_a_frozen_encoder_stays_and_its_head_learns(photos, trained, tmp_path):
     start = {"encoder": str(trained[0] / "best.safetensors"), "freeze": True, "frozen_norms": "kept"}
     result(train_tagger(chosen(photos, tmp_path / "run", **start)))
@@ -111,6 +128,18 @@ def test_a_frozen_encoder_stays_and_its_head_learns(photos, trained, tmp_path):
     assert encoder
     assert all(torch.equal(before[name], after[name]) for name in encoder)
     assert not torch.equal(before["head.weight"], after["head.weight"])
+
+
+def test_no_room_for_a_frozen_encoder_is_an_error_with_a_cure(photos, trained, tmp_path):
+    def look(images):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    learner = TagLearner.of(chosen(photos, tmp_path / "run"))
+    with pytest.raises(OutOfMemoryError, match="Use a smaller batch"):
+        Pooled(learner.train, look, batch=8, fabric=learner.fabric)
+    learner.model.encoder.forward = look
+    with pytest.raises(OutOfMemoryError, match="Use a smaller batch"):
+        measure_photos(learner.model, learner.train, batch=8, fabric=learner.fabric)
 
 
 def test_a_frozen_head_learns_the_same_from_kept_vectors_as_from_images(photos, trained, tmp_path):
@@ -133,6 +162,14 @@ def test_the_rate_falls_where_the_loss_has_levelled_off(photos, tmp_path):
     cuts = sum(loss >= min(losses[:i]) * (1 - 1e-4) for i, loss in enumerate(losses[:3]) if i)
     assert rates[-1] == pytest.approx(1e-12 * 0.1**cuts)
     assert cuts
+
+
+def test_a_loss_that_is_no_number_is_no_improvement(tmp_path):
+    run = Run.create(tmp_path / "run", {"verb": "train tagger"})
+    for epoch, loss in enumerate((2.0, float("nan"), 1.0), start=1):
+        run.record(Scored(step=epoch, scores={"loss": loss}))
+    rates = PlateauRates(run, open_fabric(device="cpu"), steps_per_epoch=1, peak=1.0, patience=1)
+    assert [rates(step).learning_rate for step in range(4)] == pytest.approx([1.0, 1.0, 0.1, 0.1])
 
 
 def test_characters_are_tags_and_the_most_frequent_is_found(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from volumen.errors import SettingsError
-from volumen.training.devices import limit_memory, open_fabric
+from volumen.training.devices import first_process, limit_memory, open_fabric
 
 
 def test_cpu_is_there_in_32_and_bf16() -> None:
@@ -30,6 +30,17 @@ def test_only_a_cuda_device_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     for device in ("cpu", "mps", "cuda:1", "cuda"):
         limit_memory(device, 0.5)
     assert asked == [(0.5, 1), (0.5, None)]
+
+
+@pytest.mark.parametrize("name", ["RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"])
+def test_every_launcher_tells_the_first_process_from_the_others(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"):
+        monkeypatch.delenv(each, raising=False)
+    assert first_process()
+    monkeypatch.setenv(name, "0")
+    assert first_process()
+    monkeypatch.setenv(name, "1")
+    assert not first_process()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

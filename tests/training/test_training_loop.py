@@ -171,6 +171,16 @@ def test_resuming_an_ended_training_does_nothing_twice(tmp_path: Path) -> None:
     assert story(run) == before
 
 
+def test_the_time_of_a_training_is_that_of_all_its_sessions(tmp_path: Path) -> None:
+    run = fresh(tmp_path)
+    list(itertools.islice(Lesson(pause=0.01, save_seconds=0).train(run), 9))
+    before = run.load_state()["seconds"]
+    assert before >= 0.06
+    whole = outcome(Lesson(pause=0.01, save_seconds=0).train(run))
+    assert whole.seconds >= before + 0.06
+    assert outcome(Lesson().train(run)).seconds >= run.load_state()["seconds"] >= before + 0.06
+
+
 def test_the_model_is_left_ready_to_be_used_also_where_nothing_was_left_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +279,7 @@ def test_out_of_memory_goes_on_in_parts_with_the_same_gradient(tmp_path: Path) -
     assert [type(event) for event in told[:4]] == [Started, Warned, Warned, Stepped]
     assert sum(isinstance(event, Warned) for event in told) == 2
     assert f"with {BATCH} samples; going on with 2 at a time" in told[2].message
+    assert "(norms, Dice, negatives, triplets) now sees these smaller parts" in told[2].message
     expected, got = weights_of(whole), weights_of(parts)
     for name in expected:
         torch.testing.assert_close(got[name], expected[name], rtol=1e-3, atol=1e-5)
@@ -289,6 +300,19 @@ def test_no_room_for_one_sample(tmp_path: Path) -> None:
 
     with pytest.raises(OutOfMemoryError, match="one sample"):
         list(Tiny().train(fresh(tmp_path)))
+
+
+def test_no_room_for_what_the_optimizer_keeps(tmp_path: Path) -> None:
+    class Heavy(torch.optim.SGD):
+        def step(self, closure=None):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    class Burdened(Lesson):
+        def optimizer(self, model):
+            return Heavy(parameter for parameter in model.parameters() if parameter.requires_grad)
+
+    with pytest.raises(OutOfMemoryError, match="while the weights were changed"):
+        list(Burdened().train(fresh(tmp_path)))
 
 
 def test_other_errors_are_not_taken_for_memory(tmp_path: Path) -> None:

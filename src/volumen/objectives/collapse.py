@@ -17,7 +17,7 @@ _AT_MOST = 1024  # instances looked at; a read-out needs no more, and uniformity
 
 @torch.no_grad()
 def read_outs(first: Tensor, second: Tensor) -> dict[str, Tensor]:
-    """Measure how instances (M, F) of one view lie, and how near their own in the other view.
+    """Measure on the CPU how instances (M, F) of one view lie, and how near their own in the other view.
 
     Of more than 1024 instances, as many are looked at, evenly spaced.
 
@@ -49,8 +49,8 @@ def read_outs(first: Tensor, second: Tensor) -> dict[str, Tensor]:
             f"Two views hold the same instances, (M, F) each; got {tuple(first.shape)} and {tuple(second.shape)}."
         )
     step = -(-len(first) // _AT_MOST)
-    with torch.autocast(first.device.type, enabled=False):
-        a, b = (F.normalize(view[::step].float(), dim=1) for view in (first, second))
+    with torch.autocast("cpu", enabled=False):  # where there is float64, which Apple's GPUs lack
+        a, b = (F.normalize(view[::step].float().cpu(), dim=1) for view in (first, second))
         alignment = (a - b).square().sum(dim=1).mean()
         pairs = torch.pdist(a).square().mul(-2)
         uniformity = pairs.logsumexp(dim=0) - torch.log(torch.tensor(float(len(pairs))))

@@ -15,6 +15,7 @@ from volumen.crops.batches import batches
 from volumen.drafts import clear_drafts
 from volumen.errors import SettingsError, SourceError
 from volumen.events import Finished, Scored
+from volumen.recipes.first_weights import first_digests
 from volumen.run_folder import RECIPE
 from volumen.settings.command import absolute
 from volumen.settings.job_file import JobFile
@@ -107,6 +108,25 @@ def check_identities(run: Run, now: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
+def check_first_weights(run: Run, now: Mapping[str, str]) -> None:
+    """Raise a `SourceError` where the weights to start from are not those that the run was begun with.
+
+    Features of a frozen encoder are computed again whenever a run is gone on with.
+
+    Parameters
+    ----------
+    now
+        From `first_digests`. Runs of former versions, which do not say what they began with, pass.
+    """
+    then = run.recipe.get("weights")
+    for name, digest in now.items():
+        if isinstance(then, dict) and then.get(name, digest) != digest:
+            raise SourceError(
+                f"{run.settings.get(name)} is not what the run was begun with: the weights in it changed. "
+                f"Bring the former file back, or begin another run."
+            )
+
+
 def fabric_of(settings: Computing) -> Fabric:
     """Start the devices' processes that settings ask for, as `volumen.training.devices.open_fabric` does."""
     return open_fabric(
@@ -159,7 +179,7 @@ def carry_out(
     SettingsError, OutputExistsError
         What `begun` raises.
     SourceError
-        The data are not those that the run was begun with.
+        The data, or the weights to start from, are not those that the run was begun with.
     InUseError
         Another process writes the run.
     """
@@ -171,17 +191,20 @@ def carry_out(
     with ExitStack() as held:
         if run is not None and first_process():
             held.enter_context(run.sole_writer())
+        weights = first_digests(settings)
+        if run is not None:
+            check_first_weights(run, weights)
         learner = prepare(settings)
         if run is not None:
             check_identities(run, learner.identities)
         elif learner.fabric.is_global_zero:
-            recipe = recipe_of(settings, learner.identities, **learner.found)
+            recipe = recipe_of(settings, learner.identities, **learner.found, weights=weights)
             held.enter_context(Run.create(settings.out, recipe, overwrite=settings.overwrite).sole_writer())
         learner.fabric.barrier()
         yield from train(Run.open(settings.out), learner)
 
 
-def conclude(run: Run, outcome: Outcome, seconds: float, **found: Any) -> Iterator[Event]:
+def conclude(run: Run, outcome: Outcome, **found: Any) -> Iterator[Event]:
     """Record and yield the end of a training, with what else was found."""
     finished = Finished(
         result={
@@ -192,7 +215,7 @@ def conclude(run: Run, outcome: Outcome, seconds: float, **found: Any) -> Iterat
             "stopped_early": outcome.stopped_early,
             "scores": _best_scores(run, outcome.stopping.best_epoch),
             **found,
-            "seconds": seconds,
+            "seconds": outcome.seconds,
         }
     )
     run.record(finished)
@@ -206,6 +229,7 @@ def _best_scores(run: Run, epoch: int) -> Mapping[str, float]:
 
 def epochs_of(dataset: Samples, *, batch: int, fabric: Fabric) -> Callable[[int, int], Iterator[dict[str, Tensor]]]:
     """Return what `fit` asks for: this process's batches of an epoch (from 0) from a step on."""
+    threads = batch_threads(fabric)
     return lambda epoch, first: batches(
         dataset,
         epoch=epoch,
@@ -213,7 +237,8 @@ def epochs_of(dataset: Samples, *, batch: int, fabric: Fabric) -> Callable[[int,
         batch=batch,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
-        threads=batch_threads(fabric),
+        threads=threads,
+        ahead=threads + 1,  # every thread has one to make while the next is ready
         pin=fabric.device.type == "cuda",
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +21,6 @@ from volumen.sources.lines.line import open_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from torch import nn
 
     from volumen.crops.datasets import Item
     from volumen.settings import PretrainSpark
@@ -117,23 +114,14 @@ class Corpus:
         edges = {segment.voxel_um for segment in self.segments}
         return edges.pop() if len(edges) == 1 else None
 
-    def probe(self, encoder: nn.Module) -> dict[str, float]:
-        """Score a linear probe on an encoder's features, beside one on the bare voxels.
+    def probe(self) -> Probe:
+        """Return a linear probe of encoders, on what is learned from and what is held out.
 
         Raises
         ------
         LabelError
             No segment has ink and background both among what is learned from and among what is held out.
         """
-        scores, voxels = self._probe(encoder), self._probe.voxels()
-        return {
-            "probe_auc": scores["auc"],
-            "probe_average_precision": scores["average_precision"],
-            "probe_voxels_auc": voxels["auc"],
-        }
-
-    @cached_property
-    def _probe(self) -> Probe:
         parts = []
         for segment, split in self._parts():
             depth = centre_layers(segment.depth, self.layers)

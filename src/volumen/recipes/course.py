@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Protocol
 
 from volumen.events import Started, Warned
@@ -81,7 +80,7 @@ def course(
     epochs: int,
     steps_per_epoch: int,
     rates: Callable[[int], Rates],
-) -> Generator[Event, None, tuple[Outcome, float]]:
+) -> Generator[Event, None, Outcome]:
     """Teach a learner with AdamW, which is Adam where nothing decays.
 
     Parameters
@@ -99,10 +98,9 @@ def course(
 
     Returns
     -------
-    tuple
-        How it ended, and how many seconds it took.
+    Outcome
+        How it ended.
     """
-    began = time.monotonic()
     settings, fabric = learner.settings, learner.fabric
     opening = Started(
         work=work,
@@ -111,23 +109,24 @@ def course(
         device=str(fabric.device),
         detail={**detail, "steps_per_epoch": steps_per_epoch},
     )
-    outcome = yield from fit(
-        fabric=fabric,
-        model=learner.model,
-        objective=learner.objective,
-        optimizer=adamw(learner.model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay),
-        rates=rates,
-        batches=learner.batches,
-        steps_per_epoch=steps_per_epoch,
-        epochs=epochs,
-        validate=lambda model, _: learner.judge(model),
-        score=score,
-        patience=settings.patience,
-        run=run,
-        save_best=lambda path, _, scores: learner.save(path, scores),
-        clip_norm=settings.clip_norm,
-        save_seconds=settings.save_seconds,
-        seed=settings.seed,
-        opening=[opening, *(Warned(message=text) for text in learner.warnings)],
+    return (
+        yield from fit(
+            fabric=fabric,
+            model=learner.model,
+            objective=learner.objective,
+            optimizer=adamw(learner.model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay),
+            rates=rates,
+            batches=learner.batches,
+            steps_per_epoch=steps_per_epoch,
+            epochs=epochs,
+            validate=lambda model, _: learner.judge(model),
+            score=score,
+            patience=settings.patience,
+            run=run,
+            save_best=lambda path, _, scores: learner.save(path, scores),
+            clip_norm=settings.clip_norm,
+            save_seconds=settings.save_seconds,
+            seed=settings.seed,
+            opening=[opening, *(Warned(message=text) for text in learner.warnings)],
+        )
     )
-    return outcome, time.monotonic() - began

@@ -13,6 +13,7 @@ from volumen.crops.batches import batches, steps_per_epoch
 from volumen.crops.datasets import CropDataset
 from volumen.crops.select import centre_layers
 from volumen.errors import CheckpointError
+from volumen.memory import out_of_memory
 from volumen.models.checkpoint import load_checkpoint, save_checkpoint
 from volumen.models.encoders import freeze, measure_norms
 from volumen.models.unet import LEAST_CROP, Unet, build_unet
@@ -209,7 +210,7 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
     if settings.freeze and settings.frozen_norms == "measured":
         _measure_norms(trainee)
     steps = steps_per_epoch(len(trainee.train), settings.batch)
-    outcome, seconds = yield from course(
+    outcome = yield from course(
         run,
         trainee,
         work="finetune",
@@ -220,7 +221,7 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
         rates=lambda step: Rates(cosine(step, steps=steps * settings.epochs, peak=settings.learning_rate)),
     )
     if trainee.fabric.is_global_zero:
-        yield from conclude(run, outcome, seconds)
+        yield from conclude(run, outcome)
 
 
 def _measure_norms(trainee: Trainee) -> None:
@@ -228,4 +229,5 @@ def _measure_norms(trainee: Trainee) -> None:
     every = _crops(trainee.lessons.windows, trainee.lessons, trainee.settings, labelled=False)
     some = islice(batches(every, epoch=0, batch=trainee.settings.batch), _MEASURED_BATCHES)
     to_device = trainee.fabric.to_device
-    measure_norms(to_device(trainee.model.encoder), ((to_device(batch["image"]),) for batch in some))
+    with out_of_memory("norms were measured", "Use a smaller batch, or a smaller input size."):
+        measure_norms(to_device(trainee.model.encoder), ((to_device(batch["image"]),) for batch in some))

@@ -1,8 +1,10 @@
-"""take_encoder: the weights that a training starts its encoder from, out of a file or a run, checked and told."""
+"""First weights: those that a training starts from, out of a file or a run: taken, checked, told and told apart."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from volumen.models.checkpoint import load_encoder
 from volumen.run_folder import weights_file
@@ -37,3 +39,15 @@ def take_encoder(model: nn.Module, path: str | None, *, least: float = 0.5, adap
     report = load_encoder(model, weights_file(path), adapt_channels=adapt_channels)
     report.check(path, least=least)
     return [f"Encoder weights from {path}: {report}."]
+
+
+def first_digests(settings: Any) -> dict[str, str]:
+    """Return the SHA-256 of the weight files that a training starts from, by setting, of those that are there."""
+    given = {name: getattr(settings, name, None) for name in ("encoder", "start")}
+    files = {name: weights_file(path) for name, path in given.items() if path is not None}
+    return {name: digest(file) for name, file in files.items() if file.is_file()}
+
+
+def digest(file: str | Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()

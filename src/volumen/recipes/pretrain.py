@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import torch
 
 from volumen.crops.batches import steps_per_epoch
 from volumen.crops.datasets import CropDataset
+from volumen.errors import LabelError
 from volumen.events import Started, Warned
 from volumen.models.checkpoint import save_encoder
 from volumen.models.spark import Spark, build_spark
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from volumen.events import Event
     from volumen.objectives.terms import LossTerms
+    from volumen.recipes.probe import Probe
     from volumen.settings import PretrainSpark
     from volumen.training.run import Run
 
@@ -70,6 +71,7 @@ class Pupil:
     model: Spark
     fabric: Fabric
     warnings: tuple[str, ...]
+    probe: Probe | None
 
     @classmethod
     def of(cls, settings: PretrainSpark) -> Pupil:
@@ -80,8 +82,20 @@ class Pupil:
             settings.encoder_name, corpus.layer_count, width=settings.decoder_width, patch=settings.patch
         )
         warnings = take_encoder(model, settings.encoder)
-        fabric = fabric_of(settings)
-        return cls(settings=settings, corpus=corpus, model=model, fabric=fabric, warnings=tuple(warnings))
+        probe = None
+        if settings.probe_epochs:
+            try:
+                probe = corpus.probe()
+            except LabelError as error:
+                warnings.append(f"The features are not probed: {error}")
+        return cls(
+            settings=settings,
+            corpus=corpus,
+            model=model,
+            fabric=fabric_of(settings),
+            warnings=tuple(warnings),
+            probe=probe,
+        )
 
     @property
     def identities(self) -> Sequence[Mapping[str, Any]]:
@@ -156,7 +170,6 @@ class Pupil:
 
 
 def _train(run: Run, pupil: Pupil) -> Iterator[Event]:
-    began = time.monotonic()
     settings, fabric = pupil.settings, pupil.fabric
     crops = pupil.crops(held_out=False)
     steps = steps_per_epoch(len(crops), settings.batch)
@@ -190,7 +203,7 @@ def _train(run: Run, pupil: Pupil) -> Iterator[Event]:
         opening=[opening, *(Warned(message=text) for text in pupil.warnings)],
     )
     if fabric.is_global_zero:
-        yield from conclude(run, outcome, time.monotonic() - began)
+        yield from conclude(run, outcome)
 
 
 def _judge(run: Run, pupil: Pupil, unseen: Unseen, epoch: int) -> dict[str, float]:
@@ -200,6 +213,17 @@ def _judge(run: Run, pupil: Pupil, unseen: Unseen, epoch: int) -> dict[str, floa
     if epoch == 1 or epoch % settings.picture_epochs == 0 or epoch == settings.epochs:
         sheet = run.path / "reconstructions" / f"epoch_{epoch:04d}.png"
         unseen.draw(pupil.model, sheet, f"epoch {epoch}, held-out loss {scores['loss']:.3f}")
-    if settings.probe_epochs and epoch % settings.probe_epochs == 0:
-        scores |= pupil.corpus.probe(pupil.model.encoder)
+    if pupil.probe is not None and epoch % settings.probe_epochs == 0:
+        scores |= _probed(pupil.probe, pupil.model.encoder)
     return scores
+
+
+def _probed(probe: Probe, encoder: nn.Module) -> dict[str, float]:
+    """Score a linear probe on an encoder's features, beside one on the bare voxels."""
+    scores, voxels = probe(encoder), probe.voxels()
+    return {
+        "probe_auc": scores["auc"],
+        "probe_average_precision": scores["average_precision"],
+        "probe_voxels_auc": voxels["auc"],
+        "probe_voxels_average_precision": voxels["average_precision"],
+    }

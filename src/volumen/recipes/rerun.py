@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def rerun(settings: Rerun) -> Iterator[Event]:
-    """Do what a job file or a ``recipe.json`` says; on the same machine a training ends with equal weights.
+    """Do what a job file or a ``recipe.json`` says; on the same CPU a training ends with equal weights.
+
+    On CUDA it does so but for what kernels add up in no fixed order, which torch calls nondeterministic.
 
     Yields
     ------

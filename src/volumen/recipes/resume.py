@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def resume(settings: Resume) -> Iterator[Event]:
-    """Continue an interrupted run to the weights that an unbroken run on the same device ends with.
+    """Continue an interrupted run to the weights that an unbroken run on the same CPU ends with.
+
+    On CUDA it is so but for what kernels add up in no fixed order, which torch calls nondeterministic.
 
     Parameters
     ----------
@@ -36,7 +38,7 @@ def resume(settings: Resume) -> Iterator[Event]:
     SourceNotFoundError
         The folder is no run.
     SourceError
-        The data are not those that the run was begun with.
+        The data, or the weights to start from, are not those that the run was begun with.
     SettingsError
         The run was begun by a verb that cannot be resumed.
     InUseError

@@ -11,7 +11,7 @@ from volumen.settings.source import Path
 
 
 class Rerun(Settings):
-    """Run a job file that the napari plugin wrote, or the recipe.json of a run again; same machine, equal weights."""
+    """Run a job file that the napari plugin wrote, or the recipe.json of a run again; same CPU, equal weights."""
 
     example: ClassVar[str] = "volumen run runs/first --out runs/again"
     positional: ClassVar[tuple[str, ...]] = ("job",)

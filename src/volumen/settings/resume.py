@@ -11,7 +11,7 @@ from volumen.settings.source import Path
 
 
 class Resume(Settings):
-    """Go on with an interrupted run; it ends with the same weights as an unbroken one."""
+    """Go on with an interrupted run; on a CPU it ends with the same weights as an unbroken one."""
 
     example: ClassVar[str] = "volumen resume runs/first"
     positional: ClassVar[tuple[str, ...]] = ("run",)

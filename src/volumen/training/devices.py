@@ -76,8 +76,12 @@ def limit_memory(device: str | torch.device, fraction: float) -> None:
 
 
 def first_process() -> bool:
-    """Say whether a person started this process, rather than another one that trains on several devices."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK"))
+    """Say whether a person started this process, rather than another one that trains on several devices.
+
+    Fabric gives the processes that it starts a LOCAL_RANK, on machines that each have a NODE_RANK; torchrun gives each
+    of its own a RANK, srun a SLURM_PROCID.
+    """
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"))
 
 
 def pick_device(device: Device) -> str:

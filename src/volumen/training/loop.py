@@ -28,11 +28,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a training ended: steps and epochs done, the best score, and whether patience ran out."""
+    """How a training ended: steps and epochs done, the best score, whether patience ran out, and how long it took.
+
+    ``seconds`` are those of what counts, over all sessions: steps that a kill undid are taken, and timed, again.
+    """
 
     steps: int
     epochs: int
     stopping: Stopping
+    seconds: float
 
     @property
     def stopped_early(self) -> bool:
@@ -64,7 +68,8 @@ def fit(
 
     Whatever is random in a step (dropout) is drawn from ``(seed, step, rank)``, the rates are a function of the
     step, and the batches of an epoch can begin at any step: so a run that was killed and resumed ends
-    with the same weights as an unbroken one on the same device. State is saved after every epoch, within one
+    with the same weights as an unbroken one on the same CPU; on CUDA it does so but for what kernels add up in no
+    fixed order, which torch calls nondeterministic. State is saved after every epoch, within one
     every ``save_seconds``, and when the generator is closed. Events are recorded in the run before the state
     that follows them, so ``events.jsonl`` tells every step once. On several devices every process runs this
     generator to its end; only that of rank 0 yields, writes and validates. Batch norms then take their statistics over
@@ -124,6 +129,7 @@ def fit(
 
     stepper = Stepper(fabric, model, optimizer, objective, clip_norm=clip_norm, seed=seed)
     stopping, step, losses = Stopping(score=score, patience=patience), 0, 0.0
+    before, began = 0.0 if state is None else state.get("seconds", 0.0), time.monotonic()
     if state is not None:
         stepper.restore(state["stepper"])
         stopping, step, losses = Stopping(**state["stopping"]), state["step"], state["losses"]
@@ -145,10 +151,10 @@ def fit(
                 yield from told
             except GeneratorExit:  # nobody pulls any more: what was done since the last save is worth keeping
                 if within:
-                    run.save_state(_state(stepper, stopping, step, losses))
+                    run.save_state(_state(stepper, stopping, step, losses, before + time.monotonic() - began))
                 raise
             if within and stepped_at - saved_at >= save_seconds:
-                run.save_state(_state(stepper, stopping, step, losses))
+                run.save_state(_state(stepper, stopping, step, losses, before + time.monotonic() - began))
                 saved_at = time.monotonic()
         if step != (epoch + 1) * steps_per_epoch:
             raise SettingsError(f"Expected {steps_per_epoch} batches an epoch; epoch {epoch + 1} ended at step {step}.")
@@ -162,12 +168,13 @@ def fit(
                 save_best(run.best_path, model, scores)
                 news.append(Saved(path=str(run.best_path), what="best weights"))
             told = _recorded(run, *news)
-            run.save_state(_state(stepper, stopping, step, 0.0))
+            run.save_state(_state(stepper, stopping, step, 0.0, before + time.monotonic() - began))
             yield from told
         losses, saved_at, stepped_at = 0.0, time.monotonic(), time.monotonic()
 
     model.eval()  # as the last scores left it; where all steps were taken before, it was only built and restored
-    return Outcome(steps=step, epochs=step // steps_per_epoch, stopping=stopping)
+    seconds = before + time.monotonic() - began
+    return Outcome(steps=step, epochs=step // steps_per_epoch, stopping=stopping, seconds=seconds)
 
 
 def _recorded(run: Run, *events: Event) -> tuple[Event, ...]:
@@ -185,5 +192,6 @@ def _scores(
         return {name: float(value) for name, value in validate(model, epoch).items()}
 
 
-def _state(stepper: Stepper, stopping: Stopping, step: int, losses: float) -> dict[str, Any]:
-    return {"stepper": stepper.state(), "stopping": stopping.to_dict(), "step": step, "losses": losses}
+def _state(stepper: Stepper, stopping: Stopping, step: int, losses: float, seconds: float) -> dict[str, Any]:
+    told = {"step": step, "losses": losses, "seconds": seconds}
+    return {"stepper": stepper.state(), "stopping": stopping.to_dict(), **told}

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import torch
+from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
 from volumen.objectives.together import several_processes, summed
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_KINDS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 class SharedNorm(nn.BatchNorm2d):
@@ -59,12 +58,27 @@ class SharedNorm(nn.BatchNorm2d):
         variances.lerp_(variance.to(variances), share)
 
 
+class SharedNormAct(SharedNorm):
+    """A shared norm with what timm puts behind one: dropped blocks and an activation."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise by the statistics of all processes while training, and activate."""
+        activated: Tensor = self.act(self.drop(super().forward(input)))
+        return activated
+
+
+_SHARED = {nn.BatchNorm1d: SharedNorm, nn.BatchNorm2d: SharedNorm, BatchNormAct2d: SharedNormAct}
+
+
 def share_norms(model: nn.Module) -> None:
-    """Let the plain batch norms of a model take their statistics over all processes.
+    """Let the plain batch norms of a model, and timm's with an activation, take their statistics over all processes.
 
     Norms of other kinds stay as they are: those without statistics of the batch need nothing, and those that measure
     chosen columns of lines go on measuring each process's own.
     """
     for module in model.modules():
-        if type(module) in _KINDS:
-            module.__class__ = SharedNorm  # what it holds stays, and so does whoever holds it
+        if type(module) in _SHARED:
+            module.__class__ = _SHARED[type(module)]  # what it holds stays, and so does whoever holds it

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from volumen.errors import CheckpointError, DivergedError, OutOfMemoryError
 from volumen.events import Warned
-from volumen.memory import memory_errors
+from volumen.memory import memory_errors, out_of_memory
 from volumen.objectives.terms import LossTerms
 from volumen.training.norms import share_norms
 
@@ -83,7 +83,8 @@ class Stepper:
         DivergedError
             The loss, or outside precision 16 a gradient, is not a number; the weights are as before the step.
         OutOfMemoryError
-            One sample at a time is still too much; with several devices, their share of the batch is.
+            One sample at a time is still too much; with several devices, their share of the batch is; or what the
+            optimizer keeps of the weights is.
         """
         rates.tell(self._optimizer)
         batch = self._fabric.to_device(dict(batch))
@@ -95,7 +96,9 @@ class Stepper:
         terms = self._averaged(terms)
         values = {**terms, "gradient_norm": self._clip(), **rates.values}
         self._check(step, values)
-        self._wrapped_optimizer.step()
+        # the first step makes what an optimizer keeps of every weight
+        with out_of_memory("the weights were changed", "Use a smaller encoder, or a device with more memory."):
+            self._wrapped_optimizer.step()
         return Taken(values=values, samples=count * self._fabric.world_size, warnings=tuple(warnings))
 
     def state(self) -> dict[str, Any]:
@@ -165,8 +168,8 @@ class Stepper:
         self.parts = min(2 * self.parts, count)
         return Warned(
             message=f"The {self._fabric.device} ran out of memory with {count} samples; going on with "
-            f"{math.ceil(count / self.parts)} at a time, gradients added up. Norm statistics and Dice are "
-            "now taken over these smaller parts."
+            f"{math.ceil(count / self.parts)} at a time, gradients added up. Whatever looks at a batch as a whole "
+            "(norms, Dice, negatives, triplets) now sees these smaller parts."
         )
 
     def _average(self) -> None:

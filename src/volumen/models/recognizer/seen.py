@@ -106,7 +106,8 @@ def _statistics(values: Tensor, weight: Tensor, seen: Seen) -> tuple[Tensor, Ten
     # of all that gives mean and variance torch's own batch norm is the fastest; with a weight it sums in its type
     _, middle, scale = torch.native_batch_norm(values, weight, weight, None, None, True, 0.0, 0.0)
     surplus = seen.hidden.numel() / seen.count.to(middle)
-    variance = surplus * scale.pow(-2) - surplus * (surplus - 1) * middle.square()
+    spread = torch.where(scale == 0, 0, scale.pow(-2))  # torch's scale is 0, not infinite, where nothing varies
+    variance = surplus * spread - surplus * (surplus - 1) * middle.square()
     return surplus * middle, variance.clamp_min(0), surplus
 
 

@@ -69,7 +69,7 @@ def spell(
         ended = ended | (last == NOTHING)
         written.append(last)
     texts = torch.stack(written, dim=1).tolist() if written else [[] for _ in most]
-    confidences = nats.double().neg().exp().tolist()
+    confidences = nats.cpu().double().neg().exp().tolist()
     return [
         Reading(tuple(index for index in text if index != NOTHING), confidence)
         for text, confidence in zip(texts, confidences, strict=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -116,11 +115,6 @@ class Record:
         content = {**self.content, "results": results}
         plain = json.loads(to_json(Finished(result=content)))["result"]
         write_whole(self.path / FILE, json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
-
-
-def digest(file: str) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def _read(path: Path, verb: str) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 from volumen.events import Scored
@@ -69,13 +70,14 @@ class PlateauRates:
     def _losses(self, epochs: int) -> list[float]:
         """Return the held-out loss of each of the first epochs."""
         scored = [event for event in self._run.events() if isinstance(event, Scored)]
-        return [event.scores["loss"] for event in scored if event.step <= epochs]
+        losses = (event.scores["loss"] for event in scored if event.step <= epochs)
+        return [math.nan if loss is None else loss for loss in losses]  # a run records NaN as null
 
 
 def photo_course(
     run: Run, learner: PhotoLearner, *, work: str, detail: Mapping[str, Any], score: str
-) -> Generator[Event, None, tuple[Outcome, float]]:
-    """Teach a learner with Adam, and return how that ended and how many seconds it took."""
+) -> Generator[Event, None, Outcome]:
+    """Teach a learner with Adam, and return how that ended."""
     settings, steps = learner.settings, learner.steps_per_epoch
     peak, patience = settings.learning_rate, settings.plateau
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
+from volumen.memory import out_of_memory
 from volumen.models.checkpoint import read_origin
 from volumen.models.encoders import measure_norms
 from volumen.models.photo_encoder import CUSTOM
@@ -65,4 +66,5 @@ def measure_photos(model: PhotoEncoder, photos: PhotoDataset, *, batch: int, fab
     """Set the norm statistics of a model's encoder to those of some photographs, the model being on the device."""
     some = islice(photos.in_order(batch), _MEASURED_BATCHES)
     images = (model.seen(fabric.to_device(each["image"])) for each in some)
-    measure_norms(model.encoder, ((image,) for image in images))
+    with out_of_memory("norms were measured", "Use a smaller batch, or a smaller input size."):
+        measure_norms(model.encoder, ((image,) for image in images))

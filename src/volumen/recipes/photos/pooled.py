@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from volumen.memory import out_of_memory
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -47,7 +49,8 @@ class Pooled:
         self, photos: PhotoDataset, look: Callable[[Tensor], Tensor], *, batch: int, fabric: Fabric, seed: int = 0
     ) -> None:
         vectors, index, tags = [], [], []
-        with torch.inference_mode(), fabric.autocast():
+        lack = out_of_memory("photographs were seen", "Use a smaller batch, or a smaller input size.")
+        with torch.inference_mode(), fabric.autocast(), lack:
             for each in photos.in_order(batch):
                 vectors.append(look(fabric.to_device(each["image"])).float().cpu())
                 index.append(each["photo"])

@@ -52,7 +52,8 @@ def train_segmenter(settings: TrainSegmenter) -> Iterator[Event]:
     Event
         The last is `Finished` with ``run``, ``checkpoint``, ``epochs``, ``scores`` (of the best weights, on held-out
         photographs: ``loss``, the six of `volumen.evaluation.photo_overlap`, ``empty``, how many photographs had
-        nothing to find, and ``epoch_seconds``, what learning took), ``overlaps`` (path), ``seconds``.
+        nothing to find, and ``epoch_seconds``, what learning took, NaN where it was interrupted), ``overlaps`` (path),
+        ``seconds``.
 
     Raises
     ------
@@ -76,7 +77,7 @@ class SegmentLearner:
     warnings: tuple[str, ...]
     train: PhotoDataset
     held_out: PhotoDataset
-    _clock: list[float] = field(default_factory=list)  # when learning in this epoch began
+    _clock: list[float] = field(default_factory=list)  # when learning in this epoch began, if now
 
     @classmethod
     def of(cls, settings: TrainSegmenter) -> SegmentLearner:
@@ -131,7 +132,7 @@ class SegmentLearner:
         made = epochs_of(self.train, batch=self.settings.batch, fabric=self.fabric)
 
         def timed(epoch: int, first: int) -> Iterator[dict[str, Tensor]]:
-            self._clock[:] = [time.monotonic()]
+            self._clock[:] = [] if first else [time.monotonic()]  # what a session finds begun, it did not time
             return made(epoch, first)
 
         return timed
@@ -185,9 +186,7 @@ def _arguments(settings: TrainSegmenter) -> dict[str, Any]:
 
 def _train(run: Run, learner: SegmentLearner) -> Iterator[Event]:
     detail = {"photos": len(learner.train), "held_out_photos": len(learner.held_out)}
-    outcome, seconds = yield from photo_course(
-        run, learner, work="train segmenter", detail=detail, score=learner.settings.score
-    )
+    outcome = yield from photo_course(run, learner, work="train segmenter", detail=detail, score=learner.settings.score)
     if learner.fabric.is_global_zero:
         yield from warn_broken(run, learner.train, learner.held_out)
         model, _ = load_checkpoint(run.best_path)
@@ -195,4 +194,4 @@ def _train(run: Run, learner: SegmentLearner) -> Iterator[Event]:
         path = run.path / "overlaps.csv"
         write_overlaps(path, learner.judged(model))
         write_maps(run.path, model, learner.held_out, fabric=learner.fabric)
-        yield from conclude(run, outcome, seconds, overlaps=str(path))
+        yield from conclude(run, outcome, overlaps=str(path))

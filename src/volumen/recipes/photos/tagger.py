@@ -188,7 +188,7 @@ class TagLearner:
                     logits.append(model(self.fabric.to_device(batch["image"])))
                     tags.append(batch["tags"])
                     index.append(batch["photo"])
-        probabilities = torch.cat(logits).float().sigmoid().double().cpu().numpy()
+        probabilities = torch.cat(logits).float().sigmoid().cpu().double().numpy()
         names = [self.held_out.photos[int(each)].name for each in torch.cat(index)]
         return probabilities, torch.cat(tags).bool().numpy(), names
 
@@ -205,7 +205,7 @@ class TagLearner:
 
 def _train(run: Run, learner: TagLearner) -> Iterator[Event]:
     detail = {"photos": len(learner.train), "held_out_photos": len(learner.held_out), "tags": len(learner.tags)}
-    outcome, seconds = yield from photo_course(run, learner, work="train tagger", detail=detail, score=learner.score)
+    outcome = yield from photo_course(run, learner, work="train tagger", detail=detail, score=learner.score)
     if learner.fabric.is_global_zero:
         yield from warn_broken(run, learner.train, learner.held_out)
         tagger, header = load_tagger(run.best_path)
@@ -217,7 +217,6 @@ def _train(run: Run, learner: TagLearner) -> Iterator[Event]:
         yield from conclude(
             run,
             outcome,
-            seconds,
             guesses=guesses(known, truth, score=learner.swept),
             score=learner.swept,
             tags=list(learner.tags),

@@ -76,6 +76,7 @@ def line_steps(
     """
     per_pass = steps_per_epoch(len(dataset), settings.batch)
     _, per_round = rounds_of(settings)
+    threads = batch_threads(fabric)
 
     def rows(start: int) -> Iterator[tuple[int, int, list[int]]]:
         number, first = divmod(start, per_pass)
@@ -95,7 +96,7 @@ def line_steps(
 
     def round_from(number: int, first: int) -> Iterator[dict[str, Tensor]]:
         todo = islice(rows(number * per_round + first), per_round - first)
-        yield from made_ahead(make, todo, threads=batch_threads(fabric), ahead=2)
+        yield from made_ahead(make, todo, threads=threads, ahead=threads + 1)
 
     return round_from
 
@@ -116,8 +117,8 @@ def warn_broken(run: Run, dataset: LineDataset, said: Sequence[str]) -> Iterator
 
 def line_course(
     run: Run, learner: LineLearner, *, work: str, detail: Mapping[str, Any], score: str
-) -> Generator[Event, None, tuple[Outcome, float]]:
-    """Teach a learner, and return how that ended and how many seconds it took.
+) -> Generator[Event, None, Outcome]:
+    """Teach a learner, and return how that ended.
 
     What `fit` calls an epoch is a round of ``score_steps`` steps here, so that few lines are learned from for as long
     as many. AdamW's rate rises in a line, then falls along half a cosine.

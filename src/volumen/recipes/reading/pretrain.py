@@ -187,7 +187,7 @@ def _mean(pairs: Sequence[tuple[float, float]]) -> float:
 def _train(run: Run, pupil: LinePupil) -> Iterator[Event]:
     detail = {"lines": len(pupil.train), "held_out_lines": len(pupil.corpus.shown)}
     work = f"pretrain {pupil.pretext.name}"
-    outcome, seconds = yield from line_course(run, pupil, work=work, detail=detail, score="loss")
+    outcome = yield from line_course(run, pupil, work=work, detail=detail, score="loss")
     if pupil.fabric.is_global_zero:
         yield from warn_broken(run, pupil.train, pupil.warnings)
-        yield from conclude(run, outcome, seconds)
+        yield from conclude(run, outcome)

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from volumen.crops.line_batches import line_batches
 from volumen.crops.width_buckets import width_buckets
+from volumen.memory import out_of_memory
 from volumen.models.encoders import measure_norms
 from volumen.models.recognizer.frames import Frames
 
@@ -51,7 +52,7 @@ class SeenFrames:
         fresh: dict[str, Tensor] = {}
         if missing:
             images, widths = batch.images[missing], batch.widths[missing]
-            with self._fabric.autocast():
+            with self._fabric.autocast(), out_of_memory("lines were seen", "Use a smaller batch."):
                 frames = self._reader.frames(self._fabric.to_device(images), self._fabric.to_device(widths))
             values, lengths = frames.values.float().cpu(), frames.lengths.tolist()
             for index, line, length in zip(missing, values, lengths, strict=True):
@@ -70,4 +71,6 @@ def measure_lines(recognizer: Recognizer, dataset: LineDataset, *, batch: int, s
     """Set a recogniser's norm statistics to those of some lines; see `volumen.models.encoders.measure_norms`."""
     rows = width_buckets(dataset.widths, batch, seed=seed, epoch=0)
     some = islice(line_batches(dataset, rows, epoch=0), _MEASURED_BATCHES)
-    measure_norms(recognizer, ((fabric.to_device(each.images), fabric.to_device(each.widths)) for each in some))
+    inputs = ((fabric.to_device(each.images), fabric.to_device(each.widths)) for each in some)
+    with out_of_memory("norms were measured", "Use a smaller batch."):
+        measure_norms(recognizer, inputs)

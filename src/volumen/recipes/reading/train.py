@@ -236,7 +236,7 @@ def _too_long(model: Reader, alphabet: Alphabet, dataset: LineDataset) -> list[L
 def _train(run: Run, apprentice: Apprentice) -> Iterator[Event]:
     detail = {"lines": len(apprentice.train), "held_out_lines": len(apprentice.held_out)}
     settings = apprentice.settings
-    outcome, seconds = yield from line_course(run, apprentice, work="train reader", detail=detail, score=settings.score)
+    outcome = yield from line_course(run, apprentice, work="train reader", detail=detail, score=settings.score)
     if apprentice.fabric.is_global_zero:
         yield from warn_broken(run, apprentice.train, apprentice.warnings)
         reader, _ = load_reader(run.best_path)
@@ -251,4 +251,4 @@ def _train(run: Run, apprentice: Apprentice) -> Iterator[Event]:
         read = read_texts(test, recognise, apprentice.alphabet, batch=settings.batch)
         path = run.path / "readings.tsv"
         write_readings(path, read)
-        yield from conclude(run, outcome, seconds, test=score_texts(read, intervals=True), readings=str(path))
+        yield from conclude(run, outcome, test=score_texts(read, intervals=True), readings=str(path))

@@ -10,8 +10,7 @@ import numpy as np
 from volumen.crops.photo_dataset import PhotoDataset
 from volumen.models.photo_encoder import build_photo_encoder
 from volumen.recipes.bookkeeping import recipe_of
-from volumen.recipes.comparing.record import digest
-from volumen.recipes.first_weights import take_encoder
+from volumen.recipes.first_weights import digest, take_encoder
 from volumen.recipes.photos.photo_corpus import PhotoCorpus
 from volumen.recipes.photos.photo_start import encoder_of
 from volumen.recipes.photos.vocabulary import choose_tags, is_tagged, with_tags

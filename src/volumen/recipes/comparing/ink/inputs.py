@@ -9,7 +9,7 @@ from volumen.models.checkpoint import load_encoder, read_origin
 from volumen.models.unet import build_unet
 from volumen.recipes.bookkeeping import recipe_of
 from volumen.recipes.comparing.ink.cells import Cell
-from volumen.recipes.comparing.record import digest
+from volumen.recipes.first_weights import digest
 from volumen.recipes.lessons import Lessons
 from volumen.run_folder import weights_file
 from volumen.settings.comparing import RANDOM

@@ -142,6 +142,8 @@ def _predict(record: RunRecord, index: int, chosen: CompareInk) -> Iterator[Even
         resume=True,
         region=_around(record.recipe["held_out"][segment.name]),
         device=chosen.device,
+        precision=chosen.precision,
+        memory_fraction=chosen.memory_fraction,
         **labels,
     )
     yield from predict(asked)

@@ -11,7 +11,7 @@ from volumen.models.checkpoint import load_encoder, read_origin
 from volumen.models.recognizer.recognizer import Recognizer
 from volumen.recipes.bookkeeping import recipe_of
 from volumen.recipes.comparing.readers.cells import weight_file
-from volumen.recipes.comparing.record import digest
+from volumen.recipes.first_weights import digest
 from volumen.recipes.reading.line_corpus import LineCorpus, group_of
 from volumen.settings.comparing import SEED
 
