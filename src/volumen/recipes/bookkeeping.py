@@ -111,7 +111,8 @@ def check_identities(run: Run, now: Sequence[Mapping[str, Any]]) -> None:
 def check_first_weights(run: Run, now: Mapping[str, str]) -> None:
     """Raise a `SourceError` where the weights to start from are not those that the run was begun with.
 
-    Features of a frozen encoder are computed again whenever a run is gone on with.
+    It matters where the encoder is frozen: its features are computed again whenever a run is gone on with. Else the
+    saved state has everything.
 
     Parameters
     ----------
@@ -192,7 +193,7 @@ def carry_out(
         if run is not None and first_process():
             held.enter_context(run.sole_writer())
         weights = first_digests(settings)
-        if run is not None:
+        if run is not None and getattr(settings, "freeze", False):
             check_first_weights(run, weights)
         learner = prepare(settings)
         if run is not None:
