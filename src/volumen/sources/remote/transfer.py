@@ -142,11 +142,11 @@ class _Half:
                 self.part.write_bytes(b"")
                 if self.told.size >= _MUCH:
                     self.note.write_text(json.dumps(asdict(self.told)))
-        with open(self.part, "r+b", buffering=0) as file:
+        with out_of_space(self.part), open(self.part, "r+b") as file:
             file.seek(self.have)
             async for block in response.content.iter_chunked(_BLOCK):
-                with out_of_space(self.part):
-                    file.write(block)
+                file.write(block)
+                file.flush()  # a raw write may take a part; what counts is on the disk
                 self.have += len(block)
                 tally.bytes += len(block)
 
