@@ -160,6 +160,21 @@ def test_a_damaged_half_is_found_by_the_checksum(folder, tmp_path):
     assert (tmp_path / "data.bin").read_bytes() == TRUTH
 
 
+def test_what_the_disk_takes_a_part_of_does_not_count_as_there(folder, tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with serving(folder, etag="opaque") as server:
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (len(TRUTH) - 1, limits[1]))
+            with pytest.raises(SourceError, match="too large"):
+                bring(f"{server.url}/data.bin", tmp_path / "got.bin")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert not (tmp_path / "got.bin").exists()
+        bring(f"{server.url}/data.bin", tmp_path / "got.bin")
+    assert (tmp_path / "got.bin").read_bytes() == TRUTH
+
+
 @pytest.mark.parametrize("checksum", ["Content-MD5", "x-amz-checksum-sha256", "x-amz-checksum-crc32"])
 def test_every_checksum_is_verified(folder, tmp_path, checksum):
     with serving(folder, etag="opaque", checksums=(checksum,)) as server:

@@ -13,7 +13,7 @@ import zarr
 from volumen.errors import OutOfSpaceError, SourceNotFoundError
 from volumen.sources.labels.versions import PAINTING, LabelHome, begin_version, link_version
 from volumen.sources.pyramids.pyramid import Pyramid, open_pyramid
-from volumen.whole_files import out_of_space
+from volumen.whole_files import out_of_space, write_whole
 from volumen.windows import Window, grid
 
 if TYPE_CHECKING:
@@ -206,9 +206,7 @@ class PaintedLabels:
         self._kept = any(bool(pyramid.attributes.get("kept")) for pyramid in (self._ink, self._supervision))
 
     def _note(self, boxes: list[Window]) -> None:
-        draft = self._ink.path / f".{_UNFINISHED}"
-        draft.write_text(json.dumps([box.box for box in boxes]))
-        draft.replace(self._ink.path / _UNFINISHED)
+        write_whole(self._ink.path / _UNFINISHED, json.dumps([box.box for box in boxes]))
 
     def _repair(self) -> None:
         """Halve again what was written at full size only, when the program was killed or the disk full."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SourceError
 from volumen.plain_json import parse_object
+from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,9 +38,7 @@ class Journal:
     def start(cls, folder: Path, job: Mapping[str, Any], total: int) -> Journal:
         """Write a journal with nothing done; it is there once this returns, complete."""
         (folder / "done").write_bytes(bytes(total))
-        draft = folder / "job.json.draft"
-        draft.write_text(json.dumps({"job": dict(job), "total": total}, indent=2))
-        draft.replace(folder / "job.json")
+        write_whole(folder / "job.json", json.dumps({"job": dict(job), "total": total}, indent=2))
         return cls(folder, dict(job), total)
 
     @classmethod

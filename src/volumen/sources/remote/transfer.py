@@ -166,6 +166,7 @@ class _Half:
             file.seek(self.have)
             async for block in response.content.iter_chunked(_BLOCK):
                 file.write(block)
+                file.flush()  # a raw write may take a part; what counts is on the disk
                 self.have += len(block)
                 tally.bytes += len(block)
 
