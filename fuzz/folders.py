@@ -15,6 +15,7 @@ from volumen.events import Finished, Saved, Scored, Started, Stepped, TileWritte
 from volumen.recipes.finding.search import search
 from volumen.recipes.reporting.run_record import RunRecord
 from volumen.recipes.resume import resume
+from volumen.recipes.verbs import load_recipe
 from volumen.run_folder import RunFolder
 from volumen.settings import Finetune, Resume, Search
 from volumen.settings.command import command_line
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from harness import Parts
 
 PARSER = build_parser(VERBS, {"pretrain": "", "train": "", "compare": ""})
+
+for _verb in VERBS:
+    load_recipe(_verb)  # now, rather than within the time and memory of an input
 
 
 def parsed(arguments: list[str]) -> tuple[str, Any]:

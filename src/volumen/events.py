@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -105,7 +106,9 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def _is_number(value: Any) -> bool:
-    return value is None or isinstance(value, int | float)  # NaN and infinity were written as null
+    if isinstance(value, int):
+        return abs(value) <= sys.float_info.max
+    return value is None or isinstance(value, float)  # NaN and infinity were written as null
 
 
 def _is_whole(value: Any) -> bool:

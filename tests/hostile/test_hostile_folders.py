@@ -51,6 +51,7 @@ def test_json_of_whole_characters_is_used():
         '{"event": "stepped", "done": 1, "total": 2, "values": {"loss": "low"}}',
         '{"event": "scored", "step": [1], "scores": {}}',
         '{"event": "scored", "step": 1, "scores": 5}',
+        f'{{"event": "scored", "step": 1, "scores": {{"auc": 1{"0" * 400}}}}}',
         '{"event": "tile_written", "done": 1, "total": 2, "box": [1, 2]}',
         '{"event": "finished", "result": []}',
     ],
