@@ -160,6 +160,16 @@ def test_a_segment_is_opened_and_described(widget, qtbot, phantom):
 
 
 @needs_display
+def test_a_path_from_the_home_folder_is_known_in_full(widget, qtbot, phantom, monkeypatch):
+    monkeypatch.setenv("HOME", os.path.dirname(phantom))
+    monkeypatch.setenv("USERPROFILE", os.path.dirname(phantom))
+    widget.open(" ~/phantom.zarr ")
+    qtbot.waitUntil(lambda: widget.segment is not None, timeout=30_000)
+    assert widget.segment.source == phantom
+    assert {origin_of(layer).path for layer in widget._viewer.layers} == {phantom}
+
+
+@needs_display
 @pytest.mark.parametrize("path", ["/nowhere/at_all.zarr", "https://localhost:9/a.zarr", ""])
 def test_what_cannot_be_opened_is_said_in_words(widget, qtbot, path):
     widget.open(path)

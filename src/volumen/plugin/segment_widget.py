@@ -22,6 +22,7 @@ from volumen.plugin.preferences import preferences
 from volumen.plugin.samples import phantom_path, phantom_settings
 from volumen.plugin.showing import open_ahead, show
 from volumen.settings import Check, Convert
+from volumen.settings.command import full_path
 from volumen.sources.open import open_segment
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ class SegmentWidget(QWidget):
     def open(self, path: str, *, instead_of: str | None = None) -> None:
         """Open a segment in a thread and show it; the window stays usable meanwhile."""
         if path.strip():
+            path = full_path(path.strip())  # by which its layers and its labels are known
             self._path.setText(path)
-            self._wait(f"Opening {path} …", open_ahead, path.strip(), then=lambda found: self._show(found, instead_of))
+            self._wait(f"Opening {path} …", open_ahead, path, then=lambda found: self._show(found, instead_of))
         else:
             self._say("Give a path or a URL, or choose a file or folder.", wrong=True)
 
