@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -250,6 +251,30 @@ def test_a_runs_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SourceError, match="Choose another runs folder"):
         Job.start("phantom", Phantom(out="x"), runs=tmp_path / "file")
+
+
+def test_a_job_that_nobody_could_find_again_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    children = []
+    begin = Child.start
+
+    def start(*arguments: object, **options: object) -> Child:
+        children.append(begin(*arguments, **options))
+        return children[-1]
+
+    def full(path: Path, content: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Child, "start", start)
+    monkeypatch.setattr("volumen.plugin.jobs.write_whole", full)
+    with pytest.raises(SourceError, match="No space left"):
+        Job.start("phantom", Phantom(out=str(tmp_path / "large.zarr"), **LARGE), runs=tmp_path)
+    try:
+        until = time.monotonic() + 10
+        while children[0].alive and time.monotonic() < until:
+            time.sleep(0.02)
+        assert not children[0].alive
+    finally:
+        children[0].stop()
 
 
 def test_a_long_story_comes_in_bunches_and_whole(tmp_path: Path) -> None:

@@ -91,7 +91,11 @@ class Job:
                 stderr=folder / "errors.txt",
                 ended=lambda code: _note(folder / _EXIT, str(code)),
             )
-            write_whole(folder / _PROCESS, json.dumps(asdict(child)))
+            try:
+                write_whole(folder / _PROCESS, json.dumps(asdict(child)))
+            except OSError:
+                child.stop()  # nobody could find it
+                raise
         except OSError as error:
             raise SourceError(
                 f"No job can be started in {folder.parent}: {error}. Choose another runs folder in the preferences."
