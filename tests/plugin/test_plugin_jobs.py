@@ -89,6 +89,15 @@ def test_relative_paths_are_those_of_whoever_started_it(tmp_path: Path, monkeypa
     assert (tmp_path / "here.zarr").is_dir()
 
 
+def test_a_stray_file_in_the_folder_of_the_window_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numpy.py").write_text("raise SystemExit('taken from the wrong folder')")
+    monkeypatch.chdir(tmp_path)
+    job = Job.start("phantom", Phantom(out="p.zarr", **SMALL), runs=tmp_path)
+    assert isinstance(events_of(job)[-1], Finished)
+
+
 def test_a_wrong_setting_is_told_in_the_words_of_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "there.zarr").mkdir()
     (tmp_path / "there.zarr" / "precious").touch()

@@ -86,7 +86,8 @@ class Job:
             folder.mkdir(parents=True)
             work.write(folder)
             child = Child.start(
-                [sys.executable, "-m", "volumen", "run", str(folder / "job.json"), "--json"],
+                # -P: nothing is imported from the folder that napari happened to be started in
+                [sys.executable, "-P", "-m", "volumen", "run", str(folder / "job.json"), "--json"],
                 stdout=folder / "events.jsonl",
                 stderr=folder / "errors.txt",
                 ended=lambda code: _note(folder / _EXIT, str(code)),
