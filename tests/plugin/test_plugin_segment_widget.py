@@ -128,8 +128,7 @@ def test_the_slider_starts_at_the_surface(depth, tmp_path):
 def test_the_scale_bar_is_on(phantom):
     viewer = components.ViewerModel()
     show(viewer, open_ahead(phantom))
-    canvas = getattr(viewer, "canvas", None)
-    assert (viewer.scale_bar if canvas is None else canvas.overlays.scale_bar).visible
+    assert viewer.canvas.overlays.scale_bar.visible
 
 
 def test_the_first_view_is_read_before_the_window_has_it(phantom):
