@@ -124,6 +124,9 @@ def test_open_segments_are_offered_and_their_flat_layers_are_not(viewer, runs, q
     assert widget.segments.paths() == [phantom, str(tmp_path / "other.npy")]
     viewer.layers.remove("other")
     assert widget.segments.paths() == [phantom]
+    widget.segments.tick(phantom, False)
+    widget.segments.add(phantom)  # browsed for, though it is open
+    assert widget.segments.paths() == [phantom]
     widget.segments.add("https://example.org/s.zarr")
     viewer.layers.clear()
     assert widget.segments.paths() == ["https://example.org/s.zarr"]
