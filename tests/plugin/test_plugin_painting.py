@@ -439,6 +439,19 @@ def test_strokes_that_cannot_be_saved_at_the_end_are_put_back_at_the_next_start(
     bench.painting.close()
 
 
+def test_strokes_that_do_not_fit_the_segment_any_more_are_kept_aside(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, shape=(300, 500))
+    bench.dab(250, 450)
+    shutil.rmtree(bench.path)
+    left = bench.painting.close()
+    assert left is not None
+    before = left.read_bytes()
+    smaller = Bench(tmp_path, shape=(200, 500))
+    smaller.painting.close()
+    assert not left.exists()
+    assert [path.read_bytes() for path in left.parent.iterdir()] == [before]
+
+
 def test_a_deleted_segment_is_said_and_strokes_are_kept(tmp_path: Path) -> None:
     bench = Bench(tmp_path, shape=(300, 500))
     bench.dab(50, 50)

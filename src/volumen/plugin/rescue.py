@@ -66,12 +66,14 @@ def put_back(labels: PaintedLabels, source: str, folder: Path) -> bool:
                 y0, y1, x0, x1 = (int(edge) for edge in kept["box"])
                 classes, changed = kept["classes"], kept["changed"]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # cut short; nothing in it can be trusted
-            path.rename(path.with_suffix(".damaged"))
+            path.replace(path.with_suffix(".damaged"))
             continue
         window = Window((0, 1), (y0, y1), (x0, x1))
-        if window.clip((1, *labels.shape)) == window:
-            labels.write(window, labels.read(window).repainted(classes), changed)
-            found = True
+        if window.clip((1, *labels.shape)) != window:  # the segment has another size now; kept for a person to look at
+            path.replace(path.with_suffix(".elsewhere"))
+            continue
+        labels.write(window, labels.read(window).repainted(classes), changed)
+        found = True
         path.unlink()
     return found
 
