@@ -206,6 +206,18 @@ def test_nothing_to_learn_from_is_said_with_its_cure(runs, qtbot, jobs):
     assert not jobs
 
 
+def test_an_output_that_is_there_is_said_before_the_start(viewer, runs, qtbot, jobs, tmp_path):
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.out.set_value(str(tmp_path))
+    assert widget.start() is None
+    assert "already there; choose another place" in widget._message.text()
+    assert not jobs
+    widget.out.set_value(str(tmp_path / "free"))
+    begin(widget, qtbot)
+    assert jobs[0].settings.out == str(tmp_path / "free")
+
+
 def test_settings_that_cannot_be_start_nothing(viewer, runs, qtbot, jobs):
     widget = FinetuneWidget(viewer)
     qtbot.addWidget(widget)

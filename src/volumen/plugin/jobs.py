@@ -35,7 +35,7 @@ State = Literal["running", "finished", "stopped", "failed"]
 
 _FOLDER = ".jobs"
 _TRAININGS = ("finetune", "pretrain spark")
-_ADDING = ("resume", "index")  # verbs that take up what is at their output path without being told to
+ADDING = ("resume", "index")  # verbs that take up what is at their output path without being told to
 _PROCESS = "process.json"
 _EXIT = "exit_code"
 _STOPPED = "stopped"
@@ -178,7 +178,7 @@ class Job:
     def goes_on(self) -> bool:
         """Whether `continuation` takes up what was saved, rather than begin again."""
         verb, settings = self.continuation
-        return verb in _ADDING or bool(getattr(settings, "resume", False))
+        return verb in ADDING or bool(getattr(settings, "resume", False))
 
     def past(self) -> Iterator[Event | None]:
         """Yield what was told of the run before this job went on with it; nothing, of a job that began one."""
