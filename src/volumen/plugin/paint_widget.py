@@ -58,8 +58,7 @@ class PaintWidget(QWidget):
         active = painting_of(self._viewer.layers.selection.active)
         if active is not None and not active.closed:
             return active
-        path = self._segments.currentData()
-        return next((found for found in self._paintings() if found.origin.path == path), None)
+        return self._painting_on(self._segments.currentData())
 
     @property
     def words(self) -> str:
@@ -115,15 +114,22 @@ class PaintWidget(QWidget):
             self._try(painting.flush)
         super().hideEvent(event)
 
+    def _painting_on(self, path: str | None) -> Painting | None:
+        return next((found for found in self._paintings() if found.origin.path == path), None)
+
     def _paintings(self) -> list[Painting]:
         every = [painting_of(layer) for layer in self._viewer.layers]
         return [found for found in every if found is not None and not found.closed]
 
-    def _begin(self, path: str, labels: PaintedLabels | VolumenError, cache: Path) -> None:
-        if isinstance(labels, VolumenError):
-            self._opened(str(labels))
+    def _begin(self, path: str, labels: PaintedLabels | str, cache: Path) -> None:
+        if isinstance(labels, str):
+            self._opened(labels)
             return
         self._opened("")
+        begun = self._painting_on(path)  # by another widget, in the meantime
+        if begun is not None:
+            self._take_up(begun)
+            return
         layer = next((layer for layer in self._viewer.layers if _segment_path(layer) == path), None)
         origin = origin_of(layer)
         if layer is None or origin is None:
@@ -221,13 +227,13 @@ class PaintWidget(QWidget):
             column.addWidget(part)
 
 
-def _open(path: str, elsewhere: Path) -> PaintedLabels | VolumenError:
-    """Open the labels of a segment; return our own errors, whose words are for the widget."""
+def _open(path: str, elsewhere: Path) -> PaintedLabels | str:
+    """Open the labels of a segment; of our own errors and the disk's return the words, which are for the widget."""
     class_colormap().map(np.arange(INK + 1, dtype=np.uint8))  # compiles, which would hold the window up later
     try:
         return open_painted(open_segment(path), elsewhere=elsewhere)
-    except VolumenError as error:
-        return error
+    except (VolumenError, OSError) as error:
+        return str(error)  # an error that is returned, a worker raises
 
 
 def _keep_ticking(painting: Painting) -> None:
