@@ -268,7 +268,7 @@ class JobPanel(QWidget):
         self.keep_box.setChecked(True)
         self.keep_box.toggled.connect(self._wish)
         self.keep_box.setToolTip("The job is a process of its own. The Runs widget finds it again.")
-        self.stop_button = _button("Stop", "Stop the job within two seconds; what is finished is kept", self._stop_job)
+        self.stop_button = _button("Stop", "Stop the job within two seconds; what is saved is kept", self._stop_job)
         self.resume_button = _button(*_AGAIN[True], self._resume_job)
         self.copy_button = _button("Copy as command", "Copy the command line that does what this job does", self._copy)
         folder = _button("Open folder", "Show the files of this job", self._open_folder)

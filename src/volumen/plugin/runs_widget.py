@@ -264,7 +264,7 @@ class RunsWidget(QWidget):
         for number, (name, tip, clicked) in enumerate(
             (
                 ("Resume", "Go on from what was saved last, or begin again where nothing was", self._resume),
-                ("Stop", "Stop the selected jobs within two seconds; what is finished is kept", self._stop),
+                ("Stop", "Stop the selected jobs within two seconds; what is saved is kept", self._stop),
                 ("Report", "Write a page about the selected runs, and open it in the browser", self._report),
                 ("Load prediction", "Show the latest ink map that was made with this run", self._load),
                 ("Use as encoder", "Begin the next fine-tuning from these weights", self._use_as_encoder),
