@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 import zipfile
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volumen.whole_files import whole_file
 from volumen.windows import Window
 
 if TYPE_CHECKING:
@@ -84,15 +84,10 @@ def _places(source: str, folder: Path) -> tuple[Path, Path]:
 
 
 def _write(path: Path, window: PaintedWindow) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with whole_file(path) as draft, draft.open("wb") as file:  # a file, since to a name numpy adds an ending
         np.savez_compressed(
-            draft,
+            file,
             box=np.array(window.window.box),
             classes=window.classes,
             changed=window.classes != window.saved,
         )
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
