@@ -18,6 +18,7 @@ from volumen.errors import SourceError, SourceNotFoundError, VolumenError
 from volumen.events import Finished, from_json
 from volumen.plugin.child import Child
 from volumen.plugin.last_words import last_words
+from volumen.plugin.trained import TRAININGS
 from volumen.run_folder import RECIPE, RunFolder
 from volumen.settings import Resume
 from volumen.settings.command import absolute, command_line
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 State = Literal["running", "finished", "stopped", "failed"]
 
 _FOLDER = ".jobs"
-_TRAININGS = ("finetune", "pretrain spark")
 ADDING = ("resume", "index")  # verbs that take up what is at their output path without being told to
 _PROCESS = "process.json"
 _EXIT = "exit_code"
@@ -166,7 +166,7 @@ class Job:
     def continuation(self) -> tuple[str, Settings]:
         """Verb and settings of a job that goes on where this one ended, or begins it again if it had saved nothing."""
         out = self.out
-        if self.verb in _TRAININGS:
+        if self.verb in TRAININGS:
             begun = out is not None and (out / RECIPE).is_file()
             return ("resume", Resume(run=str(out))) if begun else (self.verb, self.settings)
         flags: Mapping[str, Any] = {}

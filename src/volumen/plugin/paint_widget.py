@@ -104,9 +104,7 @@ class PaintWidget(QWidget):
         painting = self.painting
         if painting is not None and not painting.status.hindrance:
             self._viewer.layers.selection.active = painting.layer
-            painting.layer.selected_label = label
-            if str(painting.layer.mode) not in ("paint", "fill", "polygon"):
-                painting.layer.mode = "paint"
+            _choose(painting, label)
 
     def hideEvent(self, event: Any) -> None:
         """Write what is not saved yet: napari hides its docks when it closes."""
@@ -256,13 +254,15 @@ def _keep_ticking(painting: Painting) -> None:
         application.aboutToQuit.connect(painting.close)
 
 
-def _chooser(painting: Painting, label: int) -> Callable[[Any], None]:
-    def choose(layer: Any) -> None:
-        layer.selected_label = label
-        if str(layer.mode) not in ("paint", "fill", "polygon") and not painting.status.hindrance:
-            layer.mode = "paint"
+def _choose(painting: Painting, label: int) -> None:
+    layer = painting.layer
+    layer.selected_label = label
+    if str(layer.mode) not in ("paint", "fill", "polygon") and not painting.status.hindrance:
+        layer.mode = "paint"
 
-    return choose
+
+def _chooser(painting: Painting, label: int) -> Callable[[Any], None]:
+    return lambda _layer: _choose(painting, label)
 
 
 def _segment_path(layer: Any) -> str | None:

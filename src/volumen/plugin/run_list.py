@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from volumen.errors import VolumenError
 from volumen.plugin.job_story import JobStory
 from volumen.plugin.jobs import Job, job_folders
+from volumen.plugin.trained import TRAININGS
 from volumen.run_folder import RECIPE, RunFolder
 from volumen.settings import Predict
 from volumen.tail import Tail
@@ -29,7 +30,6 @@ _DEPTH = 3  # folders below the runs folder, as those of a comparison are
 _BUDGET = 0.2
 _QUIET_SECONDS = 180.0
 _MOMENT = 5.0
-_MADE_BY_RUNS = ("finetune", "pretrain spark", "resume")
 
 WORDS = {
     "running": "running",
@@ -292,7 +292,7 @@ def _maps(run: Path, predicted: Mapping[str, Sequence[Path]]) -> tuple[Path, ...
 
 
 def _makes_run(job: Job) -> bool:
-    return job.verb in _MADE_BY_RUNS
+    return job.verb in (*TRAININGS, "resume")
 
 
 def _points(courses: Mapping[str, Course]) -> dict[str, Points]:
