@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
@@ -283,6 +284,17 @@ def test_painted_labels_are_learned_from_and_never_change_under_the_job(viewer, 
         assert "Paint on it too" in widget._message.text()
     finally:
         painting.close()
+
+
+def test_labels_of_a_remote_segment_are_those_it_was_opened_with(viewer, phantom, monkeypatch):
+    viewer.layers.clear()
+    remote = dataclasses.replace(open_segment(phantom), source="https://example.org/phantom.zarr")
+    for data, options, kind in segment_data(remote):
+        getattr(viewer, f"add_{kind}")(data, **options)
+    monkeypatch.setattr(finetune_widget, "open_segment", lambda path: pytest.fail(f"the window waits for {path}"))
+    layer = viewer.layers["phantom"]
+    found = finetune_widget._found("https://example.org/phantom.zarr", layer)
+    assert found == (remote.ink.source, remote.supervision.source)
 
 
 def test_what_was_typed_is_there_the_next_time(viewer, runs, qtbot, jobs):
