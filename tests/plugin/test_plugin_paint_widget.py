@@ -129,6 +129,16 @@ def test_begun_by_two_widgets_it_is_one_painting_and_an_error_of_the_disk_is_sai
     qtbot.waitUntil(lambda: "cannot be written" in other.words, timeout=20_000)
 
 
+def test_a_painting_ends_with_its_window(make_napari_viewer_proxy: Any, path: str, qtbot: Any) -> None:
+    viewer = make_napari_viewer_proxy()
+    widget = started(viewer, path, qtbot)
+    painting = widget.painting
+    painting.layer.paint((500, 500), INK)
+    widget.window().destroyed.emit()  # not destroyed in truth: the fixture closes it
+    qtbot.waitUntil(lambda: painting.closed, timeout=20_000)
+    assert classes(path)[INK] > 1000
+
+
 def test_the_view_is_what_becomes_background_and_what_the_window_follows(
     make_napari_viewer_proxy: Any, path: str, qtbot: Any
 ) -> None:

@@ -134,7 +134,7 @@ class PaintWidget(QWidget):
             return  # it was removed in the meantime
         painting = self._try(lambda: Painting(self._viewer, labels, layer, origin, rescued=cache))
         if painting is not None:
-            _keep_ticking(painting)
+            _keep_ticking(painting, _main_window(self))
             self._bind_keys(painting)
             self._take_up(painting)
 
@@ -234,8 +234,16 @@ def _open(path: str, elsewhere: Path) -> PaintedLabels | str:
         return str(error)  # an error that is returned, a worker raises
 
 
-def _keep_ticking(painting: Painting) -> None:
-    """Let a painting save and follow the view until it is closed, also without the widget."""
+def _main_window(widget: QWidget) -> QWidget | None:
+    """Return the window that a widget is docked in, also where its dock floats."""
+    above = widget.parentWidget()
+    while above is not None and above.parentWidget() is not None:
+        above = above.parentWidget()
+    return above
+
+
+def _keep_ticking(painting: Painting, window: QWidget | None) -> None:
+    """Let a painting save and follow the view until it or the window is closed, also without the widget."""
     application = QApplication.instance()
     timer = QTimer(application)
 
@@ -252,6 +260,8 @@ def _keep_ticking(painting: Painting) -> None:
     timer.start(_TICK)
     if application is not None:
         application.aboutToQuit.connect(painting.close)
+    if window is not None:  # the application may live on
+        window.destroyed.connect(painting.close)
 
 
 def _choose(painting: Painting, label: int) -> None:
