@@ -89,6 +89,13 @@ def test_what_is_declared_is_used(project) -> None:
     assert extras["bench"] - imported("benchmarks") == set()
 
 
+def test_the_napari_that_is_promised_has_what_the_window_uses() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    asked = {line.partition(">=")[2] for lines in extras.values() for line in lines if line.startswith("napari")}
+    assert asked == {"0.9"}, "before it, a viewer has neither `scene` nor `canvas`"
+    assert "napari, 0.9 or later" in (ROOT / "docs" / "napari.md").read_text("utf-8")
+
+
 def test_what_tests_documentation_and_benchmarks_import_is_declared(project) -> None:
     extras, groups = project["extras"], project["groups"]
     library = project["core"][""].union(extras["napari"], *(extras[name] for name in ("distributed", "search", "s3")))

@@ -83,13 +83,15 @@ def shown(viewer, preferred, qtbot):
 def click(widget, y, x, *, moved=0.0):
     """Press and let go as napari's canvas tells it."""
     event = SimpleNamespace(type="mouse_press", pos=(10.0, 10.0), position=(8 * VOXEL, y * VOXEL, x * VOXEL))
-    (heard,) = [each for each in widget.viewer.mouse_drag_callbacks if getattr(each, "__self__", None) is widget]
-    going = heard(widget.viewer, event)
-    next(going)
+    mine = [each for each in widget.viewer.mouse_drag_callbacks if getattr(each, "__self__", None) is widget]
+    every = [heard(widget.viewer, event) for heard in mine]
+    for going in every:
+        next(going)
     event.type, event.pos = "mouse_move", (10.0 + moved, 10.0)
-    next(going)
+    for going in every:
+        next(going)
     event.type = "mouse_release"
-    assert next(going, "over") == "over"
+    assert all(next(going, "over") == "over" for going in every)
 
 
 @pytest.fixture
@@ -217,9 +219,14 @@ def test_the_zoom_changes_only_where_a_place_cannot_be_seen(viewer, qtbot, zoom,
     assert 30 <= 64 * viewer.scene.camera.zoom <= 300
 
 
-def test_a_click_is_forgotten_with_the_widget(viewer, preferred, qtbot):
-    before = len(viewer.mouse_drag_callbacks)
-    widget = SearchWidget(viewer)
-    assert len(viewer.mouse_drag_callbacks) == before + 1
-    widget.deleteLater()
-    qtbot.waitUntil(lambda: len(viewer.mouse_drag_callbacks) == before, timeout=5000)
+def test_a_closed_widget_is_let_go(make_napari_viewer_proxy, preferred, qtbot):
+    viewer = make_napari_viewer_proxy(show=True)
+    before = list(viewer.mouse_drag_callbacks)
+    for _ in range(2):
+        widget = SearchWidget(viewer)
+        viewer.window.add_dock_widget(widget, name="Search to test")
+        qtbot.waitUntil(widget.isVisible, timeout=20_000)
+        widget.pick.setChecked(True)
+        assert len(viewer.mouse_drag_callbacks) == len(before) + 1
+        viewer.window.remove_dock_widget(widget)  # as its cross does
+        assert list(viewer.mouse_drag_callbacks) == before

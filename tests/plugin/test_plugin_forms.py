@@ -201,6 +201,13 @@ def test_a_box_can_be_taken_from_what_was_drawn(qtbot):
     assert form.values() == {"region": "1:2,3:4"}
 
 
+def test_a_value_of_another_type_leaves_the_usual_one(qtbot):
+    form = SettingsForm(Finetune, ("epochs", "learning_rate", "batch"), hidden=("segments", "out"))
+    qtbot.addWidget(form)
+    form.set_values({"epochs": "many", "learning_rate": [1], "batch": 4})
+    assert form.values() == {"batch": 4}
+
+
 def test_values_are_remembered_and_damage_is_no_obstacle(tmp_path):
     runs = tmp_path / "runs"
     assert remembered(runs, "finetune") == {}

@@ -175,6 +175,21 @@ def test_closing_napari_stops_the_job_only_if_wanted(
     qtbot.waitUntil(lambda: job.state == "stopped", timeout=60_000)
 
 
+def test_what_is_to_end_with_napari_does_so_without_its_panel(panel: JobPanel, tmp_path: Path, qtbot: object) -> None:
+    lone = JobPanel()
+    jobs = [phantom(tmp_path / name, side=6000) for name in ("first", "second")]
+    for job in jobs:
+        lone.watch(job)
+        lone.keep_box.setChecked(False)
+    lone.watch(Job.open(jobs[0].folder))
+    assert not lone.keep_box.isChecked()
+    with qtbot.waitSignal(lone.destroyed, timeout=20_000):
+        lone.deleteLater()
+    QApplication.instance().aboutToQuit.emit()
+    assert all((job.folder / "stopped").exists() for job in jobs)
+    qtbot.waitUntil(lambda: all(job.state == "stopped" for job in jobs), timeout=60_000)
+
+
 def test_the_command_line_can_be_copied(panel: JobPanel, tmp_path: Path, qtbot: object) -> None:
     job = phantom(tmp_path, side=64)
     with qtbot.waitSignal(panel.ended, timeout=60_000):

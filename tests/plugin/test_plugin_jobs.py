@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -86,6 +87,15 @@ def test_relative_paths_are_those_of_whoever_started_it(tmp_path: Path, monkeypa
     events_of(job)
     assert job.settings.out == str(tmp_path / "here.zarr")
     assert (tmp_path / "here.zarr").is_dir()
+
+
+def test_a_stray_file_in_the_folder_of_the_window_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numpy.py").write_text("raise SystemExit('taken from the wrong folder')")
+    monkeypatch.chdir(tmp_path)
+    job = Job.start("phantom", Phantom(out="p.zarr", **SMALL), runs=tmp_path)
+    assert isinstance(events_of(job)[-1], Finished)
 
 
 def test_a_wrong_setting_is_told_in_the_words_of_the_command_line(tmp_path: Path) -> None:
@@ -250,6 +260,30 @@ def test_a_runs_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SourceError, match="Choose another runs folder"):
         Job.start("phantom", Phantom(out="x"), runs=tmp_path / "file")
+
+
+def test_a_job_that_nobody_could_find_again_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    children = []
+    begin = Child.start
+
+    def start(*arguments: object, **options: object) -> Child:
+        children.append(begin(*arguments, **options))
+        return children[-1]
+
+    def full(path: Path, content: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Child, "start", start)
+    monkeypatch.setattr("volumen.plugin.jobs.write_whole", full)
+    with pytest.raises(SourceError, match="No space left"):
+        Job.start("phantom", Phantom(out=str(tmp_path / "large.zarr"), **LARGE), runs=tmp_path)
+    try:
+        until = time.monotonic() + 10
+        while children[0].alive and time.monotonic() < until:
+            time.sleep(0.02)
+        assert not children[0].alive
+    finally:
+        children[0].stop()
 
 
 def test_a_long_story_comes_in_bunches_and_whole(tmp_path: Path) -> None:

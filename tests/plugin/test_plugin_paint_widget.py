@@ -106,6 +106,39 @@ def test_a_stroke_is_saved_by_itself_and_keys_choose_what_is_painted(
         assert str(layer.mode) == "paint"
 
 
+def test_begun_by_two_widgets_it_is_one_painting_and_an_error_of_the_disk_is_said(
+    make_napari_viewer_proxy: Any, path: str, qtbot: Any, monkeypatch: Any
+) -> None:
+    from volumen.plugin import paint_widget
+
+    viewer = make_napari_viewer_proxy()
+    widget = started(viewer, path, qtbot)
+    labels = widget.painting.labels
+    other = paint_widget.PaintWidget(viewer)
+    qtbot.addWidget(other)
+    other._begin(path, labels, widget.painting._rescued)
+    assert other.painting is widget.painting
+    assert len([layer for layer in viewer.layers if painting_of(layer)]) == 1
+
+    def refuse(segment: Any, elsewhere: Any) -> None:
+        raise PermissionError(f"{path} cannot be written")
+
+    monkeypatch.setattr(paint_widget, "open_painted", refuse)
+    viewer.layers.remove(widget.painting.layer)
+    other.start()
+    qtbot.waitUntil(lambda: "cannot be written" in other.words, timeout=20_000)
+
+
+def test_a_painting_ends_with_its_window(make_napari_viewer_proxy: Any, path: str, qtbot: Any) -> None:
+    viewer = make_napari_viewer_proxy()
+    widget = started(viewer, path, qtbot)
+    painting = widget.painting
+    painting.layer.paint((500, 500), INK)
+    widget.window().destroyed.emit()  # not destroyed in truth: the fixture closes it
+    qtbot.waitUntil(lambda: painting.closed, timeout=20_000)
+    assert classes(path)[INK] > 1000
+
+
 def test_the_view_is_what_becomes_background_and_what_the_window_follows(
     make_napari_viewer_proxy: Any, path: str, qtbot: Any
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import errno
 import shutil
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -264,6 +265,26 @@ def test_the_window_waits_for_a_stroke_to_end(bench: Bench) -> None:
     bench.settle(lambda: bench.painting.window != window)
 
 
+def test_a_stroke_made_while_another_window_is_read_is_seen_in_that_one(bench: Bench) -> None:
+    bench.go(1000, 1000)
+    first = bench.painting.window
+    slow = threading.Event()
+    thread = bench.painting._saving._thread
+    thread.submit(slow.wait)
+    bench.look(1800, 1000)
+    bench.painting.tick()  # asks for the other window
+    y = first.y[1] - 300
+    bench.dab(y, 1000)
+    bench.painting.tick()
+    bench.clock.now += 0.6
+    bench.painting.tick()  # asks for the stroke to be written, after that reading
+    slow.set()
+    thread.submit(int).result()  # both are done between two ticks
+    bench.settle(lambda: bench.painting.window != first)
+    assert bench.on_disk(y, 1000) == INK
+    assert bench.layer.data[y - bench.painting.window.y[0], 1000 - bench.painting.window.x[0]] == INK
+
+
 def test_a_view_too_wide_puts_the_brush_away_and_hands_it_back(bench: Bench) -> None:
     bench.go(1000, 1000)
     bench.layer.mode = "paint"
@@ -416,6 +437,19 @@ def test_strokes_that_cannot_be_saved_at_the_end_are_put_back_at_the_next_start(
     assert bench.on_disk(1000, 1000) == INK
     assert not left.exists()
     bench.painting.close()
+
+
+def test_strokes_that_do_not_fit_the_segment_any_more_are_kept_aside(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, shape=(300, 500))
+    bench.dab(250, 450)
+    shutil.rmtree(bench.path)
+    left = bench.painting.close()
+    assert left is not None
+    before = left.read_bytes()
+    smaller = Bench(tmp_path, shape=(200, 500))
+    smaller.painting.close()
+    assert not left.exists()
+    assert [path.read_bytes() for path in left.parent.iterdir()] == [before]
 
 
 def test_a_deleted_segment_is_said_and_strokes_are_kept(tmp_path: Path) -> None:

@@ -80,6 +80,15 @@ def test_layers_show_what_is_on_disk(phantom):
     assert np.array_equal(np.asarray(level[surface]), segment.read(segment.window.layers(surface, surface + 1))[0])
 
 
+def test_a_layer_says_the_whole_path_that_it_was_read_from(phantom, monkeypatch):
+    from volumen.plugin.layers import origin_of
+    from volumen.plugin.reader import read_segment
+
+    monkeypatch.chdir(os.path.dirname(phantom))
+    data, options, _ = read_segment("phantom.zarr")[0]
+    assert origin_of(napari_components.ViewerModel().add_image(data, **options)).path == phantom
+
+
 @pytest.mark.skipif(
     sys.platform == "linux" and not (shutil.which("Xvfb") or os.environ.get("DISPLAY")),
     reason="a window needs a display: install Xvfb, as .ci/run does",

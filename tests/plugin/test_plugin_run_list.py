@@ -113,9 +113,23 @@ def test_a_job_and_its_run_are_one_and_other_jobs_stand_by_themselves(tmp_path: 
     assert entries["run"].job.verb == "resume", "the latest job tells how the run stands"
     assert entries["run"].settings == {}, "its own, from its recipe"
     assert "start it again" in entries["never"].error
-    assert runs.maps_of(entries["run"]) == [tmp_path / "ink.zarr"]
-    assert runs.maps_of(entries["ink.zarr"]) == [tmp_path / "ink.zarr"]
-    assert runs.maps_of(entries["never"]) == []
+    assert entries["run"].maps == (tmp_path / "ink.zarr",)
+    assert entries["ink.zarr"].maps == (tmp_path / "ink.zarr",)
+    assert entries["never"].maps == ()
+
+
+def test_what_did_not_change_stands_as_before(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", OPENING, *epoch(1)[:2])
+    write_job(tmp_path, "predict", Predict(checkpoint="w", segment="/s.zarr", out=str(tmp_path / "ink.zarr")))
+    runs = RunList(tmp_path)
+    before = runs.look()
+    assert [now.stands_as(then) for now, then in zip(runs.look(), before, strict=True)] == [True, True]
+    with open(run / "events.jsonl", "a") as file:
+        file.write(to_json(epoch(1)[2]) + "\n")  # its words stay, its curve grows
+    after = {now.name: now.stands_as(then) for now, then in zip(runs.look(), before, strict=True)}
+    assert after == {"run": False, "ink.zarr": True}
+    (run / "predictions" / "map.zarr").mkdir(parents=True)
+    assert next(entry for entry in runs.look() if entry.run).maps == (run / "predictions" / "map.zarr",)
 
 
 def test_a_look_that_has_no_time_says_that_it_is_behind(tmp_path: Path) -> None:

@@ -105,6 +105,23 @@ def test_runs_are_listed_compared_and_kept_selected(widget: RunsWidget, runs: Pa
     assert [entry.name for entry in widget.table.selected] == ["first"], "the rows moved, the selection did not"
 
 
+def test_a_look_that_finds_nothing_changed_leaves_what_is_shown(widget: RunsWidget, runs: Path, qtbot: object) -> None:
+    write_run(runs, "first", epochs=2, finished=True)
+    show(widget, qtbot, 1)
+    select(widget, "first")
+    widget.settings.setColumnWidth(0, 77)
+    widget.settings.selectRow(1)
+    chosen: list[bool] = []
+    widget.table.chosen.connect(lambda: chosen.append(True))
+    widget._show(widget._list.look())
+    assert not chosen
+    write_run(runs, "second", epochs=1, finished=True)
+    widget._show(widget._list.look())  # its row moves
+    assert chosen
+    assert widget.settings.columnWidth(0) == 77
+    assert {item.row() for item in widget.settings.selectedItems()} == {1}
+
+
 def _bold(widget: RunsWidget, row: int) -> bool:
     return widget.settings.item(row, 0).font().bold()
 

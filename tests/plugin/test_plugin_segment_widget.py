@@ -128,8 +128,7 @@ def test_the_slider_starts_at_the_surface(depth, tmp_path):
 def test_the_scale_bar_is_on(phantom):
     viewer = components.ViewerModel()
     show(viewer, open_ahead(phantom))
-    canvas = getattr(viewer, "canvas", None)
-    assert (viewer.scale_bar if canvas is None else canvas.overlays.scale_bar).visible
+    assert viewer.canvas.overlays.scale_bar.visible
 
 
 def test_the_first_view_is_read_before_the_window_has_it(phantom):
@@ -157,6 +156,16 @@ def test_a_segment_is_opened_and_described(widget, qtbot, phantom):
     viewer = widget._viewer
     assert [layer.name for layer in viewer.layers][:2] == ["phantom", "phantom_ink"]
     assert viewer.dims.current_step[0] == 8
+
+
+@needs_display
+def test_a_path_from_the_home_folder_is_known_in_full(widget, qtbot, phantom, monkeypatch):
+    monkeypatch.setenv("HOME", os.path.dirname(phantom))
+    monkeypatch.setenv("USERPROFILE", os.path.dirname(phantom))
+    widget.open(" ~/phantom.zarr ")
+    qtbot.waitUntil(lambda: widget.segment is not None, timeout=30_000)
+    assert widget.segment.source == phantom
+    assert {origin_of(layer).path for layer in widget._viewer.layers} == {phantom}
 
 
 @needs_display
@@ -190,6 +199,18 @@ def test_only_the_latest_answer_counts(widget, qtbot, phantom, layers):
     qtbot.wait(200)
     assert widget.segment.source == phantom
     assert {origin_of(layer).path for layer in widget._viewer.layers} == {phantom}
+
+
+@needs_display
+def test_an_error_of_an_earlier_question_does_not_take_the_answer_to_the_last(widget, qtbot, phantom):
+    widget.open("/nowhere/at_all.zarr")
+    asked = widget._asked
+    widget.open(phantom)
+    with pytest.raises(ZeroDivisionError):
+        widget._take((asked, None, ZeroDivisionError()))
+    assert widget.waiting
+    qtbot.waitUntil(lambda: widget.segment is not None, timeout=30_000)
+    assert widget.segment.source == phantom
 
 
 @needs_display

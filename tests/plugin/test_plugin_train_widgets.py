@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
@@ -124,6 +125,9 @@ def test_open_segments_are_offered_and_their_flat_layers_are_not(viewer, runs, q
     assert widget.segments.paths() == [phantom, str(tmp_path / "other.npy")]
     viewer.layers.remove("other")
     assert widget.segments.paths() == [phantom]
+    widget.segments.tick(phantom, False)
+    widget.segments.add(phantom)  # browsed for, though it is open
+    assert widget.segments.paths() == [phantom]
     widget.segments.add("https://example.org/s.zarr")
     viewer.layers.clear()
     assert widget.segments.paths() == ["https://example.org/s.zarr"]
@@ -203,6 +207,18 @@ def test_nothing_to_learn_from_is_said_with_its_cure(runs, qtbot, jobs):
     assert not jobs
 
 
+def test_an_output_that_is_there_is_said_before_the_start(viewer, runs, qtbot, jobs, tmp_path):
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.out.set_value(str(tmp_path))
+    assert widget.start() is None
+    assert "already there; choose another place" in widget._message.text()
+    assert not jobs
+    widget.out.set_value(str(tmp_path / "free"))
+    begin(widget, qtbot)
+    assert jobs[0].settings.out == str(tmp_path / "free")
+
+
 def test_settings_that_cannot_be_start_nothing(viewer, runs, qtbot, jobs):
     widget = FinetuneWidget(viewer)
     qtbot.addWidget(widget)
@@ -268,6 +284,17 @@ def test_painted_labels_are_learned_from_and_never_change_under_the_job(viewer, 
         assert "Paint on it too" in widget._message.text()
     finally:
         painting.close()
+
+
+def test_labels_of_a_remote_segment_are_those_it_was_opened_with(viewer, phantom, monkeypatch):
+    viewer.layers.clear()
+    remote = dataclasses.replace(open_segment(phantom), source="https://example.org/phantom.zarr")
+    for data, options, kind in segment_data(remote):
+        getattr(viewer, f"add_{kind}")(data, **options)
+    monkeypatch.setattr(finetune_widget, "open_segment", lambda path: pytest.fail(f"the window waits for {path}"))
+    layer = viewer.layers["phantom"]
+    found = finetune_widget._found("https://example.org/phantom.zarr", layer)
+    assert found == (remote.ink.source, remote.supervision.source)
 
 
 def test_what_was_typed_is_there_the_next_time(viewer, runs, qtbot, jobs):

@@ -14,6 +14,7 @@ from volumen.errors import OutOfSpaceError, SourceNotFoundError
 from volumen.events import result
 from volumen.settings import Phantom
 from volumen.sources.labels.painted import BACKGROUND, INK, UNLABELLED, PaintedLabels, Patch, classes_of, open_painted
+from volumen.sources.labels.versions import LabelHome
 from volumen.sources.open import open_segment
 from volumen.sources.pyramids.pyramid import Pyramid, create_pyramid
 from volumen.sources.synthetic.phantom import make_phantom
@@ -305,6 +306,18 @@ def test_where_nothing_can_be_written_labels_are_kept_elsewhere(tmp_path: Path, 
     assert (opened(path, tmp_path).read(box(0, 0, 9, 9)).classes == INK).all()
     segment = open_segment(path, ink=labels.labels.ink, supervision=labels.labels.supervision)
     assert segment.raster("ink").read(segment.window).sum() == 81
+
+
+def test_kept_elsewhere_the_labels_of_one_folder_are_not_those_of_another(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("volumen.sources.labels.versions.os.access", lambda *_: False)
+    homes = set()
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        volume(tmp_path / folder / "s.zarr")
+        monkeypatch.chdir(tmp_path / folder)
+        homes.add(LabelHome.of(open_segment("s.zarr"), elsewhere=tmp_path / "cache"))
+        homes.add(LabelHome.of(open_segment(tmp_path / folder / "s.zarr"), elsewhere=tmp_path / "cache"))
+    assert len(homes) == 2
 
 
 def test_a_folder_of_layers_gets_its_labels_beside_the_layers(tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import LabelError, SettingsError
+from volumen.plugin.layers import rasters_of
 from volumen.plugin.painting import painting_of
 from volumen.plugin.pickers import SegmentList, WeightsChoice, segment_layers
 from volumen.plugin.preferences import preferences
 from volumen.plugin.task_widget import TaskWidget
 from volumen.plugin.trained import FINETUNED, PRETRAINED, propose
+from volumen.sources.location import Location
 from volumen.sources.open import open_segment
+from volumen.sources.segment import RASTERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +102,8 @@ def painted_labels(viewer: Any, paths: Sequence[str]) -> dict[str, tuple[str, ..
     paintings = _paintings(viewer)
     if not any(path in paintings for path in paths):
         return {}
-    labels = [_frozen(paintings[path]) if path in paintings else _found(path) for path in paths]
+    layers = segment_layers(viewer)
+    labels = [_frozen(paintings[path]) if path in paintings else _found(path, layers.get(path)) for path in paths]
     return {"ink": tuple(ink for ink, _ in labels), "supervision": tuple(trusted for _, trusted in labels)}
 
 
@@ -114,15 +118,19 @@ def _frozen(painting: Painting) -> tuple[str, str]:
     return (str(labels.ink), str(labels.supervision))
 
 
-def _found(path: str) -> tuple[str, str]:
-    segment = open_segment(path)
-    trusted = segment.supervision or segment.mask
-    if segment.ink is None or trusted is None:
+def _found(path: str, layer: Any) -> tuple[str, str]:
+    if layer is None or Location.of(path).local:
+        segment = open_segment(path)  # again, since labels may have come meanwhile
+        name, rasters = segment.name, {name: raster.source for name in RASTERS if (raster := getattr(segment, name))}
+    else:  # as they were when it was opened: the window does not wait for a network
+        name, rasters = str(layer.name), rasters_of(layer)
+    ink, trusted = rasters.get("ink"), rasters.get("supervision") or rasters.get("mask")
+    if ink is None or trusted is None:
         raise LabelError(
-            f"{segment.name} has no ink label with its supervision, while another segment is painted. Paint on it too, "
+            f"{name} has no ink label with its supervision, while another segment is painted. Paint on it too, "
             "or untick it."
         )
-    return (segment.ink.source, trusted.source)
+    return (ink, trusted)
 
 
 def _names(viewer: Any, paths: Sequence[str]) -> list[str]:

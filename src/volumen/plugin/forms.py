@@ -130,6 +130,8 @@ class SettingsForm(QWidget):
     def set_values(self, values: Mapping[str, Any]) -> None:
         """Show these values, and the defaults elsewhere; names that are not shown are left out.
 
+        A value of another type than the field's is left out too.
+
         Parameters
         ----------
         values
@@ -140,7 +142,10 @@ class SettingsForm(QWidget):
             self._rows["mode"].editor.set_value(values.get("mode", self._usual["mode"]))
             self._usual = self._usual_values()
         for name, row in self._rows.items():
-            row.editor.set_value(self._plain(name, values[name]) if name in values else self._usual[name])
+            try:
+                row.editor.set_value(self._plain(name, values[name]) if name in values else self._usual[name])
+            except (TypeError, ValueError, OverflowError):  # remembered of another version: no such thing can be shown
+                row.editor.set_value(self._usual[name])
         self._quiet = False
         self._look()
 

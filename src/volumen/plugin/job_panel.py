@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ from volumen.plugin.jobs import Job, bunches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator
+    from pathlib import Path
 
     from volumen.events import Event
 
@@ -41,6 +43,7 @@ _COLORS = {"note": DOUBTFUL, "error": BAD}
 _SHOW_MS = 200
 _STOPPING = "Stopping: what is finished is being saved…"
 _STATES = {"finished": "Finished", "stopped": "Stopped", "failed": "Failed"}
+_ENDING: dict[Path, Job] = {}  # jobs that are to end with napari, by their folders
 _AGAIN = {
     True: ("Resume", "Go on from what was saved last"),
     False: ("Start again", "Begin it again from the start: nothing was saved that it could go on from"),
@@ -82,9 +85,7 @@ class JobPanel(QWidget):
         self._soon.timeout.connect(self._show)
         self._lay_out()
         self._show()
-        application = QCoreApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(self._leave)
+        _listen_for_the_end()
 
     @property
     def job(self) -> Job | None:
@@ -105,6 +106,8 @@ class JobPanel(QWidget):
         """Show a job from its first event on, and follow it to its end."""
         self._quit()
         self._job, self._story, self._shown = job, JobStory(), 0
+        self.keep_box.setChecked(self.keep_box.isChecked() and job.folder not in _ENDING)
+        self._wish()
         self._messages.clear()
         self._messages.setVisible(False)
         self.stop_button.setEnabled(True)
@@ -231,10 +234,14 @@ class JobPanel(QWidget):
             folder = out if out is not None and out.is_dir() else self._job.folder
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
 
-    def _leave(self) -> None:
-        """Stop the job with the window, where the person wants it so."""
-        if self._job is not None and not self.keep_box.isChecked() and self._job.child.here:
-            self._job.cancel()
+    def _wish(self, _on: bool = True) -> None:
+        """Note whether the job is to end with napari; that holds when the panel is gone, or watches another."""
+        if self._job is None:
+            return
+        if self.keep_box.isChecked():
+            _ENDING.pop(self._job.folder, None)
+        else:
+            _ENDING[self._job.folder] = self._job
 
     def _quit(self) -> None:
         """Let the former job go on unwatched."""
@@ -259,8 +266,9 @@ class JobPanel(QWidget):
         self._messages.setVisible(False)
         self.keep_box = QCheckBox("Keep running when napari closes")
         self.keep_box.setChecked(True)
+        self.keep_box.toggled.connect(self._wish)
         self.keep_box.setToolTip("The job is a process of its own. The Runs widget finds it again.")
-        self.stop_button = _button("Stop", "Stop the job within two seconds; what is finished is kept", self._stop_job)
+        self.stop_button = _button("Stop", "Stop the job within two seconds; what is saved is kept", self._stop_job)
         self.resume_button = _button(*_AGAIN[True], self._resume_job)
         self.copy_button = _button("Copy as command", "Copy the command line that does what this job does", self._copy)
         folder = _button("Open folder", "Show the files of this job", self._open_folder)
@@ -279,6 +287,21 @@ class JobPanel(QWidget):
         for widget in below:
             layout.addWidget(widget)
         layout.setAlignment(Qt.AlignmentFlag.AlignTop)
+
+
+@cache
+def _listen_for_the_end() -> None:
+    """Stop the jobs that are to end with napari when it ends; once for all panels, of which some are closed by then."""
+    application = QCoreApplication.instance()
+    if application is not None:
+        application.aboutToQuit.connect(_end_jobs)
+
+
+def _end_jobs() -> None:
+    while _ENDING:
+        _, job = _ENDING.popitem()
+        if job.child.here:
+            job.cancel()
 
 
 @thread_worker  # type: ignore[untyped-decorator]

@@ -18,6 +18,7 @@ from volumen.errors import SourceError, SourceNotFoundError, VolumenError
 from volumen.events import Finished, from_json
 from volumen.plugin.child import Child
 from volumen.plugin.last_words import last_words
+from volumen.plugin.trained import TRAININGS
 from volumen.run_folder import RECIPE, RunFolder
 from volumen.settings import Resume
 from volumen.settings.command import absolute, command_line
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 State = Literal["running", "finished", "stopped", "failed"]
 
 _FOLDER = ".jobs"
-_TRAININGS = ("finetune", "pretrain spark")
-_ADDING = ("resume", "index")  # verbs that take up what is at their output path without being told to
+ADDING = ("resume", "index")  # verbs that take up what is at their output path without being told to
 _PROCESS = "process.json"
 _EXIT = "exit_code"
 _STOPPED = "stopped"
@@ -86,12 +86,17 @@ class Job:
             folder.mkdir(parents=True)
             work.write(folder)
             child = Child.start(
-                [sys.executable, "-m", "volumen", "run", str(folder / "job.json"), "--json"],
+                # -P: nothing is imported from the folder that napari happened to be started in
+                [sys.executable, "-P", "-m", "volumen", "run", str(folder / "job.json"), "--json"],
                 stdout=folder / "events.jsonl",
                 stderr=folder / "errors.txt",
                 ended=lambda code: _note(folder / _EXIT, str(code)),
             )
-            write_whole(folder / _PROCESS, json.dumps(asdict(child)))
+            try:
+                write_whole(folder / _PROCESS, json.dumps(asdict(child)))
+            except OSError:
+                child.stop()  # nobody could find it
+                raise
         except OSError as error:
             raise SourceError(
                 f"No job can be started in {folder.parent}: {error}. Choose another runs folder in the preferences."
@@ -161,7 +166,7 @@ class Job:
     def continuation(self) -> tuple[str, Settings]:
         """Verb and settings of a job that goes on where this one ended, or begins it again if it had saved nothing."""
         out = self.out
-        if self.verb in _TRAININGS:
+        if self.verb in TRAININGS:
             begun = out is not None and (out / RECIPE).is_file()
             return ("resume", Resume(run=str(out))) if begun else (self.verb, self.settings)
         flags: Mapping[str, Any] = {}
@@ -173,7 +178,7 @@ class Job:
     def goes_on(self) -> bool:
         """Whether `continuation` takes up what was saved, rather than begin again."""
         verb, settings = self.continuation
-        return verb in _ADDING or bool(getattr(settings, "resume", False))
+        return verb in ADDING or bool(getattr(settings, "resume", False))
 
     def past(self) -> Iterator[Event | None]:
         """Yield what was told of the run before this job went on with it; nothing, of a job that began one."""

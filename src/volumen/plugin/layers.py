@@ -34,6 +34,7 @@ COLORMAPS = {"ink": "red", "supervision": "green", "held_out": "cyan", "mask": "
 """Colours of the flat layers."""
 
 _METADATA = "volumen"
+_LABELS = "volumen_labels"
 _SAMPLE = 512  # px: side of what the contrast is taken from, where there is no coarse level
 
 
@@ -73,6 +74,12 @@ def origin_of(layer: Any) -> LayerOrigin | None:
     if not isinstance(found, dict) or found.get("kind") not in get_args(Kind):
         return None
     return LayerOrigin(kind=found["kind"], path=str(found["path"]), name=str(found["name"]))
+
+
+def rasters_of(layer: Any) -> dict[str, str]:
+    """Return where the rasters of a segment's layer were when it was opened, by their names."""
+    found = getattr(layer, "metadata", {}).get(_LABELS)
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def segment_data(segment: Segment) -> list[LayerData]:
@@ -143,7 +150,10 @@ def _volume_layer(segment: Segment) -> LayerData:
         "contrast_limits": _contrast(segment),
         "colormap": "gray",
         **_grid(segment.voxel_um, "zyx"),
-        "metadata": LayerOrigin("segment", segment.source, segment.name).metadata,
+        "metadata": {
+            **LayerOrigin("segment", segment.source, segment.name).metadata,
+            _LABELS: {name: raster.source for name in RASTERS if (raster := getattr(segment, name)) is not None},
+        },
     }
     return (levels if len(levels) > 1 else levels[0], options, "image")
 

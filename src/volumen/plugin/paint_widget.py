@@ -58,8 +58,7 @@ class PaintWidget(QWidget):
         active = painting_of(self._viewer.layers.selection.active)
         if active is not None and not active.closed:
             return active
-        path = self._segments.currentData()
-        return next((found for found in self._paintings() if found.origin.path == path), None)
+        return self._painting_on(self._segments.currentData())
 
     @property
     def words(self) -> str:
@@ -105,9 +104,7 @@ class PaintWidget(QWidget):
         painting = self.painting
         if painting is not None and not painting.status.hindrance:
             self._viewer.layers.selection.active = painting.layer
-            painting.layer.selected_label = label
-            if str(painting.layer.mode) not in ("paint", "fill", "polygon"):
-                painting.layer.mode = "paint"
+            _choose(painting, label)
 
     def hideEvent(self, event: Any) -> None:
         """Write what is not saved yet: napari hides its docks when it closes."""
@@ -115,22 +112,29 @@ class PaintWidget(QWidget):
             self._try(painting.flush)
         super().hideEvent(event)
 
+    def _painting_on(self, path: str | None) -> Painting | None:
+        return next((found for found in self._paintings() if found.origin.path == path), None)
+
     def _paintings(self) -> list[Painting]:
         every = [painting_of(layer) for layer in self._viewer.layers]
         return [found for found in every if found is not None and not found.closed]
 
-    def _begin(self, path: str, labels: PaintedLabels | VolumenError, cache: Path) -> None:
-        if isinstance(labels, VolumenError):
-            self._opened(str(labels))
+    def _begin(self, path: str, labels: PaintedLabels | str, cache: Path) -> None:
+        if isinstance(labels, str):
+            self._opened(labels)
             return
         self._opened("")
+        begun = self._painting_on(path)  # by another widget, in the meantime
+        if begun is not None:
+            self._take_up(begun)
+            return
         layer = next((layer for layer in self._viewer.layers if _segment_path(layer) == path), None)
         origin = origin_of(layer)
         if layer is None or origin is None:
             return  # it was removed in the meantime
         painting = self._try(lambda: Painting(self._viewer, labels, layer, origin, rescued=cache))
         if painting is not None:
-            _keep_ticking(painting)
+            _keep_ticking(painting, _main_window(self))
             self._bind_keys(painting)
             self._take_up(painting)
 
@@ -221,17 +225,25 @@ class PaintWidget(QWidget):
             column.addWidget(part)
 
 
-def _open(path: str, elsewhere: Path) -> PaintedLabels | VolumenError:
-    """Open the labels of a segment; return our own errors, whose words are for the widget."""
+def _open(path: str, elsewhere: Path) -> PaintedLabels | str:
+    """Open the labels of a segment; of our own errors and the disk's return the words, which are for the widget."""
     class_colormap().map(np.arange(INK + 1, dtype=np.uint8))  # compiles, which would hold the window up later
     try:
         return open_painted(open_segment(path), elsewhere=elsewhere)
-    except VolumenError as error:
-        return error
+    except (VolumenError, OSError) as error:
+        return str(error)  # an error that is returned, a worker raises
 
 
-def _keep_ticking(painting: Painting) -> None:
-    """Let a painting save and follow the view until it is closed, also without the widget."""
+def _main_window(widget: QWidget) -> QWidget | None:
+    """Return the window that a widget is docked in, also where its dock floats."""
+    above = widget.parentWidget()
+    while above is not None and above.parentWidget() is not None:
+        above = above.parentWidget()
+    return above
+
+
+def _keep_ticking(painting: Painting, window: QWidget | None) -> None:
+    """Let a painting save and follow the view until it or the window is closed, also without the widget."""
     application = QApplication.instance()
     timer = QTimer(application)
 
@@ -248,15 +260,19 @@ def _keep_ticking(painting: Painting) -> None:
     timer.start(_TICK)
     if application is not None:
         application.aboutToQuit.connect(painting.close)
+    if window is not None:  # the application may live on
+        window.destroyed.connect(painting.close)
+
+
+def _choose(painting: Painting, label: int) -> None:
+    layer = painting.layer
+    layer.selected_label = label
+    if str(layer.mode) not in ("paint", "fill", "polygon") and not painting.status.hindrance:
+        layer.mode = "paint"
 
 
 def _chooser(painting: Painting, label: int) -> Callable[[Any], None]:
-    def choose(layer: Any) -> None:
-        layer.selected_label = label
-        if str(layer.mode) not in ("paint", "fill", "polygon") and not painting.status.hindrance:
-            layer.mode = "paint"
-
-    return choose
+    return lambda _layer: _choose(painting, label)
 
 
 def _segment_path(layer: Any) -> str | None:

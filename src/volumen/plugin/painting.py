@@ -69,7 +69,7 @@ class Painting:
         self._rescued = rescued
         self._grid = Grid.of(layer)
         self._saving = Saving(labels, clock)
-        self._coming: Future[PaintedWindow] | None = None
+        self._coming: tuple[int, Future[PaintedWindow]] | None = None  # writes before it was asked for, and it
         self._hindrance = ""
         self._unread = ""
         self._mode = ""
@@ -194,17 +194,17 @@ class Painting:
         self._hinder("")
         if self._pressed or self.layer.mode == "polygon" or self._coming is not None:
             return
-        if self._window.unsaved:
+        if self._window.unsaved or self._saving.writing:
             self._saving.save_now(self._window)
             return
-        self._coming = self._saving.read(window)
+        self._coming = (self._saving.writes, self._saving.read(window))
 
     def _land(self) -> None:
         """Show the window that was asked for, unless somebody began to paint in the meantime."""
-        if self._coming is None or not self._coming.done():
+        if self._coming is None or not self._coming[1].done():
             return
-        future, self._coming = self._coming, None
-        if self._pressed or self._window.unsaved:
+        (writes, future), self._coming = self._coming, None
+        if self._pressed or self._window.unsaved or writes != self._saving.writes:
             return
         try:
             self._show(future.result())

@@ -65,7 +65,10 @@ class SegmentList(QWidget):
         return [_path(item) for item in self._items() if item.checkState() == Qt.CheckState.Checked]
 
     def add(self, path: str) -> None:
-        """List a segment that is not open, ticked."""
+        """List a segment that is not open, ticked; one that is listed is ticked."""
+        if path in map(_path, self._items()):
+            self.tick(path)
+            return
         self._append(path, path, ticked=True)
         self.changed.emit()
 

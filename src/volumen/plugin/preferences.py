@@ -1,4 +1,4 @@
-"""Preferences: what a person sets once for all jobs, in napari's own Preferences where it has such pages."""
+"""Preferences: what a person sets once for all jobs, in napari's own Preferences."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Preferences:
 
 
 def preferences() -> Preferences:
-    """Return the preferences as they are now; the defaults, where napari is older than 0.9 and has no page for them.
+    """Return the preferences as they are now; the defaults, where napari has no page for them.
 
     Examples
     --------
@@ -53,11 +53,8 @@ def preferences() -> Preferences:
 
 def _page(name: str) -> Any:
     """Return a page of napari's plugin preferences, None where there is none."""
-    ask = getattr(napari_settings, "get_plugin_settings", None)
-    if ask is None:
-        return None
     try:
-        return getattr(ask("volumen"), name, None)
+        return getattr(napari_settings.get_plugin_settings("volumen"), name, None)
     except KeyError:  # the plugin is switched off, or was installed after napari had looked
         return None
 

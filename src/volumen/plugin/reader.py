@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from volumen.errors import VolumenError
 from volumen.plugin.layers import prediction_data, segment_data
+from volumen.settings.command import full_path
 from volumen.sources.open import open_segment
 from volumen.sources.pyramids.probability_map import open_map
 
@@ -48,4 +49,4 @@ def is_map(path: str) -> bool:
 
 
 def _single(path: str | list[str]) -> str:
-    return path if isinstance(path, str) else path[0]
+    return full_path(path if isinstance(path, str) else path[0])

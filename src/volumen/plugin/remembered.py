@@ -6,6 +6,8 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from volumen.whole_files import write_whole
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -26,11 +28,8 @@ def remember(runs: Path, form: str, values: Mapping[str, Any]) -> None:
     ({'epochs': 5}, {})
     """
     everything = {**_read(runs), form: dict(values)}
-    draft = runs / f"{_FILE}.draft"
     with suppress(OSError):
-        runs.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(everything, indent=2, ensure_ascii=False), encoding="utf-8")
-        draft.replace(runs / _FILE)
+        write_whole(runs / _FILE, json.dumps(everything, indent=2, ensure_ascii=False))
 
 
 def remembered(runs: Path, form: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 import zipfile
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from volumen.whole_files import whole_file
 from volumen.windows import Window
 
 if TYPE_CHECKING:
@@ -66,12 +66,14 @@ def put_back(labels: PaintedLabels, source: str, folder: Path) -> bool:
                 y0, y1, x0, x1 = (int(edge) for edge in kept["box"])
                 classes, changed = kept["classes"], kept["changed"]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # cut short; nothing in it can be trusted
-            path.rename(path.with_suffix(".damaged"))
+            path.replace(path.with_suffix(".damaged"))
             continue
         window = Window((0, 1), (y0, y1), (x0, x1))
-        if window.clip((1, *labels.shape)) == window:
-            labels.write(window, labels.read(window).repainted(classes), changed)
-            found = True
+        if window.clip((1, *labels.shape)) != window:  # the segment has another size now; kept for a person to look at
+            path.replace(path.with_suffix(".elsewhere"))
+            continue
+        labels.write(window, labels.read(window).repainted(classes), changed)
+        found = True
         path.unlink()
     return found
 
@@ -82,15 +84,10 @@ def _places(source: str, folder: Path) -> tuple[Path, Path]:
 
 
 def _write(path: Path, window: PaintedWindow) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with whole_file(path) as draft, draft.open("wb") as file:  # a file, since to a name numpy adds an ending
         np.savez_compressed(
-            draft,
+            file,
             box=np.array(window.window.box),
             classes=window.classes,
             changed=window.classes != window.saved,
         )
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from volumen.errors import VolumenError
 from volumen.plugin.job_story import JobStory
 from volumen.plugin.jobs import Job, job_folders
+from volumen.plugin.trained import TRAININGS
 from volumen.run_folder import RECIPE, RunFolder
+from volumen.settings import Predict
 from volumen.tail import Tail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -28,7 +30,6 @@ _DEPTH = 3  # folders below the runs folder, as those of a comparison are
 _BUDGET = 0.2
 _QUIET_SECONDS = 180.0
 _MOMENT = 5.0
-_MADE_BY_RUNS = ("finetune", "pretrain spark", "resume")
 
 WORDS = {
     "running": "running",
@@ -60,7 +61,11 @@ class Entry:
     progress, best, brief, error
         In words: how far, the scores of the best epoch, the first of them, what went wrong.
     losses, scores
-        Curves by name, over epochs.
+        Curves by name, over epochs; other objects whenever points were added.
+    maps
+        Ink maps that were predicted with its weights, the latest first; of a prediction, its own.
+    weights
+        Its best weights, if there are any yet.
     job
         The latest job that works, or worked, on it; None where it was begun without a window.
     run
@@ -76,8 +81,10 @@ class Entry:
     best: str = ""
     brief: str = ""
     error: str = ""
-    losses: Mapping[str, Points] = field(default_factory=dict)
-    scores: Mapping[str, Points] = field(default_factory=dict)
+    losses: Mapping[str, Points] = field(default_factory=dict, compare=False)
+    scores: Mapping[str, Points] = field(default_factory=dict, compare=False)
+    maps: tuple[Path, ...] = ()
+    weights: Path | None = None
     job: Job | None = None
     run: bool = False
 
@@ -86,11 +93,10 @@ class Entry:
         """What a person calls it."""
         return self.path.name
 
-    @property
-    def weights(self) -> Path | None:
-        """Its best weights, if there are any yet."""
-        path = RunFolder(self.path, {}).best_path
-        return path if self.run and path.is_file() else None
+    def stands_as(self, before: Entry) -> bool:
+        """Whether it stands as it did at another look."""
+        curves = ((self.losses, before.losses), (self.scores, before.scores))
+        return self == before and all(now is then or not (now or then) for now, then in curves)
 
 
 class RunList:
@@ -121,28 +127,21 @@ class RunList:
         self.behind = False
         jobs = self._find_jobs()
         by_out = {os.path.abspath(job.out): job for job in reversed(jobs) if job.out is not None and _makes_run(job)}
+        predicted: dict[str, list[Path]] = {}
+        for job in jobs:
+            if isinstance(job.settings, Predict):
+                predicted.setdefault(os.path.abspath(job.settings.checkpoint), []).append(Path(job.settings.out))
         runs = list(self._find_runs())
         known = {os.path.abspath(run.path) for run in runs}
-        entries = [self._run_entry(run, by_out.get(os.path.abspath(run.path)), until) for run in runs]
+        entries = [self._run_entry(run, by_out.get(os.path.abspath(run.path)), predicted, until) for run in runs]
         for job in jobs:
             if not (_makes_run(job) and job.out is not None and os.path.abspath(job.out) in known):
-                entries.append(self._job_entry(job, until))
+                entries.append(self._job_entry(job, predicted, until))
         return sorted(entries, key=lambda entry: (entry.begun, str(entry.path)), reverse=True)
 
-    def maps_of(self, entry: Entry) -> list[Path]:
-        """Return the ink maps that were predicted with a run's weights, the latest first; of a prediction, its own."""
-        if entry.verb == "predict":
-            return [entry.path] if entry.path.is_dir() else []
-        mine = {os.path.abspath(entry.path), os.path.abspath(RunFolder(entry.path, {}).best_path)}
-        made = [
-            job.out
-            for job in self._jobs.values()
-            if job is not None and job.verb == "predict" and os.path.abspath(job.settings.checkpoint) in mine  # type: ignore[attr-defined]
-        ]
-        found = [path for path in (*made, *(entry.path / "predictions").glob("*.zarr")) if path and path.is_dir()]
-        return sorted(set(found), key=lambda path: path.stat().st_mtime, reverse=True)
-
-    def _run_entry(self, run: RunFolder, job: Job | None, until: float) -> Entry:
+    def _run_entry(
+        self, run: RunFolder, job: Job | None, predicted: Mapping[str, Sequence[Path]], until: float
+    ) -> Entry:
         reading = self._read(run.events_path, until)
         state, error = self._state(job) if job is not None else ("", "")
         if state != "running":
@@ -165,13 +164,17 @@ class RunList:
             scores=reading.scores,
             job=job,
             run=True,
+            maps=_maps(run.path, predicted),
+            weights=run.best_path if run.best_path.is_file() else None,
         )
 
-    def _job_entry(self, job: Job, until: float) -> Entry:
+    def _job_entry(self, job: Job, predicted: Mapping[str, Sequence[Path]], until: float) -> Entry:
         reading = self._read(job.folder / "events.jsonl", until)
         state, error = self._state(job)
+        path = job.out if job.out is not None else job.folder
+        own = (path,) if path.is_dir() else ()
         return Entry(
-            path=job.out if job.out is not None else job.folder,
+            path=path,
             verb=job.verb,
             begun=job.child.started,
             settings=job.settings.model_dump(mode="json"),
@@ -181,6 +184,7 @@ class RunList:
             brief=reading.story.best_in_brief,
             error=error,
             job=job,
+            maps=own if job.verb == "predict" else _maps(path, predicted),
         )
 
     def _state(self, job: Job) -> tuple[str, str]:
@@ -279,8 +283,16 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
             yield from _walk(Path(entry.path), depth - 1)
 
 
+def _maps(run: Path, predicted: Mapping[str, Sequence[Path]]) -> tuple[Path, ...]:
+    """Return the maps that were made with a run's weights, the latest first; ``predicted`` has them by checkpoint."""
+    weights = (run, RunFolder(run, {}).best_path)
+    made = [path for checkpoint in weights for path in predicted.get(os.path.abspath(checkpoint), ())]
+    found = {path for path in (*made, *(run / "predictions").glob("*.zarr")) if path.is_dir()}
+    return tuple(sorted(found, key=_changed, reverse=True))
+
+
 def _makes_run(job: Job) -> bool:
-    return job.verb in _MADE_BY_RUNS
+    return job.verb in (*TRAININGS, "resume")
 
 
 def _points(courses: Mapping[str, Course]) -> dict[str, Points]:

@@ -57,7 +57,7 @@ class RunTable(QTableWidget):
         """Show runs as they stand now; touch only what changed."""
         before = [entry.path for entry in self.selected]
         moved = [entry.path for entry in entries] != [entry.path for entry in self._entries]
-        changed = {one.path for one, other in zip(entries, self._entries, strict=False) if one is not other}
+        changed = {now.path for now, then in zip(entries, self._entries, strict=False) if not now.stands_as(then)}
         self._entries = list(entries)
         with QSignalBlocker(self):
             self.setRowCount(len(entries))

@@ -128,7 +128,7 @@ class RunsWidget(QWidget):
             "Resume": one is not None and not working and one.state != "finished" and (one.run or one.job is not None),
             "Stop": any(entry.state == "running" and entry.job is not None for entry in chosen),
             "Report": bool(chosen) and all(entry.run for entry in chosen),
-            "Load prediction": one is not None and bool(self._list.maps_of(one)),
+            "Load prediction": one is not None and bool(one.maps),
             "Use as encoder": one is not None and one.weights is not None,
             "Copy as command": one is not None,
             "Open folder": one is not None,
@@ -174,7 +174,7 @@ class RunsWidget(QWidget):
         self._start("report", Report(runs=tuple(map(str, runs)), out=str(out)))
 
     def _load(self) -> None:
-        path = self._list.maps_of(self._table.selected[0])[0]
+        path = self._table.selected[0].maps[0]
         self._try(lambda: show_map(self._viewer, path))
 
     def _use_as_encoder(self) -> None:
@@ -264,7 +264,7 @@ class RunsWidget(QWidget):
         for number, (name, tip, clicked) in enumerate(
             (
                 ("Resume", "Go on from what was saved last, or begin again where nothing was", self._resume),
-                ("Stop", "Stop the selected jobs within two seconds; what is finished is kept", self._stop),
+                ("Stop", "Stop the selected jobs within two seconds; what is saved is kept", self._stop),
                 ("Report", "Write a page about the selected runs, and open it in the browser", self._report),
                 ("Load prediction", "Show the latest ink map that was made with this run", self._load),
                 ("Use as encoder", "Begin the next fine-tuning from these weights", self._use_as_encoder),

@@ -38,6 +38,7 @@ class Saving:
     def __init__(self, labels: PaintedLabels, clock: Callable[[], float]) -> None:
         self.error = ""
         self.saved_at: float | None = None
+        self.writes = 0  # begun so far: a reading asked for before the last of them may lack its strokes
         self._labels = labels
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="volumen-paint")
@@ -122,6 +123,7 @@ class Saving:
 
     def _save(self, window: PaintedWindow) -> None:
         classes = window.classes.copy()  # the person paints on while the thread writes
+        self.writes += 1
         self._writing = (classes, self._thread.submit(self._write, window, classes, window.saved))
 
     def _write(self, window: PaintedWindow, classes: NDArray[np.uint8], saved: NDArray[np.uint8]) -> None:

@@ -63,8 +63,6 @@ class SearchWidget(TaskWidget):
         )
         self.pick.toggled.connect(self._wait_for_click)
         self._propose_index()
-        napari_viewer.mouse_drag_callbacks.append(self._clicked)
-        self.destroyed.connect(lambda: _forget(napari_viewer, self._clicked))
 
     def given(self) -> dict[str, Any]:
         """Return the index and the place."""
@@ -98,8 +96,13 @@ class SearchWidget(TaskWidget):
         self.pick.setChecked(False)
 
     def _wait_for_click(self, on: bool) -> None:
-        """Say that a click is waited for, and put brushes away: that click is not to paint."""
+        """Say that a click is waited for, listen for it, and put brushes away: that click is not to paint."""
         self.pick.setText(_WAITING if on else _PICK)
+        heard = self.viewer.mouse_drag_callbacks
+        if on:
+            heard.append(self._clicked)
+        elif self._clicked in heard:
+            heard.remove(self._clicked)  # the viewer holds on to the widget for no longer than that
         active = self.viewer.layers.selection.active
         if on and active is not None:
             active.mode = "pan_zoom"
@@ -175,8 +178,3 @@ def _orange(place: PlaceOnLayer, best: PlaceOnLayer) -> tuple[float, float, floa
     """Return the colour of a place's frame, RGBA: fainter, the less alike it is beside the best one."""
     most, mine = best.scores.get("score", 0.0), place.scores.get("score", 0.0)
     return (1.0, 0.65, 0.0, max(_FAINTEST, min(1.0, mine / most)) if most > 0 else 1.0)
-
-
-def _forget(viewer: Any, callback: Any) -> None:
-    if callback in viewer.mouse_drag_callbacks:
-        viewer.mouse_drag_callbacks.remove(callback)

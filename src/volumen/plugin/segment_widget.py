@@ -22,6 +22,7 @@ from volumen.plugin.preferences import preferences
 from volumen.plugin.samples import phantom_path, phantom_settings
 from volumen.plugin.showing import open_ahead, show
 from volumen.settings import Check, Convert
+from volumen.settings.command import full_path
 from volumen.sources.open import open_segment
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ class SegmentWidget(QWidget):
     def open(self, path: str, *, instead_of: str | None = None) -> None:
         """Open a segment in a thread and show it; the window stays usable meanwhile."""
         if path.strip():
+            path = full_path(path.strip())  # by which its layers and its labels are known
             self._path.setText(path)
-            self._wait(f"Opening {path} …", open_ahead, path.strip(), then=lambda found: self._show(found, instead_of))
+            self._wait(f"Opening {path} …", open_ahead, path, then=lambda found: self._show(found, instead_of))
         else:
             self._say("Give a path or a URL, or choose a file or folder.", wrong=True)
 
@@ -197,27 +199,22 @@ class SegmentWidget(QWidget):
         self._asked += 1
         self._then = then
         desk = {"total": 0, "desc": words}
-        worker = create_worker(_in_words, self._asked, work, path, _start_thread=False, _progress=desk)
+        worker = create_worker(_answered, self._asked, work, path, _start_thread=False, _progress=desk)
         worker.returned.connect(self._take)  # methods, which are let go with the widget
-        worker.errored.connect(self._fail)
         worker.start()
 
-    def _take(self, told: tuple[int, Any, str]) -> None:
-        asked, found, problem = told
+    def _take(self, told: tuple[int, Any, Exception | None]) -> None:
+        asked, found, error = told
         then = self._then
         if asked == self._asked and then is not None:
             self._then = None
             self._busy.hide()
-            self._say(problem, wrong=True)
-            if not problem:
+            self._say(str(error) if isinstance(error, VolumenError) else "", wrong=True)
+            if error is None:
                 then(found)
                 self._follow_selection()  # another layer may have been selected meanwhile
-
-    def _fail(self, _error: Exception) -> None:
-        """Stop waiting; napari tells of errors that nobody foresaw."""
-        self._then = None
-        self._busy.hide()
-        self._say("")
+        if error is not None and not isinstance(error, VolumenError):
+            raise error  # napari tells of errors that nobody foresaw
 
     def _say(self, words: str, *, wrong: bool = False) -> None:
         self._state.setStyleSheet(f"color: {BAD}" if wrong else "")
@@ -283,12 +280,12 @@ class SegmentWidget(QWidget):
         )
 
 
-def _in_words(asked: int, work: Callable[[str], Any], path: str) -> tuple[int, Any, str]:
-    """Do something; of our own errors return the words, which are for the widget."""
+def _answered(asked: int, work: Callable[[str], Any], path: str) -> tuple[int, Any, Exception | None]:
+    """Do something; return also an error, since whether it counts depends on when it was asked for."""
     try:
-        return asked, work(path), ""
-    except VolumenError as error:
-        return asked, None, str(error)
+        return asked, work(path), None
+    except Exception as error:
+        return asked, None, error
 
 
 def _all_but(kind: type[Settings], *shown: str) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ class SettingsTable(QTableWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._shown: list[tuple[str, Mapping[str, Any]]] | None = None
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setShowGrid(False)
@@ -46,7 +47,10 @@ class SettingsTable(QTableWidget):
             header.setDefaultSectionSize(20)
 
     def compare(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
-        """Show the settings of each run, by its name."""
+        """Show the settings of each run, by its name; those that are shown already keep widths and selection."""
+        if list(settings.items()) == self._shown:
+            return
+        self._shown = list(settings.items())
         rows = rows_of(list(settings.values()))
         self.clear()
         self.setRowCount(len(rows))

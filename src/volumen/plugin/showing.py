@@ -82,9 +82,7 @@ def go_to_surface(viewer: Any, segment: Segment) -> None:
 
 def show_scale_bar(viewer: Any) -> None:
     """Show a scale bar, in the unit of the layers: µm where the edge of a voxel is known."""
-    canvas = getattr(viewer, "canvas", None)
-    bar = viewer.scale_bar if canvas is None else canvas.overlays.scale_bar  # the former until napari 0.8
-    bar.visible = True
+    viewer.canvas.overlays.scale_bar.visible = True
 
 
 def _remove(viewer: Any, paths: set[str | None]) -> int:

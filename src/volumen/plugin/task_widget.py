@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from volumen.plugin.colors import BAD
 from volumen.plugin.editors import PathLine, leave_the_wheel_alone
 from volumen.plugin.forms import SettingsForm
 from volumen.plugin.job_panel import JobPanel
-from volumen.plugin.jobs import Job, command_of
+from volumen.plugin.jobs import ADDING, Job, command_of
 from volumen.plugin.parts import tab_through
 from volumen.plugin.places import as_text, drawn
 from volumen.plugin.preferences import preferences
@@ -142,6 +143,7 @@ class TaskWidget(QWidget):
     def settings(self) -> Settings | None:
         """Return the settings of the job as it stands; None where they cannot be, which is then said."""
         self._say("")
+        self.propose_out()
         try:
             given = self.given()
         except (VolumenError, OSError) as error:
@@ -154,12 +156,16 @@ class TaskWidget(QWidget):
             if problem is not None:
                 self._scroll.ensureWidgetVisible(problem)
             return None
-        return absolute(self.form.settings())
+        settings = absolute(self.form.settings())
+        out: Path | None = getattr(settings, "out", None)
+        if self.verb not in ADDING and out is not None and os.path.lexists(out):  # no field says to go on or replace
+            self._say(f"{out} is already there; choose another place to write to.", wrong=True)
+            return None
+        return settings
 
     def start(self) -> Job | None:
         """Start the job and watch it; None where it cannot be started, which is then said."""
         self._remember()
-        self.propose_out()
         settings = self.settings()
         if settings is None:
             return None

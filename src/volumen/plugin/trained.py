@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 PRETRAINED, FINETUNED = "pretrain spark", "finetune"
 """Verbs of runs, as their recipes name them."""
 
+TRAININGS = (FINETUNED, PRETRAINED)
+"""Verbs of the window that make runs, which the verb resume goes on with."""
+
 
 @dataclass(frozen=True)
 class Trained:

@@ -15,6 +15,7 @@ import numpy as np
 import zarr
 
 from volumen.errors import SourceError
+from volumen.settings.command import full_path
 from volumen.sources.labels.inside import list_inner_rasters
 from volumen.sources.open import find_label_home
 from volumen.sources.pyramids.pyramid import create_pyramid, level_count, open_pyramid
@@ -59,7 +60,7 @@ class LabelHome:
         if location.local and os.access(location.path, os.W_OK):
             folder = Path(location.path).absolute()
             return cls(folder, identity) if identity else cls(folder / "labels")
-        mark = hashlib.sha256(segment.source.encode()).hexdigest()[:12]
+        mark = hashlib.sha256(full_path(segment.source).encode()).hexdigest()[:12]
         return cls(elsewhere / f"{segment.name}_{mark}", segment.name)
 
     def path(self, raster: str, version: int) -> Path:
