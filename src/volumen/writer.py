@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -85,7 +84,10 @@ def sole_output(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            shutil.rmtree(folder, ignore_errors=True)  # while it is held: nobody else's is removed
+            with suppress(OSError):
+                for name in (_NOTE, _LOCK):  # while it is held: nobody else's is removed
+                    (folder / name).unlink(missing_ok=True)
+                folder.rmdir()
 
 
 def _who(note: Path) -> str:
