@@ -192,14 +192,14 @@ def carry_out(
     with ExitStack() as held:
         if run is not None and first_process():
             held.enter_context(run.sole_writer())
-        weights = first_digests(settings)
         if run is not None and getattr(settings, "freeze", False):
-            check_first_weights(run, weights)
+            check_first_weights(run, first_digests(settings))
         learner = prepare(settings)
         if run is not None:
             check_identities(run, learner.identities)
         elif learner.fabric.is_global_zero:
-            recipe = recipe_of(settings, learner.identities, **learner.found, weights=weights)
+            found = {**learner.found, "weights": first_digests(settings)}
+            recipe = recipe_of(settings, learner.identities, **found)
             held.enter_context(Run.create(settings.out, recipe, overwrite=settings.overwrite).sole_writer())
         learner.fabric.barrier()
         yield from train(Run.open(settings.out), learner)

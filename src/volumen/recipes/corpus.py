@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from volumen.crops.shares import Shares
 from volumen.crops.split import Split
 from volumen.crops.unlabelled import UnlabelledSplit, split_unlabelled
 from volumen.errors import SettingsError
+from volumen.recipes.first_weights import digest
 from volumen.recipes.opening import open_all
 from volumen.recipes.probe import Probe
 from volumen.sources.lines.line import open_lines
@@ -179,5 +179,4 @@ def _identity(segment: Segment) -> dict[str, Any]:
 
 
 def _list_identity(path: str) -> dict[str, Any]:
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return {"name": Path(path).stem, "source": path, "list_hash": digest}
+    return {"name": Path(path).stem, "source": path, "list_hash": digest(path)}

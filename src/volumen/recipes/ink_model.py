@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from volumen.errors import CheckpointError
 from volumen.models.checkpoint import load_checkpoint
 from volumen.models.fuse import fuse_norms
 from volumen.prediction.forward import Forward
+from volumen.recipes.first_weights import digest
 from volumen.run_folder import weights_file
 from volumen.training.devices import pick_device
 
@@ -122,5 +122,4 @@ def load_model(path: str | Path, *, device: Device = "auto", precision: Precisio
         device=place,
         precision=number_format,
     )
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return InkModel(header=header, digest=digest, device=place, forward=forward)
+    return InkModel(header=header, digest=digest(file), device=place, forward=forward)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from volumen.models.checkpoint import save_encoder
 from volumen.models.encoders import measure_norms
 from volumen.models.pooled import load_pooled
 from volumen.prediction.forward import Forward
+from volumen.recipes.first_weights import digest
 from volumen.run_folder import weights_file
 from volumen.sources.index.window_index import ENCODER, WindowIndex, create_index
 from volumen.training.devices import pick_device
@@ -108,7 +108,7 @@ def layers_of(embedding: dict[str, Any], segment: Segment, layers: int | tuple[i
 def _asked(settings: Index) -> dict[str, Any]:
     """Return what the settings say of vectors, whatever the encoder says of itself."""
     return {
-        "digest": hashlib.sha256(weights_file(settings.encoder).read_bytes()).hexdigest(),
+        "digest": digest(weights_file(settings.encoder)),
         "stage": settings.stage,
         "window": settings.window,
         "stride": settings.window_stride,
