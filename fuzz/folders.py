@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 
 PARSER = build_parser(VERBS, {"pretrain": "", "train": "", "compare": ""})
 
-for _verb, _settings in VERBS.items():  # now, rather than within the time and memory of an input, or under its guard
-    load_recipe(_verb)
-    _settings.model_rebuild()
+for _verb in VERBS:
+    load_recipe(_verb)  # now, rather than within the time and memory of an input
 
 
 def parsed(arguments: list[str]) -> tuple[str, Any]:
