@@ -132,6 +132,13 @@ def test_the_map_is_made_where_none_is_given(data, tmp_path):
     assert all(y0 >= 128 and y1 <= 256 and x0 >= 128 and x1 <= 256 for y0, y1, x0, x1 in boxes)
 
 
+def test_where_no_window_is_labelled_the_first_has_no_novelty(data, tmp_path):
+    result(suggest(chosen(data, tmp_path / "out", region="128:256,128:256", n=2)))
+    first, second = csv.DictReader((tmp_path / "out" / "suggestions.csv").read_text().splitlines())
+    assert (first["novelty"], first["score"]) == ("", first["uncertainty"])
+    assert float(second["novelty"]) > 0
+
+
 def test_fewer_than_asked_for_are_said_to_be_all(data, tmp_path):
     events = list(suggest(chosen(data, tmp_path / "out", n=50, region="128:192,128:192")))
     assert any(isinstance(event, Warned) and "left" in event.message for event in events)

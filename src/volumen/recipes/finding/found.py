@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import shutil
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,7 @@ def write_found(
         "volumen": dict(record),
         "features": [_feature(place) for place in places],
     }
-    told = json.dumps(plain(collection), indent=1, ensure_ascii=False)  # a novelty that is unknown becomes null
+    told = json.dumps(plain(collection), indent=1, ensure_ascii=False)  # unknown novelty becomes null
     sheets = {} if sheet is None else {"sheet.png": png(sheet)}
     write_all(folder, {f"{name}.json": f"{told}\n", f"{name}.csv": _table(places), **sheets})
 
@@ -171,5 +172,6 @@ def _table(places: Sequence[Found]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["rank", "segment", "y", "x", "y0", "y1", "x0", "x1", *scores])
     for place in places:
-        writer.writerow([place.rank, place.segment, *place.centre, *place.box, *(place.scores[n] for n in scores)])
+        told = ["" if math.isnan(place.scores[name]) else place.scores[name] for name in scores]
+        writer.writerow([place.rank, place.segment, *place.centre, *place.box, *told])
     return out.getvalue()

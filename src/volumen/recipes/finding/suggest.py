@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from volumen.events import Event
     from volumen.settings import Suggest
+    from volumen.sources.index.index_part import IndexPart
     from volumen.sources.segment import Segment
 
 MAP, INDEX = "ink.zarr", "index"
@@ -103,25 +104,9 @@ def suggest(settings: Suggest) -> Iterator[Event]:
             f"None of {len(part.corners)} windows of {segment.name} is left to suggest: all touch labelled or held-out "
             "ground. Give --supervision, where only a part of the label may be trusted, or a smaller window."
         )
-    rows = ScaledRows.of(part.vectors, "standardized")
-    picks = pick_farthest(
-        rows,
-        np.where(candidates.free, candidates.doubt, 0.0),
-        settings.n,
-        known=_novelty(rows, candidates.labelled),
-        weight=settings.novelty,
-        clashing=lambda row: _overlapping(part.corners, row, settings.window),
-    )
-    if len(picks) < settings.n:
-        yield Warned(message=f"Only {len(picks)} windows apart from each other are left; {settings.n} were asked for.")
-    places = []
-    for rank, pick in enumerate(picks, start=1):
-        y, x = map(int, part.corners[pick.row])
-        novelty = pick.distance if np.isfinite(pick.distance) else float("nan")
-        scores = {"score": pick.worth * novelty**settings.novelty, "uncertainty": pick.worth, "novelty": novelty}
-        box = (y, y + settings.window, x, x + settings.window)
-        scores["score"] = scores["score"] if np.isfinite(scores["score"]) else pick.worth
-        places.append(Found(rank=rank, segment=segment.name, source=segment.source, box=box, scores=scores))
+    places = _chosen(settings, segment, part, candidates)
+    if len(places) < settings.n:
+        yield Warned(message=f"Only {len(places)} windows apart from each other are left; {settings.n} were asked for.")
     yield Stepped(done=settings.n, total=settings.n)
     layers = tuple(part.job["layers"])
     sheet = contact_sheet(places, lambda _: (segment, layers), "uncertainty")
@@ -154,6 +139,31 @@ def _boxes(header: dict[str, Any], segment: Segment) -> tuple[Window, ...]:
     """Return the boxes of the segment that the model never learned from."""
     boxes = header.get("held_out", {}).get(segment.name, [])
     return tuple(Window((0, 1), (y0, y1), (x0, x1)) for y0, y1, x0, x1 in boxes)
+
+
+def _chosen(settings: Suggest, segment: Segment, part: IndexPart, candidates: Candidates) -> list[Found]:
+    """Return the windows to label, best first: what is in doubt and unlike what is labelled or chosen before."""
+    rows = ScaledRows.of(part.vectors, "standardized")
+    picks = pick_farthest(
+        rows,
+        np.where(candidates.free, candidates.doubt, 0.0),
+        settings.n,
+        known=_novelty(rows, candidates.labelled),
+        weight=settings.novelty,
+        clashing=lambda row: _overlapping(part.corners, row, settings.window),
+    )
+    places = []
+    for rank, pick in enumerate(picks, start=1):
+        known = np.isfinite(pick.distance)  # not of the first, where nothing is labelled
+        scores = {
+            "score": pick.worth * pick.distance**settings.novelty if known else pick.worth,
+            "uncertainty": pick.worth,
+            "novelty": pick.distance if known else float("nan"),
+        }
+        y, x = map(int, part.corners[pick.row])
+        box = (y, y + settings.window, x, x + settings.window)
+        places.append(Found(rank=rank, segment=segment.name, source=segment.source, box=box, scores=scores))
+    return places
 
 
 def _novelty(rows: ScaledRows, labelled: NDArray[np.bool_]) -> NDArray[np.float64] | None:
