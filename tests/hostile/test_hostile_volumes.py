@@ -151,27 +151,37 @@ def test_a_path_that_no_file_can_have(path):
         open_segment(path)
 
 
-def tiff_with(path, tag, value):
+def tiff_with(path, tag, value, dtype=None, colours=1):
     """Write a TIFF in strips, and another number into one of its tags."""
-    tifffile.imwrite(path, VOLUME[0], rowsperstrip=2, compression="zlib", metadata=None)
+    page = VOLUME[0] if colours == 1 else np.stack([VOLUME[0]] * colours, axis=-1)
+    tifffile.imwrite(path, page, rowsperstrip=2, compression="zlib", metadata=None)
     with tifffile.TiffFile(path, mode="r+") as file:
-        file.pages[0].tags[tag].overwrite(value)
+        file.pages[0].tags[tag].overwrite(value, dtype=dtype)
     return path
 
 
+_SIGNED = 9  # TIFF's type SLONG
+
+
 @pytest.mark.parametrize(
-    ("tag", "value"),
+    ("tag", "value", "dtype"),
     [
-        ("RowsPerStrip", 0),
-        ("RowsPerStrip", 1),  # more strips than are listed
-        ("StripByteCounts", [9, 9]),
-        ("StripOffsets", [8]),
-        ("ImageWidth", 0),
-        ("ImageLength", 10**6),
+        ("RowsPerStrip", 0, None),
+        ("RowsPerStrip", 1, None),  # more strips than are listed
+        ("StripByteCounts", [9, 9], None),
+        ("StripByteCounts", [0] * 5, None),  # tifffile makes up blank strips
+        ("StripByteCounts", [-9] * 5, _SIGNED),
+        ("StripOffsets", [8], None),
+        ("StripOffsets", [10**9] * 5, None),
+        ("StripOffsets", [-9] * 5, _SIGNED),
+        ("BitsPerSample", 77, None),
+        ("ImageWidth", 0, None),
+        ("ImageLength", 10**6, None),
     ],
 )
-def test_a_tiff_whose_pieces_do_not_make_up_its_page(tmp_path, tag, value):
-    path = tiff_with(tmp_path / "scan.tif", tag, value)
+@pytest.mark.parametrize("colours", [1, 3])
+def test_a_tiff_whose_pieces_do_not_make_up_its_page(tmp_path, tag, value, dtype, colours):
+    path = tiff_with(tmp_path / "scan.tif", tag, value, dtype, colours)
     with pytest.raises(SourceError, match=r"scan\.tif"):
         open_segment(path).read(Window((0, 1), (0, 9), (0, 11)))
     with pytest.raises(SourceError, match=r"scan\.tif"):
@@ -192,6 +202,16 @@ def test_a_tiff_whose_directories_go_in_circles_ends(tmp_path):
         open_segment(path)
     with pytest.raises(SourceError, match=r"scan\.tif .* holds 2 pages"):
         open_photo(Location.of(path)).read()
+
+
+def test_a_stack_of_numbers_that_are_none(tmp_path):
+    """Of which tifffile knows no type, so that it ends in an assertion of its own."""
+    tifffile.imwrite(tmp_path / "scan.tif", VOLUME, photometric="minisblack", metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(tmp_path / "scan.tif", mode="r+") as file:
+        for page in file.pages:
+            page.tags["BitsPerSample"].overwrite(77)
+    with pytest.raises(SourceError, match=r"scan\.tif"):
+        open_segment(tmp_path / "scan.tif")
 
 
 def test_a_level_that_is_named_twice_is_there_once():

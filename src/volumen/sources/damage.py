@@ -13,7 +13,8 @@ from volumen.errors import VolumenError
 
 DAMAGE = (
     *(ValueError, TypeError, LookupError, RuntimeError, OSError, EOFError, SyntaxError),
-    *(ArithmeticError, AttributeError, MemoryError, SystemError),  # sizes beyond all bounds, and tags that are missing
+    # sizes beyond all bounds, tags that are missing, and what tifffile holds for impossible
+    *(ArithmeticError, AttributeError, MemoryError, SystemError, AssertionError),
     *(struct.error, zlib.error, lzma.LZMAError, tokenize.TokenError, ClientError),
 )
 """What Pillow, tifffile, zarr, their codecs and stores raise for damaged files, unknown forms and lost connections."""

@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from volumen.errors import SourceError
 from volumen.sources.arrays.luminance import luminance
-from volumen.sources.arrays.tiff_file import open_tiff
+from volumen.sources.arrays.tiff_file import lies_within, open_tiff
 from volumen.sources.damage import DAMAGE, described
 
 if TYPE_CHECKING:
@@ -181,6 +181,8 @@ def _tiff_header(file: IO[bytes]) -> tuple[tuple[int, int], int, np.dtype[Any]]:
         pieces = math.prod(page.chunked)
         if pieces > len(page.dataoffsets):  # tifffile would make up the others, however many there are
             raise ValueError(f"its page lies in {pieces} pieces, of which {len(page.dataoffsets)} are listed")
+        if not lies_within(file, page.dataoffsets, page.databytecounts):
+            raise ValueError("it ends before its last pixels")
         return (page.imagelength, page.imagewidth), page.samplesperpixel, page.dtype
 
 

@@ -12,7 +12,7 @@ import tifffile
 
 from volumen.errors import SourceError
 from volumen.sources.arrays.images import damaged, inverted
-from volumen.sources.arrays.tiff_file import open_tiff
+from volumen.sources.arrays.tiff_file import lies_within, open_tiff
 from volumen.sources.damage import DAMAGE
 
 if TYPE_CHECKING:
@@ -131,11 +131,8 @@ def open_tiff_layers(location: Location) -> tuple[TiffLayer, ...]:
             layers = _layers(location, file)
         except DAMAGE as error:
             raise damaged(location, error) from error
-        length = file.seek(0, 2)
-    for layer in layers:
-        end = max(map(sum, zip(layer.offsets, layer.lengths, strict=True)))
-        if 0 in layer.lengths or end > length:
-            raise SourceError(f"{location} is truncated: it ends within page {layer.page}. Copy it again.")
+        for layer in layers:
+            _refuse_truncated(layer, file)
     return layers
 
 
@@ -157,7 +154,7 @@ def open_colour_tiff(location: Location) -> tuple[TiffLayer, ...]:
                 if not (alone and chunky and coloured and page.dtype == np.uint8):
                     return ()
                 strip = (min(page.rowsperstrip, page.imagelength), page.imagewidth)
-                return tuple(
+                layers = tuple(
                     TiffLayer(
                         location=location,
                         page=0,
@@ -171,8 +168,15 @@ def open_colour_tiff(location: Location) -> tuple[TiffLayer, ...]:
                     )
                     for sample in range(3)
                 )
+            _refuse_truncated(layers[0], file)
+            return layers
         except DAMAGE as error:
             raise damaged(location, error) from error
+
+
+def _refuse_truncated(layer: TiffLayer, file: IO[bytes]) -> None:
+    if not lies_within(file, layer.offsets, layer.lengths):
+        raise SourceError(f"{layer.location} is truncated: it ends within page {layer.page}. Copy it again.")
 
 
 def _layers(location: Location, file: IO[bytes]) -> tuple[TiffLayer, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import tifffile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from typing import IO
 
@@ -20,3 +21,9 @@ def open_tiff(file: IO[bytes] | Path) -> tifffile.TiffFile:
     tiff = tifffile.TiffFile(file, _multifile=False, is_mmstack=False, is_ndtiff=False)
     len(tiff.pages)  # finds directories that go in circles, in which tifffile would read for ever
     return tiff
+
+
+def lies_within(file: IO[bytes], offsets: Sequence[int], lengths: Sequence[int]) -> bool:
+    """Whether every strip or tile of a page is in the file; tifffile makes up blank ones for those that are not."""
+    end = file.seek(0, 2)
+    return all(start >= 0 and 0 < length <= end - start for start, length in zip(offsets, lengths, strict=True))
