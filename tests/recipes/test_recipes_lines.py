@@ -23,6 +23,7 @@ from volumen.recipes.reading.pretrain import pretrain_lines
 from volumen.recipes.reading.readings import ReadLine, read_readings, score_texts, write_readings
 from volumen.recipes.reading.seen_frames import SeenFrames
 from volumen.recipes.reading.train import train_reader
+from volumen.recipes.report import report
 from volumen.recipes.resume import resume
 from volumen.sources.lines.read_lines import read_lines
 from volumen.training.devices import open_fabric
@@ -49,6 +50,8 @@ TASKS = {
     "sorting": settings.PretrainSorting,
     "reconstruction": settings.PretrainReconstruction,
 }
+GUESSED = {"rotation": 1 / 4, "flip": 1 / 4, "jigsaw": 1 / 100, "sorting": 1 / 3}
+"""Share of answers that guessing gets right."""
 
 
 def write_word(path: Path, text: str) -> tuple[int, int]:
@@ -98,6 +101,8 @@ def test_every_pretext_leaves_a_recogniser_without_its_head(task, words, tmp_pat
     scores = [event.scores for event in events if isinstance(event, Scored)]
     assert len(scores) == 2
     assert all(np.isfinite(each["loss"]) for each in scores)
+    guessed = {"seqclr": 1 / (2 * scores[0].get("instances", 0) - 1), **GUESSED}.get(task)
+    assert scores[0].get("guessing") == (guessed and pytest.approx(guessed))
     best = tmp_path / "run" / "best.safetensors"
     recognizer = Recognizer(1 / 16)
     assert set(read_safetensors(best)[0]) == set(recognizer.state_dict())
@@ -315,3 +320,22 @@ def test_a_reader_is_no_ink_model_and_an_encoder_no_reader(words, flipped, tmp_p
 def test_a_finished_run_only_says_so_again(words, flipped):
     events = list(pretrain_lines(pretext("flip", words, flipped, resume=True)))
     assert [type(event) for event in events] == [Finished]
+
+
+def test_the_report_of_a_pretext_says_what_guessing_gets(flipped, tmp_path):
+    result(report(settings.Report(runs=(str(flipped),), out=str(tmp_path))))
+    page = (tmp_path / "report.html").read_text()
+    assert "without transcripts" in page
+    assert "guessing gets 0.250" in page
+
+
+def test_the_report_of_a_reader_shows_lines_right_and_wrong(words, tmp_path):
+    told = result(train_reader(reader(words, tmp_path / "run")))
+    lines = read_readings(Path(told["readings"]))
+    right = ReadLine(**{**vars(lines[0]), "read": lines[0].text})
+    write_readings(Path(told["readings"]), [right, *lines[1:]])
+    result(report(settings.Report(runs=(str(tmp_path / "run"),), out=str(tmp_path / "report"))))
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert f"1 of {len(lines)} lines were read exactly" in page
+    assert "They are of one writer or page" in page
+    assert page.count("data:image/png") >= len(lines)

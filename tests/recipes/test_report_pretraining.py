@@ -12,7 +12,7 @@ import pytest
 from volumen.evaluation.baselines import inpaint
 from volumen.events import Finished, Scored, Started, Stepped, Warned, result
 from volumen.recipes.report import report
-from volumen.recipes.reporting import pretraining
+from volumen.recipes.reporting import courses
 from volumen.recipes.reporting.reconstructions import reconstruction_sheet
 from volumen.recipes.reporting.run_record import RunRecord
 from volumen.settings import Finetune, PretrainSpark, Report
@@ -115,12 +115,12 @@ def test_curves_are_drawn_and_tabulated(page: tuple[Path, str]) -> None:
 
 def test_levels_are_drawn_once_where_runs_agree_and_named_where_they_do_not(tmp_path: Path) -> None:
     runs = [RunRecord.read(make_run(tmp_path / name)) for name in ("one", "two")]
-    same = pretraining.shared_levels(runs, {"inpaint": "inpainting"})
+    same = courses.shared_levels(runs, {"inpaint": "inpainting"})
     assert [(level.name, level.y) for level in same] == [("inpainting", 0.88)]
     silent = RunRecord.read(make_run(tmp_path / "three", guesses=False))
-    assert pretraining.shared_levels([runs[0], silent], {"inpaint": "inpainting"}) == same
+    assert courses.shared_levels([runs[0], silent], {"inpaint": "inpainting"}) == same
     four = replace(runs[0], name="four", curves={"inpaint": ((6, 0.7),)})
-    differing = pretraining.shared_levels([runs[0], four], {"inpaint": "inpainting"})
+    differing = courses.shared_levels([runs[0], four], {"inpaint": "inpainting"})
     assert [(level.name, level.y) for level in differing] == [("inpainting, one", 0.88), ("inpainting, four", 0.7)]
 
 

@@ -61,7 +61,7 @@ class RotationTask(PlainTask):
         return self._answers(model, batch["image"], turns)
 
     def judge(self, model: nn.Module) -> dict[str, float]:
-        """Return the loss, and the share of turns that are told right: four of every photograph."""
+        """Return the loss, and the share of turns that are told right, four of every photograph; and by guessing."""
         loss = right = count = 0.0
         for batch in shown(self.held_out, max(1, self.batch_size // CLASSES), self.fabric):
             image = batch["image"]
@@ -70,7 +70,7 @@ class RotationTask(PlainTask):
                 terms = self._answers(model, image.repeat_interleave(CLASSES, dim=0), turns)
             loss, count = loss + float(terms.total) * len(turns), count + len(turns)
             right += float(terms.terms["accuracy"]) * len(turns)
-        return {"loss": loss / count, "accuracy": right / count}
+        return {"loss": loss / count, "accuracy": right / count, "guessing": 1 / CLASSES}
 
     def _answers(self, model: nn.Module, image: Tensor, turns: Tensor) -> LossTerms:
         with self.fabric.autocast():

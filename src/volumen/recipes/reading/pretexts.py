@@ -66,6 +66,8 @@ class Pretext:
         Makes puzzles of lines; None where the lines themselves are learned from.
     twice
         Whether two views of each line are.
+    classes
+        Of which an answer is one; None where no question is asked.
     """
 
     name: str
@@ -73,6 +75,12 @@ class Pretext:
     score: Callable[[Any, Any, Batch], LossTerms]
     task: Task | None = None
     twice: bool = False
+    classes: int | None = None
+
+    def guessing(self, terms: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the share that who guesses gets right, beside the terms of a batch; empty where nothing is told."""
+        others = 2 * terms["instances"] - 1 if "instances" in terms else self.classes  # in both views, but for itself
+        return {} if others is None else {"guessing": 1 / float(others)}
 
     def tensors(self, batch: LineBatch, seed: tuple[int, ...]) -> dict[str, Tensor]:
         """Return what is learned from a batch of lines; puzzles are drawn from the seed."""
@@ -108,13 +116,14 @@ def build_pretext(settings: PretrainLines, recognizer: Recognizer) -> Pretext:
             )
         case PretrainRotation():
             rotation = Rotation(side=settings.height, every=settings.every)
-            return _puzzling("rotation", rotation, ClassHead(features, CLASSES))
+            return _puzzling("rotation", rotation, ClassHead(features, CLASSES), CLASSES)
         case PretrainFlip():
             flip = Flip(every=settings.every, margin=_or_sixteenth(settings.margin, settings.height))
-            return _puzzling("flip", flip, ClassHead(features, CLASSES))
+            return _puzzling("flip", flip, ClassHead(features, CLASSES), CLASSES)
         case PretrainJigsaw():
             jigsaw = _jigsaw(settings)
-            return _puzzling("jigsaw", jigsaw, ClassHead(features, jigsaw.orders, windows=jigsaw.tiles))
+            head = ClassHead(features, jigsaw.orders, windows=jigsaw.tiles)
+            return _puzzling("jigsaw", jigsaw, head, jigsaw.orders)
         case PretrainSorting():
             # lengths as `Sorting` has them for 64 px
             sorting = Sorting(
@@ -123,7 +132,7 @@ def build_pretext(settings: PretrainLines, recognizer: Recognizer) -> Pretext:
                 margin=-(-7 * settings.height // 64),
                 least=max(4, settings.height // 8),
             )
-            return _puzzling("sorting", sorting, StripHead(features, settings.strips))
+            return _puzzling("sorting", sorting, StripHead(features, settings.strips), settings.strips)
         case PretrainReconstruction():
             painting = Painting(cell=settings.cell, masked=settings.masked)
             return Pretext(
@@ -136,7 +145,7 @@ def build_pretext(settings: PretrainLines, recognizer: Recognizer) -> Pretext:
     raise SettingsError(f"Expected the settings of a pretext task over lines; got {type(settings).__name__}.")
 
 
-def _puzzling(name: str, task: Task, head: nn.Module) -> Pretext:
+def _puzzling(name: str, task: Task, head: nn.Module, classes: int) -> Pretext:
     loss = Spatial()
     return Pretext(
         name=name,
@@ -145,6 +154,7 @@ def _puzzling(name: str, task: Task, head: nn.Module) -> Pretext:
             encoder, head, batch["images"], batch["widths"], batch["targets"], batch["counted"]
         ),
         task=task,
+        classes=classes,
     )
 
 

@@ -145,7 +145,12 @@ class LinePupil:
             for batch in self.unseen:
                 terms = self.objective(model, self.fabric.to_device(batch))
                 counted = float(terms.terms.get("counted", torch.ones(()))) * len(batch["images"])
-                for name, value in {"loss": terms.total, **terms.terms}.items():
+                told: dict[str, Tensor | float] = {
+                    "loss": terms.total,
+                    **terms.terms,
+                    **self.pretext.guessing(terms.terms),
+                }
+                for name, value in told.items():
                     weight = len(batch["images"]) if name == "counted" else counted
                     sums[name].append((float(value), weight))
         return {name: _mean(pairs) for name, pairs in sums.items()}

@@ -1,10 +1,10 @@
-"""Courses: how a quantity went from epoch to epoch, as curves of one run or several."""
+"""Courses: how a quantity went from epoch to epoch, as curves of one run or several; levels that stay as they are."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from volumen.evaluation.figures import Curve
+from volumen.evaluation.figures import Curve, Level
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,3 +54,17 @@ def course(
         dashed=dashed,
         best=best,
     )
+
+
+def shared_levels(runs: Sequence[RunRecord], quantities: dict[str, str]) -> list[Level]:
+    """Return the levels that do not change with the epochs; one for all runs where they agree on it."""
+    levels = []
+    for place, (quantity, words) in enumerate(quantities.items(), start=max(2, len(runs))):
+        values = {run.name: run.value(quantity) for run in runs}
+        known = {name: value for name, value in values.items() if value is not None}
+        if len(set(known.values())) == 1:
+            known = {"": next(iter(known.values()))}
+        levels += [
+            Level(name=f"{words}, {name}" if name else words, y=value, series=place) for name, value in known.items()
+        ]
+    return levels

@@ -16,7 +16,7 @@ from volumen.evaluation.figures import plot_curves
 from volumen.evaluation.text import line_edits
 from volumen.recipes.reading.line_corpus import joined_lines
 from volumen.recipes.reading.readings import read_readings
-from volumen.recipes.reporting.courses import courses, loss_courses
+from volumen.recipes.reporting.courses import courses, loss_courses, shared_levels
 from volumen.recipes.reporting.page import Headline, Plot
 from volumen.recipes.reporting.tables import Cell
 from volumen.settings.lines import LineTraining
@@ -53,6 +53,7 @@ _PLOTS = {
     "effective_rank": "Effective rank of the instances",
     "learning_rate": "Learning rate",
 }
+_GUESSED = ("accuracy", "matched")
 _FROM_ZERO = ("cer", "word_accuracy", "accuracy", "matched", "effective_rank")
 _EXAMPLES = 8  # of each kind
 _FEW_GROUPS = 20
@@ -112,9 +113,10 @@ def headlines(runs: Sequence[RunRecord]) -> list[Headline]:
             if value is not None:
                 label = {"loss": "Loss", "mean_error": "Loss of the mean grey"}.get(name) or _PLOTS[name]
                 label = label.removesuffix(", held out")
-                told.append(
-                    Headline(label=label, cell=Cell(text=f"{value:.3f}"), note=f"held out, round {run.best_epoch}")
-                )
+                guessing = run.value("guessing", run.best_epoch) if name in _GUESSED else None
+                beside = "" if guessing is None else f"; guessing gets {guessing:.3f}"
+                note = f"held out, round {run.best_epoch}{beside}"
+                told.append(Headline(label=label, cell=Cell(text=f"{value:.3f}"), note=note))
     return told
 
 
@@ -154,7 +156,8 @@ def draw_curves(runs: Sequence[RunRecord]) -> list[Plot]:
     for quantity, title in _PLOTS.items():
         lines = courses(runs, quantity, mark_best=quantity != "learning_rate")
         if lines:
-            draw = partial(drawn, lines, title=title, from_zero=quantity in _FROM_ZERO)
+            levels = shared_levels(runs, {"guessing": "guessing"}) if quantity in _GUESSED else []
+            draw = partial(drawn, lines, title=title, levels=levels, from_zero=quantity in _FROM_ZERO)
             plots.append(Plot.draw(title, draw))
     return plots
 

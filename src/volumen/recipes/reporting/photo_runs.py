@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from volumen.evaluation.figures import plot_curves
 from volumen.evaluation.photo_overlap import NAMES
-from volumen.recipes.reporting.courses import courses, loss_courses
+from volumen.recipes.reporting.courses import courses, loss_courses, shared_levels
 from volumen.recipes.reporting.page import Headline, Plot
 from volumen.recipes.reporting.photo_view import number_cell
 from volumen.recipes.reporting.segmenter_view import show_segmenter
@@ -77,7 +77,12 @@ def headlines(runs: Sequence[RunRecord]) -> list[Headline]:
         scores = _mapping(run, "scores")
         chosen = [name for name in _PRETEXTS if name in scores]
         return [
-            Headline(label=_PRETEXTS[name], cell=number_cell(scores[name]), note=f"held out, {run.name}")
+            Headline(
+                label=_PRETEXTS[name],
+                cell=number_cell(scores[name]),
+                note=f"held out, {run.name}"
+                + (f"; guessing gets {scores['guessing']:.2f}" if name == "accuracy" and "guessing" in scores else ""),
+            )
             for name in dict.fromkeys((*chosen[:1], *chosen[-1:]))
         ]
     return []
@@ -99,7 +104,8 @@ def draw_curves(runs: Sequence[RunRecord]) -> list[Plot]:
     for quantity, title in _PLOTS.items():
         lines = courses(runs, quantity, mark_best=quantity != "learning_rate")
         if lines:
-            plots.append(Plot.draw(title, partial(plot_curves, lines, title=title)))
+            levels = shared_levels(runs, {"guessing": "guessing"}) if quantity == "accuracy" else []
+            plots.append(Plot.draw(title, partial(plot_curves, lines, title=title, levels=levels)))
     return plots
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from volumen.evaluation.figures import Level, plot_curves
-from volumen.recipes.reporting.courses import courses, loss_courses
+from volumen.evaluation.figures import plot_curves
+from volumen.recipes.reporting.courses import courses, loss_courses, shared_levels
 from volumen.recipes.reporting.page import Headline, Plot
 from volumen.recipes.reporting.panels import Panel
 from volumen.recipes.reporting.tables import Cell
@@ -117,20 +117,6 @@ def draw_curves(runs: Sequence[RunRecord]) -> list[Plot]:
             draw = partial(plot_curves, lines, title=title, levels=levels, from_zero=from_zero)
             plots.append(Plot.draw(f"Pretraining {title}", draw))
     return plots
-
-
-def shared_levels(runs: Sequence[RunRecord], quantities: dict[str, str]) -> list[Level]:
-    """Return the levels that do not change with the epochs; one for all runs where they agree on it."""
-    levels = []
-    for place, (quantity, words) in enumerate(quantities.items(), start=max(2, len(runs))):
-        values = {run.name: run.value(quantity) for run in runs}
-        known = {name: value for name, value in values.items() if value is not None}
-        if len(set(known.values())) == 1:
-            known = {"": next(iter(known.values()))}
-        levels += [
-            Level(name=f"{words}, {name}" if name else words, y=value, series=place) for name, value in known.items()
-        ]
-    return levels
 
 
 def _best_guess(run: RunRecord) -> tuple[str, float] | None:
