@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from volumen.errors import SettingsError
 from volumen.objectives.reconstruction import Reconstruction
 
-TARGETS = ("patch", "layer", "pixels")
+TARGETS = ("patch", "layer", "pixels", "gradient")
 
 
 def batch(seed: int = 0, *, count: int = 3, layers: int = 4, patch: int = 8, grid: tuple[int, int] = (3, 5)):
@@ -70,6 +71,26 @@ def test_pixel_targets_are_the_image() -> None:
     assert torch.equal(loss.restore(prediction, image), prediction)
 
 
+def test_gradient_targets_are_how_steep_the_cells_of_each_patch_are() -> None:
+    prediction, image, visible, papyrus = batch(count=2, layers=2, patch=16, grid=(2, 3))
+    loss = Reconstruction(patch=16, targets="gradient")
+    target, shown, errors = torch.zeros_like(image), torch.zeros_like(image), []
+    for number, layer, row, column in np.ndindex(2, 2, 2, 3):
+        ys, xs = slice(16 * row, 16 * row + 16), slice(16 * column, 16 * column + 16)
+        steep = np.hypot(*np.gradient(image[number, layer, ys, xs].double().numpy()))
+        for y, x in np.ndindex(2, 2):
+            cell = np.s_[
+                number, layer, 16 * row + 8 * y : 16 * row + 8 * y + 8, 16 * column + 8 * x : 16 * column + 8 * x + 8
+            ]
+            shown[cell] = steep[8 * y : 8 * y + 8, 8 * x : 8 * x + 8].mean()
+            target[cell] = math.log(float(shown[cell][0, 0]) + 0.001)
+            if not visible[number, row, column]:
+                errors.append((float(prediction[cell].mean()) - float(target[cell][0, 0])) ** 2)
+    torch.testing.assert_close(loss.target(image), target)
+    torch.testing.assert_close(loss.shown(image), shown)
+    assert float(loss(prediction, image, visible, papyrus).total) == pytest.approx(np.mean(errors), rel=1e-5)
+
+
 def test_targets_have_no_mean_and_unit_deviation() -> None:
     image = batch(layers=5)[1]
     cut = Reconstruction(patch=8).target(image).unfold(2, 8, 8).unfold(3, 8, 8)  # N, C, gh, gw, 8, 8
@@ -84,7 +105,9 @@ def test_targets_have_no_mean_and_unit_deviation() -> None:
 def test_restore_undoes_target_and_a_perfect_prediction_costs_nothing(targets) -> None:
     _, image, visible, papyrus = batch()
     loss = Reconstruction(patch=8, targets=targets)
-    torch.testing.assert_close(loss.restore(loss.target(image), image), image)
+    torch.testing.assert_close(loss.restore(loss.target(image), image), loss.shown(image))
+    if targets != "gradient":
+        assert torch.equal(loss.shown(image), image)
     assert float(loss(loss.target(image), image, visible, papyrus).total) < 1e-12
 
 
@@ -98,7 +121,7 @@ def test_a_flat_patch_is_defined(targets) -> None:
     terms.total.backward()
     assert torch.isfinite(terms.total)
     assert torch.isfinite(prediction.grad).all()
-    if targets != "pixels":
+    if targets in ("patch", "layer"):
         # bounded by float32's rounding of 0.7, some 6e-8, over the square root of 1e-6
         assert loss.target(image).abs().max() < 1e-3
         torch.testing.assert_close(loss.restore(torch.zeros_like(image), image), image)
@@ -191,6 +214,8 @@ def test_shapes_that_do_not_fit() -> None:
             loss(*broken)
     with pytest.raises(SettingsError, match="multiples of the patch, 7 px"):
         Reconstruction(patch=7)(prediction, image, visible, papyrus)
+    with pytest.raises(SettingsError, match="cells of 8 px; got 12"):
+        Reconstruction(patch=12, targets="gradient")
     with pytest.raises(SettingsError, match="patch, layer, pixels"):
         Reconstruction(targets="voxels")
     with pytest.raises(SettingsError, match="at least 2 px"):

@@ -84,6 +84,14 @@ def test_a_run_says_whether_it_learns(run):
         assert sheet.width > 5 * 64
 
 
+def test_texture_is_told_instead_of_voxels(volume, tmp_path):
+    told = result(pretrain_spark(chosen(volume, tmp_path / "run", targets="gradient", views="mild")))
+    assert "pixel_error" not in told["scores"]
+    assert np.isfinite(told["scores"]["loss"])
+    assert told["scores"]["inpaint"] > 0
+    assert len(list((tmp_path / "run" / "reconstructions").iterdir())) == 2
+
+
 def test_the_recipe_and_the_header_say_what_it_was_made_from(run, volume):
     recipe = json.loads((run / "recipe.json").read_text())
     assert recipe["verb"] == "pretrain spark"

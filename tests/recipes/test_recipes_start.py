@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 
 from volumen.errors import CheckpointError, SourceNotFoundError
-from volumen.events import result
+from volumen.events import Stepped, result
 from volumen.models.checkpoint import load_checkpoint
 from volumen.recipes.finetune import Trainee, finetune
 from volumen.settings import Finetune
@@ -57,3 +57,22 @@ def test_what_is_not_there_is_said(data, tmp_path):
 def test_start_and_encoder_exclude_each_other(data):
     with pytest.raises(ValidationError, match="not both"):
         chosen(data, "next", start="a", encoder="b")
+
+
+def test_a_given_encoder_may_learn_more_slowly_than_the_rest_and_the_rate_may_rise(data, former):
+    slow = {"encoder_lr_mult": 1e-6, "warm_up_epochs": 1, "epochs": 2, "learning_rate": 1e-2}
+    told = list(finetune(chosen(data, "slow", encoder=str(former), seed=5, **slow)))
+    rates = [event.values["learning_rate"] for event in told if isinstance(event, Stepped)]
+    assert rates[0] == pytest.approx(0.005 * 1e-2)
+    assert max(rates) == rates[len(rates) // 2] == 1e-2
+    begun, ended = (load_checkpoint(data / name / "best.safetensors")[0].state_dict() for name in ("former", "slow"))
+    learned = [name for name in begun if "running_" not in name and "num_batches" not in name]
+    moved = {name: float((ended[name] - begun[name]).abs().max()) for name in learned}
+    assert max(moved[name] for name in learned if name.startswith("encoder.")) < 1e-5
+    assert max(moved[name] for name in learned if not name.startswith("encoder.")) > 1e-2
+
+
+def test_an_encoder_of_random_weights_learns_as_fast_as_the_rest(data):
+    runs = [result(finetune(chosen(data, f"random{mult}", encoder_lr_mult=mult))) for mult in (1, 0.1)]
+    one, other = (load_checkpoint(told["checkpoint"])[0].state_dict() for told in runs)
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())

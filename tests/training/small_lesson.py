@@ -20,7 +20,7 @@ from volumen.objectives.segmentation import BceDice
 from volumen.objectives.terms import LossTerms
 from volumen.training.devices import open_fabric
 from volumen.training.loop import fit
-from volumen.training.optimizers import Rates, adamw, cosine
+from volumen.training.optimizers import Rates, adamw, warm_up_cosine
 from volumen.training.run import Run
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Lesson:
         return adamw(model, learning_rate=PEAK)
 
     def rates(self, step: int) -> Rates:
-        return Rates(cosine(step, steps=STEPS * self.epochs, peak=PEAK))
+        return Rates(warm_up_cosine(step, steps=STEPS * self.epochs, warm_up=0, peak=PEAK))
 
     def samples(self, epoch: int, step: int) -> dict[str, torch.Tensor]:
         image = torch.rand(BATCH, 3, 6, 6, generator=torch.Generator().manual_seed(1000 * epoch + step))

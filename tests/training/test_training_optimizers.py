@@ -8,7 +8,7 @@ from torch import nn
 
 from volumen.errors import SettingsError
 from volumen.models.spark import build_spark
-from volumen.training.optimizers import Rates, adamw, cosine, decay_cosine, lamb, plateau, warm_up_cosine
+from volumen.training.optimizers import Rates, adamw, decay_cosine, lamb, plateau, warm_up_cosine
 
 
 @pytest.mark.parametrize("make", [adamw, lamb])
@@ -53,6 +53,18 @@ def test_scheduled_decay_leaves_what_never_decays(make, began_with: float) -> No
     assert Rates(0.2, 0.07).values == {"learning_rate": 0.2, "weight_decay": 0.07}
 
 
+def test_a_child_may_learn_more_slowly() -> None:
+    model = nn.ModuleDict({"encoder": nn.Conv2d(3, 4, 3), "encoders": nn.Linear(2, 2), "head": nn.Linear(2, 2)})
+    optimizer = adamw(model, learning_rate=0.1, weight_decay=0.5, lr_scales={"encoder": 0.25})
+    Rates(0.2, 0.07).tell(optimizer)
+    told = {id(p): (group["lr"], group["weight_decay"]) for group in optimizer.param_groups for p in group["params"]}
+    rates = {"encoder": 0.05, "encoders": 0.2, "head": 0.2}
+    expected = {
+        name: (rates[name.partition(".")[0]], 0.07 if p.ndim > 1 else 0) for name, p in model.named_parameters()
+    }
+    assert {name: told[id(p)] for name, p in model.named_parameters()} == expected
+
+
 def test_lamb_is_the_algorithm_of_the_paper() -> None:
     """Against algorithm 2 of You et al., with global clipping at 5, written out for one kernel and one bias."""
     generator = torch.Generator().manual_seed(0)
@@ -83,11 +95,12 @@ def test_lamb_is_the_algorithm_of_the_paper() -> None:
         torch.testing.assert_close(parameter.detach(), weight, rtol=1e-9, atol=1e-12)
 
 
-def test_cosine_is_torchs() -> None:
+def test_the_cosine_is_torchs() -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
     oracle = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=50)
     for step in range(51):
-        assert cosine(step, steps=50, peak=0.3) == pytest.approx(oracle.get_last_lr()[0], abs=1e-12)
+        rate = warm_up_cosine(step, steps=51, warm_up=0, peak=0.3, last=0.0)
+        assert rate == pytest.approx(oracle.get_last_lr()[0], abs=1e-12)
         optimizer.step()
         oracle.step()
 

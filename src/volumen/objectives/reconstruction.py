@@ -1,4 +1,4 @@
-"""Reconstruction: squared error over hidden patches of papyrus, and over no others."""
+"""Reconstruction: squared error over hidden patches of papyrus, and over no others; of voxels, or of their texture."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from volumen.objectives.terms import LossTerms
 if TYPE_CHECKING:
     from torch import Tensor
 
-Targets = Literal["patch", "layer", "pixels"]
+Targets = Literal["patch", "layer", "pixels", "gradient"]
 
 _EPS = 1e-6  # published; keeps the norm of a flat patch defined
 _PAPYRUS = 0.5  # share of a patch that must be papyrus for it to count
+_CELL = 8  # px, side of what has one gradient magnitude; MaskFeat's cells
+_FAINT = 1e-3  # of the range of an image, a px: gradients that are no more than scanner noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,15 @@ class Reconstruction:
     counts the total is exactly 0, and so is every gradient. What image and prediction hold in patches that do not
     count is never looked at.
 
+    With ``gradient`` a model tells the texture that is hidden instead of painting it, as in masked feature prediction
+    (MaskFeat: Wei et al., CVPR 2022, arXiv 2112.09133): for each layer and cell of 8 x 8 px, with ∇ the gradient within
+    the patch::
+
+        target = log(mean of |∇x| + 0.001)
+
+    The exact course of a crackle cannot be foreseen, and ink that shows by it is a small part of how voxels vary; that
+    there is a crackle can. Nothing is normalised, since how much texture there is tells ink from papyrus.
+
     Parameters
     ----------
     patch
@@ -41,7 +52,7 @@ class Reconstruction:
     targets
         ``patch``: μ and σ² are those of the patch over all layers together, as published. ``layer``: of each layer of
         the patch by itself, so that no layer is drowned by a brighter one. ``pixels``: the image as it is, μ = 0 and
-        no division.
+        no division. ``gradient``: texture; a prediction is averaged over each cell.
 
     Raises
     ------
@@ -65,6 +76,13 @@ class Reconstruction:
             raise SettingsError(f"Targets are {', '.join(get_args(Targets))}; got {self.targets!r}.")
         if self.patch < 2:
             raise SettingsError(f"A patch is at least 2 px wide; got {self.patch}.")
+        if self.patch % self.cell:
+            raise SettingsError(f"A patch is made of cells of {self.cell} px; got {self.patch}.")
+
+    @property
+    def cell(self) -> int:
+        """Side of what has one number in a target, in px."""
+        return _CELL if self.targets == "gradient" else 1
 
     def __call__(self, prediction: Tensor, image: Tensor, visible: Tensor, papyrus: Tensor) -> LossTerms:
         """Score a batch.
@@ -95,27 +113,53 @@ class Reconstruction:
         counts = ~visible.to(image.device, non_blocking=True) & inside
         # Selecting before the arithmetic keeps NaN elsewhere out of sums and gradients alike.
         chosen = counts[:, None, :, None, :, None]
-        painted = torch.where(chosen, self._cut(prediction.float()), 0.0)
+        painted = torch.where(chosen, self._averaged(self._cut(prediction.float())), 0.0)
         original = torch.where(chosen, self._cut(image.float()), 0.0)
-        mean, std = self._statistics(original)
-        error = (painted - (original - mean) / std).square().mean(dim=(1, 3, 5))  # (N, gh, gw)
-        # Where nothing counts the sum is over errors of zero: of a prediction blanked against a target of zero.
+        wrong = torch.where(chosen, painted - self._described(original), 0.0)
+        error = wrong.square().mean(dim=(1, 3, 5))  # (N, gh, gw)
         total = error.sum() / counts.sum().clamp_min(1)
         return LossTerms(total=total, terms={"patches": counts.sum() / len(image)})
 
     def target(self, image: Tensor) -> Tensor:
         """Return what the model is to paint, NCHW float32, from an image NCHW in [0, 1]."""
-        cut = self._cut(image.float())
-        mean, std = self._statistics(cut)
-        return ((cut - mean) / std).reshape(image.shape)
+        return self._whole(self._described(self._cut(image.float())), image)
 
     def restore(self, prediction: Tensor, image: Tensor) -> Tensor:
         """Return a prediction in the units of the image, NCHW float32: with each patch's own mean and deviation.
 
-        For pictures, since the model never knew them: `target` undone.
+        For pictures beside `shown`, since the model never knew them: `target` undone, but for the logarithm alone where
+        that is of gradients.
         """
+        cut = self._cut(prediction.float())
+        if self.targets == "gradient":
+            return self._whole(self._averaged(cut).exp() - _FAINT, image)
         mean, std = self._statistics(self._cut(image.float()))
-        return (self._cut(prediction.float()) * std + mean).reshape(image.shape)
+        return (cut * std + mean).reshape(image.shape)
+
+    def shown(self, image: Tensor) -> Tensor:
+        """Return what a perfect prediction is restored to, NCHW float32: the image, or how steep each cell of it is."""
+        return self.restore(self.target(image), image) if self.targets == "gradient" else image.float()
+
+    def _described(self, cut: Tensor) -> Tensor:
+        """Return the target of what `_cut` returned, cut likewise, a number for each cell."""
+        if self.targets == "gradient":
+            down, across = torch.gradient(cut, dim=(3, 5))  # within a patch: others may hold anything
+            steep: Tensor = torch.hypot(down, across)
+            return (self._averaged(steep) + _FAINT).log()
+        mean, std = self._statistics(cut)
+        return (cut - mean) / std
+
+    def _averaged(self, cut: Tensor) -> Tensor:
+        """Return the mean of each cell of what `_cut` returned, N C gh cells gw cells."""
+        if self.cell == 1:
+            return cut
+        count, channels, rows, side, columns, _ = cut.shape
+        number = side // self.cell  # N C gh p gw p -> N C gh number cell gw number cell
+        return cut.reshape(count, channels, rows, number, self.cell, columns, number, self.cell).mean(dim=(4, 7))
+
+    def _whole(self, cells: Tensor, image: Tensor) -> Tensor:
+        """Return what has a number for each cell as NCHW of the image's size."""
+        return cells.repeat_interleave(self.cell, 3).repeat_interleave(self.cell, 5).reshape(image.shape)
 
     def _cut(self, image: Tensor) -> Tensor:
         """Return (N, C, gh, patch, gw, patch), a view of an image NCHW."""

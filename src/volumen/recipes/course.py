@@ -80,6 +80,7 @@ def course(
     epochs: int,
     steps_per_epoch: int,
     rates: Callable[[int], Rates],
+    lr_scales: Mapping[str, float] | None = None,
 ) -> Generator[Event, None, Outcome]:
     """Teach a learner with AdamW, which is Adam where nothing decays.
 
@@ -95,6 +96,8 @@ def course(
         How long.
     rates
         From the step, counted from 0, to its rates.
+    lr_scales
+        What the rate of some children of the model is multiplied by, by their names.
 
     Returns
     -------
@@ -114,7 +117,12 @@ def course(
             fabric=fabric,
             model=learner.model,
             objective=learner.objective,
-            optimizer=adamw(learner.model, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay),
+            optimizer=adamw(
+                learner.model,
+                learning_rate=settings.learning_rate,
+                weight_decay=settings.weight_decay,
+                lr_scales=lr_scales,
+            ),
             rates=rates,
             batches=learner.batches,
             steps_per_epoch=steps_per_epoch,

@@ -24,7 +24,7 @@ from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.held_out import HeldOut
 from volumen.recipes.lessons import Lessons
 from volumen.run_folder import weights_file
-from volumen.training.optimizers import Rates, cosine
+from volumen.training.optimizers import Rates, warm_up_cosine
 from volumen.views.pipelines import pipeline
 
 if TYPE_CHECKING:
@@ -210,6 +210,7 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
     if settings.freeze and settings.frozen_norms == "measured":
         _measure_norms(trainee)
     steps = steps_per_epoch(len(trainee.train), settings.batch)
+    total, warm_up = steps * settings.epochs, steps * settings.warm_up_epochs
     outcome = yield from course(
         run,
         trainee,
@@ -218,7 +219,8 @@ def _train(run: Run, trainee: Trainee) -> Iterator[Event]:
         score=settings.score,
         epochs=settings.epochs,
         steps_per_epoch=steps,
-        rates=lambda step: Rates(cosine(step, steps=steps * settings.epochs, peak=settings.learning_rate)),
+        rates=lambda step: Rates(warm_up_cosine(step, steps=total, warm_up=warm_up, peak=settings.learning_rate)),
+        lr_scales={"encoder": settings.encoder_lr_mult} if settings.encoder else {},  # random weights have all to learn
     )
     if trainee.fabric.is_global_zero:
         yield from conclude(run, outcome)

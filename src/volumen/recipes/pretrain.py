@@ -123,12 +123,12 @@ class Pupil:
     def optimizer(self) -> torch.optim.Optimizer:
         """Make the optimizer that the settings name."""
         settings = self.settings
-        rates = {"learning_rate": settings.learning_rate, "weight_decay": settings.weight_decay}
+        rate, decay = settings.learning_rate, settings.weight_decay
         match settings.optimizer:
             case "lamb":
-                return lamb(self.model, **rates, max_grad_norm=settings.clip_norm)
+                return lamb(self.model, learning_rate=rate, weight_decay=decay, max_grad_norm=settings.clip_norm)
             case "adamw":
-                return adamw(self.model, **rates)
+                return adamw(self.model, learning_rate=rate, weight_decay=decay)
 
     def rates(self, steps_per_epoch: int) -> Callable[[int], Rates]:
         """Return learning rate and weight decay as functions of the step; the rate grows with the batch."""

@@ -83,31 +83,29 @@ class Unseen:
         """Return the loss, the error in voxels, the spread of the features, and the loss of guesses without learning.
 
         ``loss`` is the mean squared error of masked patches in the space of the targets, over papyrus;
-        ``pixel_error`` the root mean squared error there in units of [0, 1], each patch brought to its own mean and
-        contrast where the targets are without them; ``spread`` and ``effective_rank`` are those of
-        `volumen.evaluation.spread` at the deepest map; ``mean_level``, ``mean_patch``, ``nearest_patch`` and
+        ``pixel_error``, where those are voxels, the root mean squared error there in units of [0, 1], each patch
+        brought to its own mean and contrast where the targets are without them; ``spread`` and ``effective_rank`` are
+        those of `volumen.evaluation.spread` at the deepest map; ``mean_level``, ``mean_patch``, ``nearest_patch`` and
         ``inpaint`` are the loss of `volumen.evaluation.baselines`.
         """
         total = squares = weight = 0.0
         features = []
-        voxels = Reconstruction(patch=self.loss.patch, targets="pixels")
+        voxels, painted = Reconstruction(patch=self.loss.patch, targets="pixels"), self.loss.targets != "gradient"
         for part in self._parts():
             images, papyrus, visible = self.images[part], self.papyrus[part], self.visible[part]
             predicted, deepest = self._reconstruct(model, images, visible)
             terms = self.loss(predicted, images, visible, papyrus)
             patches = float(terms.terms["patches"]) * len(images)
-            error = voxels(self.loss.restore(predicted, images), images, visible, papyrus).total
-            total, squares, weight = (
-                total + patches * float(terms.total),
-                squares + patches * float(error),
-                weight + patches,
-            )
+            total, weight = total + patches * float(terms.total), weight + patches
+            if painted:
+                error = voxels(self.loss.restore(predicted, images), images, visible, papyrus).total
+                squares += patches * float(error)
             features.append(deepest)
         rows = torch.cat(features)
         width = feature_spread(rows[list(spread(range(len(rows)), _POSITIONS))].numpy())
         return {
             "loss": total / max(weight, 1.0),
-            "pixel_error": math.sqrt(squares / max(weight, 1.0)),
+            **({"pixel_error": math.sqrt(squares / max(weight, 1.0))} if painted else {}),
             **self.baselines,
             "spread": width["spread"],
             "effective_rank": width["effective_rank"],
@@ -130,7 +128,7 @@ class Unseen:
         images, visible = self.images[:_SHOWN], self.visible[:_SHOWN]
         predicted, _ = self._reconstruct(model, images, visible)
         sheet = reconstruction_sheet(
-            images.numpy(),
+            self.loss.shown(images).numpy(),
             visible.numpy(),
             self.loss.restore(predicted, images).numpy(),
             patch=self.loss.patch,

@@ -67,7 +67,11 @@ class InkTraining(LabelPaths, Voxels, Computing):
     )
 
     epochs: Count = Field(100, description="Passes over the crops")
+    warm_up_epochs: int = Field(0, ge=0, description="Epochs in which the learning rate rises")
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of AdamW")
+    encoder_lr_mult: float = Field(
+        1.0, gt=0, description="Learning rate of an encoder that starts from weights, over that of the rest"
+    )
     weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW")
     clip_norm: float = Field(10.0, gt=0, description="Largest gradient norm")
     label_smoothing: float = Field(

@@ -67,8 +67,9 @@ class PretrainSpark(LabelPaths, Voxels, Computing):
     held_out_region: Region | None = Field(None, description="Score in this box, and learn nowhere near it")
     held_out_share: Share = Field(0.1, gt=0, lt=1, description="Share of the blocks, or of the lines, to hold out")
     held_out_crops: Count = Field(64, description="Most crops to score, spread evenly over what is held out")
-    views: Literal["none", "flips"] = Field(
-        "flips", description="Augmentations: none, or flips up and down, left and right"
+    views: Literal["none", "flips", "mild"] = Field(
+        "flips",
+        description="Augmentations: none, flips up and down, left and right, or with turns, light and noise (mild)",
     )
     resized_crop: bool = Field(True, description="Cut a random part of each crop and resize it to the input size")
 
@@ -80,8 +81,10 @@ class PretrainSpark(LabelPaths, Voxels, Computing):
         32, title="Patch (px)", description="Side of a masked patch in pixels of the input; a multiple of 32"
     )
     masked: Share = Field(0.6, gt=0, lt=1, description="Share of the patches that are masked")
-    targets: Literal["patch", "layer", "pixels"] = Field(
-        "patch", description="Reconstruct each patch normalised, each layer of a patch normalised, or the voxels"
+    targets: Literal["patch", "layer", "pixels", "gradient"] = Field(
+        "patch",
+        description="Reconstruct each patch normalised, each layer of a patch normalised, the voxels, or how steeply "
+        "they change, cell by cell",
     )
     decoder_width: Count = Field(256, description="Channels of the decoder at its deepest, a multiple of 32")
 

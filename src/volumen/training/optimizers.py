@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,12 @@ from timm.optim.lamb import Lamb
 from volumen.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import nn
 
 _DECAYS = "decays"  # marks the parameter groups whose weight decay a schedule may set
+_LR_SCALE = "lr_scale"  # of a group, by the name that timm gives it
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Rates:
     Parameters
     ----------
     learning_rate
-        For every parameter group.
+        For every parameter group, times its ``lr_scale``.
     weight_decay
         For the groups that decay at all; None leaves it as the optimizer was made.
     """
@@ -37,7 +39,7 @@ class Rates:
     def tell(self, optimizer: torch.optim.Optimizer) -> None:
         """Set them; groups that `adamw` or `lamb` made without decay stay without."""
         for group in optimizer.param_groups:
-            group["lr"] = self.learning_rate
+            group["lr"] = self.learning_rate * group.get(_LR_SCALE, 1.0)
             if self.weight_decay is not None and group.get(_DECAYS, True):
                 group["weight_decay"] = self.weight_decay
 
@@ -48,18 +50,33 @@ class Rates:
         return {"learning_rate": self.learning_rate, **decay}
 
 
-def adamw(model: nn.Module, *, learning_rate: float = 1e-4, weight_decay: float = 1e-2) -> torch.optim.AdamW:
+def adamw(
+    model: nn.Module,
+    *,
+    learning_rate: float = 1e-4,
+    weight_decay: float = 1e-2,
+    lr_scales: Mapping[str, float] | None = None,
+) -> torch.optim.AdamW:
     """Make AdamW over the parameters that ask for a gradient.
 
     Matrices and kernels decay; biases, norm scales and mask tokens, which have one axis, do not. Decoupled weight
     decay is Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2.
+
+    Parameters
+    ----------
+    model
+        What is trained.
+    learning_rate, weight_decay
+        At first; `Rates.tell` sets them from then on.
+    lr_scales
+        What the rate of some children of the model is multiplied by, by their names.
 
     Raises
     ------
     SettingsError
         Every parameter is frozen.
     """
-    return torch.optim.AdamW(_groups(model, weight_decay), lr=learning_rate)
+    return torch.optim.AdamW(_groups(model, weight_decay, lr_scales or {}), lr=learning_rate)
 
 
 def lamb(
@@ -78,23 +95,9 @@ def lamb(
         Every parameter is frozen.
     """
     optimizer: torch.optim.Optimizer = Lamb(
-        _groups(model, weight_decay), lr=learning_rate, betas=(0.9, 0.95), max_grad_norm=max_grad_norm
+        _groups(model, weight_decay, {}), lr=learning_rate, betas=(0.9, 0.95), max_grad_norm=max_grad_norm
     )
     return optimizer
-
-
-def cosine(step: int, *, steps: int, peak: float) -> float:
-    """Return the learning rate of ``step`` (from 0) of ``steps``: ``peak`` at first, towards 0 at the end.
-
-    A function of the step alone, as all schedules here, so that a resumed run needs no scheduler state. Loshchilov
-    and Hutter, "SGDR", 2017, equation 5, without restarts.
-
-    Examples
-    --------
-    >>> [round(cosine(step, steps=4, peak=1.0), 3) for step in range(5)]
-    [1.0, 0.854, 0.5, 0.146, 0.0]
-    """
-    return peak * _fall(step / max(1, steps))
 
 
 def warm_up_cosine(
@@ -169,12 +172,15 @@ def _fall(done: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
-def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def _groups(model: nn.Module, weight_decay: float, lr_scales: Mapping[str, float]) -> list[dict[str, Any]]:
+    trained: dict[tuple[float, bool], list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            scale = lr_scales.get(name.partition(".")[0], 1.0)
+            trained[-scale, parameter.ndim <= 1].append(parameter)
     if not trained:
         raise SettingsError("Expected a model with something to train; every parameter of it is frozen.")
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay, _DECAYS: True},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0, _DECAYS: False},
+    return [
+        {"params": params, "weight_decay": 0.0 if flat else weight_decay, _DECAYS: not flat, _LR_SCALE: -negative}
+        for (negative, flat), params in sorted(trained.items(), key=lambda item: item[0])
     ]
-    return [group for group in groups if group["params"]]
