@@ -184,6 +184,16 @@ def test_a_frozen_recogniser_keeps_its_weights_and_is_shown_each_line_once(words
     assert all(torch.equal(t, before[n]) for n, t in load_reader(kept["checkpoint"])[0].recognizer.state_dict().items())
 
 
+def test_a_bilstm_that_no_pretraining_has_touched_is_said(words, tmp_path):
+    result(pretrain_lines(pretext("flip", words, tmp_path / "pretrained", features="visual")))
+    for features, said in (("contextual", True), ("visual", False)):
+        events = train_reader(
+            reader(words, tmp_path / features, encoder=str(tmp_path / "pretrained"), features=features)
+        )
+        told = [event.message for event in islice(events, 4) if isinstance(event, Warned)]
+        assert any("--features visual" in message for message in told) == said
+
+
 @pytest.mark.parametrize("limit", [2**20, 5000, 0])
 def test_kept_frames_are_those_that_the_recogniser_sees(words, limit):
     torch.manual_seed(0)

@@ -95,7 +95,7 @@ class Apprentice:
             alphabet.classes, decoder=settings.decoder, features=settings.features, width=settings.model_width
         )
         warnings += take_encoder(model.recognizer, settings.encoder, least=settings.least_loaded)
-        warnings += _other_form(_origin(settings), corpus)
+        warnings += _other_form(_origin(settings), corpus) + _untaught(_origin(settings), settings)
         view = None if settings.freeze else SequenceView(name=settings.views)
         train = LineDataset(lines, form=corpus.form, view=view, seed=settings.seed)
         warnings += left_out(train)
@@ -206,6 +206,16 @@ def _other_form(origin: Mapping[str, Any], corpus: LineCorpus) -> list[str]:
     if not differing:
         return []
     return [f"These weights were pretrained on lines of another form: {'; '.join(differing)}. They may be worth less."]
+
+
+def _untaught(origin: Mapping[str, Any], settings: TrainReader) -> list[str]:
+    """Say where the upper part of a recogniser comes with weights that no pretraining has touched."""
+    if origin.get("features") != "visual" or settings.features == "visual":
+        return []
+    return [
+        "These weights were pretrained on visual frames, so the BiLSTM above them is as it was drawn. Read with "
+        "--features visual, or pretrain with --features contextual."
+    ]
 
 
 def _targets(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
