@@ -81,6 +81,22 @@ def test_a_word_stays_what_it_shows_when_it_is_made_smaller() -> None:
     assert np.abs(image - reference).mean() < 0.02
 
 
+def test_the_rows_that_are_kept_are_those_with_ink_and_fill_the_height() -> None:
+    pixels = np.full((64, 90), 200, np.uint8)
+    pixels[10:34, 20:60] = 30
+    form = LineForm(height=32, rows=0.5)
+    assert form.width_of((64, 90)) == 90
+    assert (form(pixels)[0, :24, 25:55] < 0.2).all(), "of bands with all ink the most central"
+    assert torch.equal(form(pixels), LineForm(height=32)(pixels[10:42]))
+    assert torch.equal(form(np.full((64, 90), 200, np.uint8)), torch.full((1, 32, 90), 200 / 255)), "blank"
+    assert torch.equal(LineForm(height=32, rows=1.0)(pixels), LineForm(height=32)(pixels))
+    odd = LineForm(height=32, rows=0.7)
+    assert odd(pixels).shape[2] == odd.width_of((64, 90)) == 64  # 45 rows are kept
+    for wrong in (0.0, 1.5, float("nan")):
+        with pytest.raises(SettingsError, match="share of the rows"):
+            LineForm(rows=wrong)
+
+
 def test_images_that_are_no_lines_are_refused() -> None:
     for size in ((64, 3), (640, 30), (1000, 10)):
         with pytest.raises(SourceError, match=rf"of {size[0]} x {size[1]} px .* narrower than a frame of 4 px"):

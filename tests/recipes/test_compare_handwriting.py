@@ -173,7 +173,7 @@ def test_the_page_stands_alone_and_shows_all(compared):
     for words in (
         *("What pretraining changes", "50 %, pupil-full", "transformer, 50 % of the labels", "CER, mean of lines"),
         *("GMAC an image", "Within one edit", "2 seeds say little", "Only 2 groups of lines"),
-        *("pupil, seed 1 was pretrained on images 48 px high", "read right by none"),
+        *("pupil, seed 1 was pretrained on lines of another form: height 48, now 32.", "read right by none"),
     ):
         assert words in page.text, words
     figures = {path.name for path in (Path(asked.out) / "figures").iterdir()}

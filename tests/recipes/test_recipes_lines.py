@@ -109,7 +109,7 @@ def test_every_pretext_leaves_a_recogniser_without_its_head(task, words, tmp_pat
     assert load_encoder(recognizer, best).loaded_share == 1
     header = read_origin(best)
     assert header["pretext"] == task
-    assert header["form"] == {"height": 32, "width": None, "widest": 8192, "stretched": True}
+    assert header["form"] == {"height": 32, "width": None, "widest": 8192, "stretched": True, "rows": 1.0}
 
 
 def test_test_lines_are_never_seen_by_a_pretext(words, tmp_path):

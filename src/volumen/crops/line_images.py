@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from volumen.errors import SettingsError, SourceError
 from volumen.sources.arrays.luminance import luminance
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -39,11 +40,14 @@ class LineForm:
     stretched
         Stretch the greys of each line, so that its darkest and lightest hundredth are 0 and 1: pale ink on grey paper
         then looks like black ink on white. Otherwise they stay as they are in the file.
+    rows
+        Share of an image's rows that are kept, in (0, 1]: the band with most ink. Lines that were cut with much blank
+        above and below then fill the height, all at one scale.
 
     Raises
     ------
     SettingsError
-        If a size is less than one px, or the width less than a frame.
+        If a size is less than one px, the width less than a frame, or no row is kept.
 
     Examples
     --------
@@ -57,6 +61,7 @@ class LineForm:
     width: int | None = None
     widest: int = 8192
     stretched: bool = False
+    rows: float = 1.0
 
     def __post_init__(self) -> None:
         if self.height < 1 or (self.width is not None and self.width < FRAME) or self.widest < FRAME:
@@ -64,10 +69,12 @@ class LineForm:
                 f"A line is at least 1 px high and {FRAME} px wide; got height {self.height}, width {self.width} and "
                 f"widest {self.widest}."
             )
+        if not 0 < self.rows <= 1:
+            raise SettingsError(f"The share of the rows that are kept lies above 0 and is 1 at most; got {self.rows}.")
 
     def width_of(self, size: tuple[int, int]) -> int:
         """Return the px along the line that an image of (H, W) px will have."""
-        height, width = size
+        height, width = self._kept(size[0]), size[1]
         return self.width or max(1, (2 * width * self.height + height) // (2 * height))  # rounded half up
 
     def fault(self, size: tuple[int, int]) -> str:
@@ -97,7 +104,8 @@ class LineForm:
         if reason:
             raise SourceError(f"An image of {height} x {width} px (H x W) is {reason}; leave it out or cut it again.")
         size = (self.width_of((height, width)), self.height)
-        if size != (width, height):
+        pixels = _band(pixels, self._kept(height))
+        if size != pixels.shape[::-1]:
             pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
         return _stretch(pixels) if self.stretched else pixels
 
@@ -121,6 +129,21 @@ class LineForm:
             If it is no such image, narrower than a frame, or longer than any line.
         """
         return to_tensor(self.resize(_grey(pixels)))
+
+    def _kept(self, height: int) -> int:
+        """Return how many rows of so many are kept."""
+        return math.ceil(self.rows * height)
+
+
+def unlike_forms(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Say in what a form differs from a former one, both as ``dataclasses.asdict`` gives them.
+
+    Examples
+    --------
+    >>> unlike_forms({"height": 64, "width": None}, {"height": 32, "width": None, "rows": 1.0})
+    ['height 64, now 32']
+    """
+    return [f"{name} {then[name]}, now {value}" for name, value in now.items() if then.get(name, value) != value]
 
 
 PAPER = LineForm(height=32, width=100)
@@ -242,6 +265,17 @@ def _side_by_side(samples: Sequence[LineSample]) -> Tensor:
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """Return an image, YX, as float32 (1, H, W) in [0, 1]."""
     return torch.from_numpy(pixels.astype(np.float32) / np.float32(255))[None]
+
+
+def _band(pixels: NDArray[np.uint8], rows: int) -> NDArray[np.uint8]:
+    """Cut out so many neighbouring rows, those that differ most from the paper; of equals the most central."""
+    if rows >= len(pixels):
+        return pixels
+    ink = np.abs(pixels - np.float32(np.median(pixels))).sum(axis=1, dtype=np.float64)
+    sums = np.lib.stride_tricks.sliding_window_view(ink, rows).sum(axis=1)
+    most = np.flatnonzero(sums == sums.max())
+    top = int(most[np.argmin(np.abs(2 * most + rows - len(pixels)))])
+    return pixels[top : top + rows]
 
 
 def _stretch(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -27,6 +27,12 @@ class LineSource(Settings):
     line_width: int | None = Field(
         None, ge=4, description="Width in pixels that every line is stretched to; its aspect is kept if not given"
     )
+    line_rows: Share = Field(
+        1.0,
+        gt=0,
+        description="Share of an image's rows to keep, those with most ink; less than 1 for lines cut with much blank "
+        "above and below",
+    )
     greys: Literal["file", "stretched"] = Field(
         "stretched", description="Greys as they are in the file, or stretched so that every line goes from 0 to 1"
     )

@@ -91,7 +91,12 @@ class LineCorpus:
         return cls(
             split=split,
             by=by,
-            form=LineForm(height=settings.height, width=settings.line_width, stretched=settings.greys == "stretched"),
+            form=LineForm(
+                height=settings.height,
+                width=settings.line_width,
+                stretched=settings.greys == "stretched",
+                rows=settings.line_rows,
+            ),
             shown=tuple(spread(split.val, settings.held_out_lines)),
             identities=tuple(_identity(found) for found in lists),
             warnings=tuple(f"{found.source}: left out {told(found.dropped)}." for found in lists if found.dropped),

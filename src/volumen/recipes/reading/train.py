@@ -9,6 +9,7 @@ import torch
 
 from volumen.crops.alphabet import Alphabet
 from volumen.crops.line_dataset import LineDataset
+from volumen.crops.line_images import unlike_forms
 from volumen.crops.line_splits import share_of_lines
 from volumen.models.checkpoint import read_origin
 from volumen.models.encoders import freeze
@@ -201,8 +202,7 @@ def _origin(settings: TrainReader) -> dict[str, Any]:
 
 def _other_form(origin: Mapping[str, Any], corpus: LineCorpus) -> list[str]:
     """Say where weights were pretrained on images of another form than those that are to be read."""
-    then, now = origin.get("form") or {}, asdict(corpus.form)
-    differing = [f"{name} {then[name]}, now {value}" for name, value in now.items() if then.get(name, value) != value]
+    differing = unlike_forms(origin.get("form") or {}, asdict(corpus.form))
     if not differing:
         return []
     return [f"These weights were pretrained on lines of another form: {'; '.join(differing)}. They may be worth less."]

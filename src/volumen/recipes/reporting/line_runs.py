@@ -169,6 +169,7 @@ def _examples(run: RunRecord, lines: Sequence[ReadLine]) -> Iterator[Example]:
         height=int(run.settings.get("height", 64)),
         width=run.settings.get("line_width"),
         stretched=run.settings.get("greys") == "stretched",
+        rows=run.settings.get("line_rows", 1.0),
     )
     for line in lines:
         image = picture(known.get(line.name), form)

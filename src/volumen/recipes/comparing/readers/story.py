@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from volumen.crops.line_images import unlike_forms
 from volumen.recipes.comparing.remarks import few_seeds
 from volumen.recipes.reporting.tables import and_list
 
@@ -88,9 +89,9 @@ def _remarks(chosen: CompareHandwriting, record: Record, outcome: Outcome) -> It
             "pretraining would change."
         )
     for name, encoder in content["encoders"].items():
-        form = encoder["origin"].get("form")
-        if form is not None and form != content["form"]:
-            yield f"{name} was pretrained on images {_form(form)}; here they are {_form(content['form'])}."
+        differing = unlike_forms(encoder["origin"].get("form") or {}, content["form"])
+        if differing:
+            yield f"{name} was pretrained on lines of another form: {'; '.join(differing)}."
     yield from content["left_out"]
 
 
@@ -124,11 +125,6 @@ def run_rows(outcome: Outcome, seeds: tuple[int, ...]) -> list[tuple[str, ...]]:
                 )
             )
     return rows
-
-
-def _form(form: dict[str, Any]) -> str:
-    width = form.get("width")
-    return f"{form.get('height')} px high, " + ("of any width" if width is None else f"{width} px wide")
 
 
 def _facts(known: dict[str, Any], *names: str) -> list[tuple[str, str]]:
