@@ -17,6 +17,7 @@ pytest.importorskip("napari", reason="needs the extra [napari]")
 from napari.components import ViewerModel
 
 from volumen.errors import OutOfSpaceError
+from volumen.plugin.beginning import Beginning
 from volumen.plugin.layers import origin_of
 from volumen.plugin.painted_window import LIMIT, SIDE, Grid, first_window, window_around
 from volumen.plugin.painting import Painting, painting_of
@@ -70,13 +71,15 @@ class Bench:
     def start(self) -> None:
         from volumen.plugin.layers import LayerOrigin
 
-        labels = open_painted(open_segment(self.path), elsewhere=self.folder / "cache")
+        cache, origin = self.folder / "cache", LayerOrigin("segment", str(self.path), "s")
+        labels = open_painted(open_segment(self.path), elsewhere=cache)
+        view = Grid.of(self.segment_layer).view(self.viewer)
         self.painting = Painting(
             self.viewer,
-            labels,
+            Beginning.read(labels, view, source=origin.path, rescued=cache),
             self.segment_layer,
-            LayerOrigin("segment", str(self.path), "s"),
-            rescued=self.folder / "cache",
+            origin,
+            rescued=cache,
             clock=self.clock,
         )
 

@@ -23,6 +23,7 @@ from volumen.cli import FAMILIES
 from volumen.cli.arguments import build_parser
 from volumen.events import Finished, Started, Stepped, Warned, result, to_json
 from volumen.plugin import finetune_widget, predict_widget, pretrain_widget, task_widget
+from volumen.plugin.beginning import Beginning
 from volumen.plugin.finetune_widget import FinetuneWidget
 from volumen.plugin.jobs import Job
 from volumen.plugin.layers import LayerOrigin, segment_data
@@ -261,7 +262,8 @@ def test_a_run_that_comes_while_the_widget_is_open_can_be_chosen(viewer, runs, q
 def test_painted_labels_are_learned_from_and_never_change_under_the_job(viewer, runs, qtbot, jobs, phantom, tmp_path):
     origin = LayerOrigin("segment", phantom, "phantom")
     labels = open_painted(open_segment(phantom), elsewhere=tmp_path / "cache")
-    painting = Painting(viewer, labels, viewer.layers["phantom"], origin, rescued=tmp_path / "cache")
+    beginning = Beginning.read(labels, None, source=phantom, rescued=tmp_path / "cache")
+    painting = Painting(viewer, beginning, viewer.layers["phantom"], origin, rescued=tmp_path / "cache")
     try:
         painting.layer.data_setitem((np.array([50, 51]), np.array([60, 60])), INK)
         widget = FinetuneWidget(viewer)

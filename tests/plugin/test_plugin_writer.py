@@ -13,7 +13,9 @@ pytest.importorskip("napari", reason="needs the extra [napari]")
 from napari.components import ViewerModel
 
 from volumen.errors import LabelError, OutputExistsError
+from volumen.plugin.beginning import Beginning
 from volumen.plugin.layers import LayerOrigin
+from volumen.plugin.painted_window import Grid
 from volumen.plugin.painting import Painting
 from volumen.plugin.writer import write_labels
 from volumen.sources.labels.painted import INK, classes_of, open_painted
@@ -94,7 +96,8 @@ def test_of_a_painting_the_whole_segment_is_written(tmp_path: Path) -> None:
     labels.write(far, labels.read(far).repainted(wanted), wanted > 0)
     viewer: Any = ViewerModel()
     image = viewer.add_image(np.broadcast_to(np.uint8(0), (3, 3000, 5000)))
-    painting = Painting(viewer, labels, image, LayerOrigin("segment", str(path), "s"), rescued=tmp_path)
+    beginning = Beginning.read(labels, Grid.of(image).view(viewer), source=str(path), rescued=tmp_path)
+    painting = Painting(viewer, beginning, image, LayerOrigin("segment", str(path), "s"), rescued=tmp_path)
     assert not far.overlaps(painting.window)
     painting.layer.brush_size = 9
     painting.layer.paint((700, 700), INK)
