@@ -75,6 +75,8 @@ def shown(viewer, preferred, qtbot):
     def show(kind):
         widget = kind(viewer)
         qtbot.addWidget(widget)
+        if kind is not SearchWidget:
+            qtbot.waitUntil(lambda: not widget.weights.looking, timeout=20_000)
         return widget
 
     return show

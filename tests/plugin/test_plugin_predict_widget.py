@@ -65,6 +65,7 @@ def widget(viewer, made, tmp_path, qtbot, monkeypatch):
         monkeypatch.setattr(module, "preferences", lambda: chosen)
     widget = PredictWidget(viewer)
     qtbot.addWidget(widget)
+    qtbot.waitUntil(lambda: not widget.weights.looking, timeout=20_000)
     return widget
 
 
@@ -123,6 +124,7 @@ def test_without_a_model_or_a_segment_it_says_what_to_do(qapp, tmp_path, qtbot, 
         monkeypatch.setattr(module, "preferences", lambda: chosen)
     widget = PredictWidget(ViewerModel())
     qtbot.addWidget(widget)
+    qtbot.waitUntil(lambda: not widget.weights.looking, timeout=20_000)
     assert widget.start() is None
     assert "Fine-tune one first" in widget._message.text()
     widget.weights.add("model.safetensors")

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shlex
+import threading
 
 import numpy as np
 import pytest
@@ -21,16 +22,18 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from volumen.cli import FAMILIES
 from volumen.cli.arguments import build_parser
+from volumen.errors import SettingsError
 from volumen.events import Finished, Started, Stepped, Warned, result, to_json
-from volumen.plugin import finetune_widget, predict_widget, pretrain_widget, task_widget
+from volumen.plugin import finetune_widget, pickers, predict_widget, pretrain_widget, task_widget
 from volumen.plugin.beginning import Beginning
 from volumen.plugin.finetune_widget import FinetuneWidget
 from volumen.plugin.jobs import Job
 from volumen.plugin.layers import LayerOrigin, segment_data
 from volumen.plugin.painting import Painting
+from volumen.plugin.pickers import WeightsChoice
 from volumen.plugin.preferences import Preferences
 from volumen.plugin.pretrain_widget import PretrainWidget
-from volumen.plugin.trained import find_trained, propose
+from volumen.plugin.trained import find_trained, propose, weights_in
 from volumen.settings import Finetune, Phantom, PretrainSpark
 from volumen.settings.job_file import JobFile
 from volumen.settings.verbs import VERBS
@@ -106,6 +109,11 @@ def begin(widget, qtbot):
     """Start and wait until the panel has seen the end."""
     with qtbot.waitSignal(widget.panel.ended, timeout=20_000):
         widget.start()
+
+
+def listed(widget, qtbot):
+    """Wait until the runs folder was looked through."""
+    qtbot.waitUntil(lambda: not widget.weights.looking, timeout=20_000)
 
 
 def parsed(command):
@@ -234,16 +242,19 @@ def test_a_training_begins_at_a_run_or_at_an_encoder(viewer, runs, qtbot, jobs):
     trained(runs, "scores", "evaluate")
     widget = FinetuneWidget(viewer)
     qtbot.addWidget(widget)
+    listed(widget, qtbot)
     assert widget.weights.path() is None
     widget.weights.choose(former)
     begin(widget, qtbot)
     assert (jobs[-1].settings.start, jobs[-1].settings.encoder) == (str(former / "best.safetensors"), None)
     widget.weights.choose(encoder)
     widget.weights.refresh()
+    listed(widget, qtbot)
     begin(widget, qtbot)
     assert (jobs[-1].settings.start, jobs[-1].settings.encoder) == (None, str(encoder / "best.safetensors"))
     widget.weights.add("/elsewhere/resnet.pth")
     widget.weights.refresh()
+    listed(widget, qtbot)
     begin(widget, qtbot)
     assert (jobs[-1].settings.start, jobs[-1].settings.encoder) == (None, "/elsewhere/resnet.pth")
 
@@ -252,11 +263,53 @@ def test_a_run_that_comes_while_the_widget_is_open_can_be_chosen(viewer, runs, q
     widget = FinetuneWidget(viewer)
     qtbot.addWidget(widget)
     widget.show()
+    listed(widget, qtbot)
     late = trained(runs, "late", "finetune")
     with qtbot.waitSignal(widget.weights.changed, timeout=20_000):
         pass
     widget.weights.choose(late)
     assert widget.weights.path() == str(late / "best.safetensors")
+
+
+def test_while_a_slow_folder_is_looked_through_the_window_goes_on_and_says_so(viewer, runs, qtbot, monkeypatch):
+    may, threads = threading.Event(), []
+
+    def slow(folder):
+        threads.append(threading.current_thread())
+        assert may.wait(20)
+        return weights_in(folder)
+
+    monkeypatch.setattr(pickers, "weights_in", slow)
+    run = trained(runs, "former", "finetune")
+    made = [WeightsChoice(lambda: runs, "finetune"), WeightsChoice(lambda: runs, "finetune", none="random weights")]
+    for choice in made:
+        qtbot.addWidget(choice)
+        choice.show()
+    (needed, free) = made
+    assert needed._box.placeholderText() == "looking for runs…"
+    assert [free._box.itemText(row) for row in range(free._box.count())] == ["random weights", "looking for runs…"]
+    with pytest.raises(SettingsError, match="still being looked through"):
+        needed.needed("none")
+    free.add("mine.safetensors")
+    may.set()
+    qtbot.waitUntil(lambda: not needed.looking and not free.looking, timeout=20_000)
+    assert needed.needed("none") == str(run / "best.safetensors")
+    assert free.path() == "mine.safetensors", "what was chosen meanwhile stays"
+    assert threading.main_thread() not in threads
+
+
+def test_runs_of_another_folder_than_is_preferred_by_now_are_not_listed(runs, qtbot, tmp_path):
+    trained(runs, "former", "finetune")
+    run = trained(tmp_path / "elsewhere", "latter", "finetune")
+    folders = [runs]
+    choice = WeightsChoice(lambda: folders[0], "finetune")
+    qtbot.addWidget(choice)
+    folders[0] = tmp_path / "elsewhere"
+    qtbot.waitUntil(lambda: not choice._asking.waiting, timeout=20_000)
+    assert choice.looking
+    choice.show()
+    qtbot.waitUntil(lambda: not choice.looking, timeout=20_000)
+    assert [choice._box.itemText(row) for row in range(choice._box.count())] == [run.name]
 
 
 def test_painted_labels_are_learned_from_and_never_change_under_the_job(viewer, runs, qtbot, jobs, phantom, tmp_path):
