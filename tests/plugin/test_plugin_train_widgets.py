@@ -22,7 +22,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from volumen.cli import FAMILIES
 from volumen.cli.arguments import build_parser
-from volumen.errors import SettingsError
+from volumen.errors import SettingsError, SourceNotFoundError
 from volumen.events import Finished, Started, Stepped, Warned, result, to_json
 from volumen.plugin import finetune_widget, pickers, predict_widget, pretrain_widget, task_widget
 from volumen.plugin.beginning import Beginning
@@ -165,7 +165,7 @@ def test_copied_and_written_it_is_the_same_job(viewer, runs, qtbot, jobs, tmp_pa
     qtbot.addWidget(widget)
     widget.form.set_values({"layers": "4:12", "learning_rate": 3e-4, "region": "0:100,0:200", "freeze": True})
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
-    widget._write()
+    widget._write.click()
     command = widget.command()
     begin(widget, qtbot)
     assert parsed(command) == JobFile.read(tmp_path).settings == jobs[0].settings
@@ -336,20 +336,101 @@ def test_painted_labels_are_learned_from_and_never_change_under_the_job(viewer, 
         widget.segments.add(str(tmp_path / "unlabelled.npy"))
         np.save(tmp_path / "unlabelled.npy", np.zeros((16, 64, 64), np.uint8))
         assert widget.start() is None
-        assert "Paint on it too" in widget._message.text()
+        qtbot.waitUntil(lambda: "Paint on it too" in widget._message.text(), timeout=20_000)
+        assert len(jobs) == 1
     finally:
         painting.close()
 
 
-def test_labels_of_a_remote_segment_are_those_it_was_opened_with(viewer, phantom, monkeypatch):
-    viewer.layers.clear()
+@pytest.fixture
+def painted(viewer, phantom, tmp_path):
+    """Paint on the phantom."""
+    cache, origin = tmp_path / "cache", LayerOrigin("segment", phantom, "phantom")
+    beginning = Beginning.read(
+        open_painted(open_segment(phantom), elsewhere=cache), None, source=phantom, rescued=cache
+    )
+    painting = Painting(viewer, beginning, viewer.layers["phantom"], origin, rescued=cache)
+    yield painting
+    painting.close()
+
+
+def test_labels_of_a_remote_segment_are_those_it_was_opened_with(
+    viewer, runs, qtbot, jobs, phantom, painted, monkeypatch
+):
     remote = dataclasses.replace(open_segment(phantom), source="https://example.org/phantom.zarr")
     for data, options, kind in segment_data(remote):
         getattr(viewer, f"add_{kind}")(data, **options)
-    monkeypatch.setattr(finetune_widget, "open_segment", lambda path: pytest.fail(f"the window waits for {path}"))
-    layer = viewer.layers["phantom"]
-    found = finetune_widget._found("https://example.org/phantom.zarr", layer)
-    assert found == (remote.ink.source, remote.supervision.source)
+    monkeypatch.setattr(finetune_widget, "open_segment", lambda path: pytest.fail(f"nothing is asked of {path}"))
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.segments.tick(remote.source)
+    begin(widget, qtbot)
+    settings = jobs[0].settings
+    assert (settings.ink[1], settings.supervision[1]) == (remote.ink.source, remote.supervision.source)
+
+
+URL = "https://example.org/other.zarr"
+
+
+@pytest.fixture
+def slow(phantom, monkeypatch):
+    """Open no segment before it may be; return what lets it, and the threads that opened one."""
+    may, threads = threading.Event(), []
+
+    def wait(path):
+        threads.append(threading.current_thread())
+        assert may.wait(20)
+        if path != URL:
+            raise SourceNotFoundError(f"Expected a segment at {path}; there is none.")
+        return open_segment(phantom)
+
+    monkeypatch.setattr(finetune_widget, "open_segment", wait)
+    yield may, threads
+    may.set()
+
+
+def test_a_segment_by_its_url_is_opened_while_the_window_goes_on(viewer, runs, qtbot, jobs, phantom, painted, slow):
+    may, threads = slow
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.segments.add(URL)
+    assert widget.start() is None
+    qtbot.waitUntil(lambda: bool(threads), timeout=20_000)
+    assert "Reading" in widget._message.text()
+    assert not any(button.isEnabled() for button in (widget._start, widget._copy, widget._write))
+    assert not jobs
+    with qtbot.waitSignal(widget.panel.ended, timeout=20_000):
+        may.set()
+    assert jobs[0].settings.segments == (phantom, URL)
+    assert jobs[0].settings.ink[1] == open_segment(phantom).ink.source
+    assert widget._start.isEnabled()
+    assert threading.main_thread() not in threads
+
+
+def test_what_was_read_for_another_choice_starts_nothing(viewer, runs, qtbot, jobs, painted, slow):
+    may, threads = slow
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.segments.add(URL)
+    widget.start()
+    qtbot.waitUntil(lambda: bool(threads), timeout=20_000)
+    widget.segments.tick(URL, False)
+    may.set()
+    qtbot.waitUntil(widget._start.isEnabled, timeout=20_000)
+    assert not jobs
+    assert not widget._message.text()
+
+
+def test_a_segment_that_cannot_be_opened_is_said(viewer, runs, qtbot, jobs, painted, slow):
+    may, _ = slow
+    may.set()
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.segments.add("https://example.org/gone.zarr")
+    widget.start()
+    qtbot.waitUntil(lambda: "gone.zarr; there is none" in widget._message.text(), timeout=20_000)
+    assert widget._start.isEnabled()
+    assert not jobs
 
 
 def test_what_was_typed_is_there_the_next_time(viewer, runs, qtbot, jobs):
