@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
-from volumen.plugin.field_names import label_of, with_labels
+from volumen.plugin.field_names import for_forms, label_of, with_labels
 from volumen.plugin.field_row import FieldRow, problem_label
 from volumen.plugin.parts import collapsible, tab_through
 
@@ -233,7 +233,7 @@ class SettingsForm(QWidget):
 
 def _place(problem: ErrorDetails, kind: type[Settings]) -> tuple[str, str]:
     """Return the field that a problem is about, empty where it is none's, and the problem in words."""
-    words = problem["msg"].removeprefix("Value error, ")
+    words = for_forms(problem["msg"].removeprefix("Value error, "))
     if problem["type"] == "missing":
         return str(problem["loc"][0]), "must be given"
     if problem["loc"]:

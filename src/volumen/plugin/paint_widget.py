@@ -14,6 +14,7 @@ from volumen.errors import VolumenError
 from volumen.plugin.asking import Asking
 from volumen.plugin.beginning import Beginning
 from volumen.plugin.colors import BAD, DOUBTFUL
+from volumen.plugin.field_names import for_forms
 from volumen.plugin.layers import origin_of
 from volumen.plugin.paint_layers import class_colormap
 from volumen.plugin.paint_tools import KEYS, PaintTools
@@ -159,7 +160,7 @@ class PaintWidget(QWidget):
 
     def _opened(self, words: str) -> None:
         self._start.setEnabled(self._segments.count() > 0)
-        self._said = words
+        self._said = for_forms(words)
         self._tell()
 
     def _bind_keys(self, painting: Painting) -> None:

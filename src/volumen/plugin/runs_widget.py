@@ -23,6 +23,7 @@ from superqt.utils import create_worker
 
 from volumen.errors import VolumenError
 from volumen.plugin.curves import CurvePlot
+from volumen.plugin.field_names import for_forms
 from volumen.plugin.finetune_widget import FinetuneWidget
 from volumen.plugin.job_panel import JobPanel
 from volumen.plugin.job_story import SCORES, name_of
@@ -136,7 +137,7 @@ class RunsWidget(QWidget):
         for name, offered in offers.items():
             self.buttons[name].setEnabled(offered)
         if chosen or not self._table.rowCount():
-            self._words.setText(one.error or one.best if one is not None else "")
+            self._words.setText(for_forms(one.error) or one.best if one is not None else "")
         else:
             self._words.setText("Select a run to see its curves and settings, or several to compare them.")
         self._words.setVisible(bool(self._words.text()))
@@ -227,7 +228,7 @@ class RunsWidget(QWidget):
         try:
             action()
         except VolumenError as error:
-            show_warning(str(error))
+            show_warning(for_forms(str(error)))
 
     def _lay_out(self) -> None:
         self._table, self.settings, self._panel = RunTable(), SettingsTable(), JobPanel()

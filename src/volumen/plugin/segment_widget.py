@@ -13,6 +13,7 @@ from volumen.events import Finished
 from volumen.plugin.asking import Asking
 from volumen.plugin.colors import BAD, DOUBTFUL, GOOD
 from volumen.plugin.facts import facts_of, findings_of, output_of, reason_to_convert
+from volumen.plugin.field_names import for_forms
 from volumen.plugin.forms import SettingsForm
 from volumen.plugin.job_panel import JobPanel
 from volumen.plugin.jobs import Job
@@ -208,7 +209,7 @@ class SegmentWidget(QWidget):
 
     def _say(self, words: str, *, wrong: bool = False) -> None:
         self._state.setStyleSheet(f"color: {BAD}" if wrong else "")
-        self._state.setText(words)
+        self._state.setText(for_forms(words))
         self._state.setVisible(bool(words))
 
     def _choose_file(self) -> None:

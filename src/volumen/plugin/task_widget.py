@@ -24,6 +24,7 @@ from volumen.errors import VolumenError
 from volumen.plugin.asking import Asking
 from volumen.plugin.colors import BAD
 from volumen.plugin.editors import PathLine, leave_the_wheel_alone
+from volumen.plugin.field_names import WRITE_TO, for_forms
 from volumen.plugin.forms import SettingsForm
 from volumen.plugin.job_panel import JobPanel
 from volumen.plugin.jobs import ADDING, Job, command_of
@@ -275,7 +276,7 @@ class TaskWidget(QWidget):
 
     def _say(self, words: str, *, wrong: bool = False) -> None:
         self._message.setStyleSheet(f"color: {BAD}" if wrong else "")
-        self._message.setText(words)
+        self._message.setText(for_forms(words))
         self._message.setVisible(bool(words))
 
     def _lay_out(self, about: str, inputs: Mapping[str, QWidget]) -> None:
@@ -288,7 +289,7 @@ class TaskWidget(QWidget):
         leave_the_wheel_alone(self._preset)
         for row, (label, control) in enumerate({**inputs, "Preset": self._preset}.items()):
             self.form.add_row(label, control, at=row)
-        self.form.add_row("Write to", self.out)
+        self.form.add_row(WRITE_TO, self.out)
         self._start = QPushButton("Start")
         self._start.setToolTip("Start it in a process of its own; napari stays free")
         self._start.clicked.connect(lambda: self.start())
