@@ -110,7 +110,7 @@ def test_a_map_shown_again_takes_the_place_of_its_former_layer(viewer, ink_map):
 
 def test_a_map_that_another_process_makes_is_followed_to_its_end(viewer, ink_map, qtbot):
     layer = show_map(viewer, ink_map.path).layer
-    assert list(unfinished_layers(viewer)) == [layer]
+    assert list(unfinished_layers(viewer.layers)) == [layer]
     watch = MapWatch(viewer, layer)
     for block in ink_map.blocks(ink_map.window):
         fill(ink_map, block, 77)
@@ -120,7 +120,7 @@ def test_a_map_that_another_process_makes_is_followed_to_its_end(viewer, ink_map
     ink_map.finish()
     watch.look()
     assert not watch.watching
-    assert not list(unfinished_layers(viewer))
+    assert not list(unfinished_layers(viewer.layers))
 
 
 def test_a_map_that_is_deleted_meanwhile_is_no_error(viewer, ink_map):
@@ -128,7 +128,7 @@ def test_a_map_that_is_deleted_meanwhile_is_no_error(viewer, ink_map):
     shutil.rmtree(ink_map.path)
     watch.look()
     assert not watch.watching
-    assert not list(unfinished_layers(viewer))
+    assert not list(unfinished_layers(viewer.layers))
 
 
 def test_what_is_on_the_screen_is_known_in_pixels_of_the_segment(viewer, ink_map):

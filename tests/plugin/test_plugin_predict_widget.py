@@ -149,6 +149,15 @@ def test_an_unfinished_map_that_is_loaded_is_followed(widget, viewer, tmp_path, 
     assert np.asarray(layer.data)[5, 5] == 9
 
 
+def test_a_layer_that_comes_asks_nothing_of_the_maps_that_are_there(widget, viewer, tmp_path, monkeypatch):
+    from volumen.plugin import live_map
+
+    create_map(tmp_path / "other.zarr", shape=SHAPE, settings={}, voxel_um=VOXEL).finish()
+    live_map.show_map(viewer, tmp_path / "other.zarr")
+    monkeypatch.setattr(live_map, "open_map", lambda path: pytest.fail(f"the window reads {path}"))
+    viewer.add_points([(0, 0)])
+
+
 def test_the_next_map_gets_another_name(widget, tmp_path):
     first = widget.out.value()
     assert first.startswith(str(tmp_path / "runs" / "phantom_ink_"))

@@ -14,7 +14,7 @@ from volumen.plugin.places import meets
 from volumen.sources.pyramids.probability_map import open_map
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from volumen.windows import Window
@@ -88,7 +88,7 @@ class MapWatch(QObject):
         self.live = LiveMap(viewer, layer)
         self._viewer = viewer
         self._path = _map_path(layer)
-        self._done = _done(self._path)
+        self._done: frozenset[Window] = frozenset()
         self._timer = QTimer(self)
         self._timer.setInterval(_LOOK)
         self._timer.timeout.connect(self.look)
@@ -102,7 +102,8 @@ class MapWatch(QObject):
     def look(self) -> None:
         """See what came since the last look; stop where the map is finished, or its layer or its files are gone."""
         try:
-            done, finished = _done(self._path), open_map(self._path).finished
+            found = open_map(self._path)
+            done, finished = found.done(), found.finished
         except (VolumenError, OSError, KeyError):  # the map is being replaced or was deleted
             self.stop()
             return
@@ -129,9 +130,9 @@ def show_map(viewer: Any, path: Path) -> LiveMap:
     return LiveMap(viewer, viewer.add_image(data, cache=False, **options))
 
 
-def unfinished_layers(viewer: Any) -> Iterator[Any]:
-    """Yield the layers of maps that are not finished."""
-    for layer in viewer.layers:
+def unfinished_layers(layers: Iterable[Any]) -> Iterator[Any]:
+    """Yield those of some layers that show a map that is not finished."""
+    for layer in layers:
         origin = origin_of(layer)
         if origin is not None and origin.kind == "prediction" and _unfinished(origin):
             yield layer
@@ -152,7 +153,3 @@ def _is_of(layer: Any, path: Path) -> bool:
 def _map_path(layer: Any) -> str:
     origin = origin_of(layer)
     return "" if origin is None else origin.path
-
-
-def _done(path: str) -> frozenset[Window]:
-    return open_map(path).done()

@@ -131,12 +131,10 @@ class PredictWidget(TaskWidget):
         return drawn_box
 
     def _watch_unfinished(self, event: Any = None) -> None:
-        """Follow maps that are loaded while another process makes them."""
-        own = [] if self._live is None else [self._live.layer]
-        known = [*own, *(watch.live.layer for watch in self._watches if watch.watching)]
-        for layer in unfinished_layers(self.viewer):
-            if layer not in known:
-                self._watches.append(MapWatch(self.viewer, layer))
+        """Follow maps that are loaded while another process makes them; of each layer that comes it is asked once."""
+        self._watches = [watch for watch in self._watches if watch.watching]
+        for layer in unfinished_layers(list(self.viewer.layers) if event is None else [event.value]):
+            self._watches.append(MapWatch(self.viewer, layer))
 
     def _stop_watching(self, layer: Any) -> None:
         """Leave a map of which this widget's job tells itself; those of other processes are followed on."""
