@@ -83,6 +83,21 @@ def test_the_window_goes_on_while_a_thread_reads(
     assert reader.thread is not threading.main_thread()
 
 
+def test_a_look_takes_no_place_from_what_a_person_waits_for(
+    asking: Asking, reader: Reader, heard: list[str], qtbot: Any
+) -> None:
+    pool = QThreadPool.globalInstance()
+    before = pool.maxThreadCount()
+    pool.setMaxThreadCount(1)
+    try:
+        asking.ask(reader, "a look", then=heard.append)
+        qtbot.waitUntil(lambda: reader.thread is not None, timeout=PATIENCE)
+        asking.ask(str.upper, "yes", then=heard.append, words="Reading …")
+        qtbot.waitUntil(lambda: heard == ["YES"], timeout=PATIENCE)
+    finally:
+        pool.setMaxThreadCount(before)
+
+
 def test_what_went_wrong_is_told_in_words(asking: Asking, reader: Reader, heard: list[str], qtbot: Any) -> None:
     reader.may.set()
     asking.ask(reader, "no such file", then=heard.append)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, QThreadPool
 from superqt.utils import create_worker as create_quiet_worker
 
 from volumen.errors import VolumenError
@@ -64,6 +64,7 @@ class Asking(QObject):
             worker = create_worker(_answered, self._asked, work, *given, _start_thread=False, _progress=desk)
         else:
             worker = create_quiet_worker(_answered, self._asked, work, *given, _start_thread=False)
+            take_no_place(worker)
         worker.returned.connect(self._take)  # a method, which is let go with the widget
         worker.start()
 
@@ -92,6 +93,14 @@ class Asking(QObject):
                 self._failed(str(error) if foreseen else "")
         if error is not None and not foreseen:
             raise error  # napari tells of it
+
+
+def take_no_place(worker: Any) -> None:
+    """Let a worker that is not started yet, and may wait for long, take no place from those that a person waits for."""
+    pool = QThreadPool.globalInstance()
+    if pool is not None:
+        worker.started.connect(pool.releaseThread)
+        worker.finished.connect(pool.reserveThread)
 
 
 def _answered(asked: int, work: Callable[..., Any], *given: Any) -> tuple[int, Any, Exception | None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari.qt.threading import thread_worker
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QCoreApplication, Qt, QThreadPool, QTimer, QUrl, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QCoreApplication, Qt, QTimer, QUrl, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QApplication,
@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from volumen.errors import VolumenError
+from volumen.plugin.asking import take_no_place
 from volumen.plugin.colors import BAD, DOUBTFUL
 from volumen.plugin.curves import CurvePlot
 from volumen.plugin.field_names import for_forms
@@ -116,10 +117,7 @@ class JobPanel(QWidget):
         self._worker = _follow(job, _progress={"total": 0, "desc": _title(job)})
         self._worker.yielded.connect(self._hear)
         self._worker.returned.connect(self._end)
-        pool = QThreadPool.globalInstance()
-        if pool is not None:  # a thread that waits for a job all day must not take a place from those that work
-            self._worker.started.connect(pool.releaseThread)
-            self._worker.finished.connect(pool.reserveThread)
+        take_no_place(self._worker)
         self.destroyed.connect(self._worker.quit)
         self._worker.start()
         self._show()

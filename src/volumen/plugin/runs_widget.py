@@ -22,6 +22,7 @@ from superqt import QElidingLabel
 from superqt.utils import create_worker
 
 from volumen.errors import VolumenError
+from volumen.plugin.asking import take_no_place
 from volumen.plugin.curves import CurvePlot
 from volumen.plugin.field_names import for_forms
 from volumen.plugin.finetune_widget import FinetuneWidget
@@ -108,7 +109,11 @@ class RunsWidget(QWidget):
             self._list = RunList(runs)
         self._looking = True
         # not napari's own worker: that one would have napari ask before it closes, though nothing would be lost
-        create_worker(self._list.look, _start_thread=True, _connect={"returned": self._show, "finished": self._rest})
+        worker = create_worker(
+            self._list.look, _connect={"returned": self._show, "finished": self._rest}, _start_thread=False
+        )
+        take_no_place(worker)
+        worker.start()
 
     def _show(self, entries: list[Entry]) -> None:
         self._table.show_entries(entries)
