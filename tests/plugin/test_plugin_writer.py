@@ -13,6 +13,7 @@ pytest.importorskip("napari", reason="needs the extra [napari]")
 from napari.components import ViewerModel
 
 from volumen.errors import LabelError, OutputExistsError
+from volumen.plugin import writer
 from volumen.plugin.beginning import Beginning
 from volumen.plugin.layers import LayerOrigin
 from volumen.plugin.painted_window import Grid
@@ -88,7 +89,7 @@ def test_labels_of_another_size_are_refused_before_anything_is_kept(segment: Pat
         write_labels(str(segment), np.zeros((600, SIDE), np.uint8), {})
 
 
-def test_of_a_painting_the_whole_segment_is_written(tmp_path: Path) -> None:
+def test_of_a_painting_the_whole_segment_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = create_pyramid(tmp_path / "s.zarr", shape=(3, 3000, 5000), dtype="uint8", chunks=(3, 512, 512)).path
     labels = open_painted(open_segment(path), elsewhere=tmp_path)
     far = Window((0, 1), (10, 20), (10, 30))
@@ -108,7 +109,12 @@ def test_of_a_painting_the_whole_segment_is_written(tmp_path: Path) -> None:
     assert pixels.shape == (3000, 5000)
     assert (pixels[10:20, 10:30] == 255).all()
     assert pixels.astype(bool).sum() == 200 + (painting.layer.data == INK).sum()
+    monkeypatch.setattr(writer, "current_viewer", lambda: viewer)
     into_itself = write_labels(str(path), data, meta)
     assert into_itself[0] == str(labels.labels.ink)
+    with pytest.raises(LabelError, match="is being painted on in this window"):
+        write_labels(str(path), np.zeros((3000, 5000), np.uint8), {})
+    assert labels.version == open_painted(open_segment(path), elsewhere=tmp_path).version
     assert open_segment(path).raster("ink").read(Window.whole((1, 3000, 5000))).sum() == pixels.astype(bool).sum()
     painting.close()
+    assert write_labels(str(path), np.zeros((3000, 5000), np.uint8), {})[0] != str(labels.labels.ink)
