@@ -30,6 +30,7 @@ from volumen.plugin.job_panel import JobPanel
 from volumen.plugin.job_story import SCORES, name_of
 from volumen.plugin.jobs import Job, command_of
 from volumen.plugin.live_map import show_map
+from volumen.plugin.parts import button
 from volumen.plugin.preferences import preferences
 from volumen.plugin.run_list import RunList
 from volumen.plugin.run_table import RunTable
@@ -278,11 +279,8 @@ class RunsWidget(QWidget):
                 ("Open folder", "Show the files", self._open_folder),
             )
         ):
-            button = QPushButton(name)
-            button.setToolTip(tip)
-            button.clicked.connect(clicked)
-            self.buttons[name] = button
-            grid.addWidget(button, *divmod(number, _BUTTONS_A_ROW))
+            self.buttons[name] = button(name, tip, clicked)
+            grid.addWidget(self.buttons[name], *divmod(number, _BUTTONS_A_ROW))
         return grid
 
 

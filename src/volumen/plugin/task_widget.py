@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QFrame,
     QGridLayout,
     QLabel,
-    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -28,7 +27,7 @@ from volumen.plugin.field_names import WRITE_TO, for_forms
 from volumen.plugin.forms import SettingsForm
 from volumen.plugin.job_panel import JobPanel
 from volumen.plugin.jobs import ADDING, Job, command_of
-from volumen.plugin.parts import tab_through
+from volumen.plugin.parts import button, tab_through
 from volumen.plugin.places import as_text, drawn
 from volumen.plugin.preferences import preferences
 from volumen.plugin.remembered import remember, remembered
@@ -258,8 +257,8 @@ class TaskWidget(QWidget):
         reading = self._asking.waiting
         self._start.setEnabled(not running and not reading)
         self._start.setText("Running…" if running else "Reading…" if reading else "Start")
-        for button in (self._copy, self._write):
-            button.setEnabled(not reading)
+        for other in (self._copy, self._write):
+            other.setEnabled(not reading)
 
     def _remember(self) -> None:
         self._typing.stop()
@@ -290,18 +289,15 @@ class TaskWidget(QWidget):
         for row, (label, control) in enumerate({**inputs, "Preset": self._preset}.items()):
             self.form.add_row(label, control, at=row)
         self.form.add_row(WRITE_TO, self.out)
-        self._start = QPushButton("Start")
-        self._start.setToolTip("Start it in a process of its own; napari stays free")
-        self._start.clicked.connect(lambda: self.start())
-        self._copy, self._write = QPushButton("Copy as command"), QPushButton("Write job file…")
-        self._copy.setToolTip("Copy the command line that does exactly this")
-        self._copy.clicked.connect(lambda: self._once_read(self._copy_command))
-        self._write.setToolTip("Write a file that `volumen run` carries out, here or on another machine")
-        self._write.clicked.connect(lambda: self._once_read(self._write_file))
+        self._start = button("Start", "Start it in a process of its own; napari stays free", self.start)
+        tip = "Copy the command line that does exactly this"
+        self._copy = button("Copy as command", tip, lambda: self._once_read(self._copy_command))
+        tip = "Write a file that `volumen run` carries out, here or on another machine"
+        self._write = button("Write job file…", tip, lambda: self._once_read(self._write_file))
         buttons = QGridLayout()
         buttons.addWidget(self._start, 0, 0, 1, 2)
-        for place, button in enumerate((self._copy, self._write)):
-            buttons.addWidget(button, 1, place)
+        for place, other in enumerate((self._copy, self._write)):
+            buttons.addWidget(other, 1, place)
         inner = QWidget()
         column = QVBoxLayout(inner)
         column.addWidget(intro)
