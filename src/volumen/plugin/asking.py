@@ -13,8 +13,6 @@ from volumen.errors import VolumenError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qtpy.QtWidgets import QWidget
-
 
 class Asking(QObject):
     """Ask a thread for one thing after another: only the answer to the last question counts.
@@ -30,7 +28,7 @@ class Asking(QObject):
         which napari tells of.
     """
 
-    def __init__(self, widget: QWidget, failed: Callable[[str], None]) -> None:
+    def __init__(self, widget: QObject, failed: Callable[[str], None]) -> None:
         super().__init__(widget)
         self._failed = failed
         self._asked = 0  # times that something was asked
@@ -74,8 +72,8 @@ class Asking(QObject):
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Hear that the widget is closed; of one in a dock, napari takes it out of there."""
-        if event is not None and watched is self.parent():
-            undocked = event.type() == QEvent.Type.ParentChange and watched is not None and watched.parent() is None
+        if event is not None and watched is not None and watched is self.parent():
+            undocked = event.type() == QEvent.Type.ParentChange and watched.parent() is None
             if self.waiting and (undocked or event.type() == QEvent.Type.Close):
                 self.drop()
                 self._failed("")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from volumen.errors import VolumenError
+from volumen.plugin.asking import Asking
 from volumen.plugin.layers import LayerOrigin, origin_of, prediction_data
 from volumen.plugin.lazy import reload
 from volumen.plugin.painted_window import Grid
@@ -89,6 +90,7 @@ class MapWatch(QObject):
         self._viewer = viewer
         self._path = _map_path(layer)
         self._done: frozenset[Window] = frozenset()
+        self._asking = Asking(self, lambda _words: self.stop())  # the map is being replaced or was deleted
         self._timer = QTimer(self)
         self._timer.setInterval(_LOOK)
         self._timer.timeout.connect(self.look)
@@ -100,13 +102,12 @@ class MapWatch(QObject):
         return self._timer.isActive()
 
     def look(self) -> None:
-        """See what came since the last look; stop where the map is finished, or its layer or its files are gone."""
-        try:
-            found = open_map(self._path)
-            done, finished = found.done(), found.finished
-        except (VolumenError, OSError, KeyError):  # the map is being replaced or was deleted
-            self.stop()
-            return
+        """Let a thread see what came; stop where the map is finished, or its layer or its files are gone."""
+        if not self._asking.waiting:
+            self._asking.ask(_done, self._path, then=self._take)
+
+    def _take(self, found: tuple[frozenset[Window], bool]) -> None:
+        done, finished = found
         for block in done - self._done:
             self.live.written(block.box)
         self._done = done
@@ -119,6 +120,7 @@ class MapWatch(QObject):
     def stop(self) -> None:
         """Look no more."""
         self._timer.stop()
+        self._asking.drop()
 
 
 def show_map(viewer: Any, path: Path) -> LiveMap:
@@ -143,6 +145,12 @@ def _unfinished(origin: LayerOrigin) -> bool:
         return not open_map(origin.path).finished
     except (VolumenError, OSError, KeyError):
         return False
+
+
+def _done(path: str) -> tuple[frozenset[Window], bool]:
+    """Return the blocks of a map that are done, and whether it is finished."""
+    found = open_map(path)
+    return found.done(), found.finished
 
 
 def _is_of(layer: Any, path: Path) -> bool:
