@@ -149,6 +149,15 @@ def test_an_unfinished_map_that_is_loaded_is_followed(widget, viewer, tmp_path, 
     assert np.asarray(layer.data)[5, 5] == 9
 
 
+def test_a_map_that_is_gone_is_said_and_leaves_a_former_one_in_peace(widget, viewer, tmp_path):
+    create_map(tmp_path / "former.zarr", shape=SHAPE, settings={}, voxel_um=VOXEL)
+    widget._show_map(tmp_path / "former.zarr")
+    widget._show_map(tmp_path / "gone.zarr")
+    assert "gone.zarr" in widget._message.text()
+    assert widget._live is None
+    assert [layer.name for layer in maps(viewer)] == ["former"]
+
+
 def test_a_layer_that_comes_asks_nothing_of_the_maps_that_are_there(widget, viewer, tmp_path, monkeypatch):
     from volumen.plugin import live_map
 

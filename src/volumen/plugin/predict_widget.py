@@ -105,6 +105,7 @@ class PredictWidget(TaskWidget):
             self._live.end()
 
     def _show_map(self, path: Path) -> None:
+        self._live = None  # what is written from now on is of no former map
         try:
             self._live = show_map(self.viewer, path)
         except VolumenError as error:  # moved or deleted meanwhile; the job will say so too

@@ -109,7 +109,8 @@ class RunsWidget(QWidget):
         if self._list.runs != runs:
             self._list = RunList(runs)
         self._looking = True
-        # not napari's own worker: that one would have napari ask before it closes, though nothing would be lost
+        # not Asking: the list is for one look at a time, also where this widget was closed meanwhile; nor napari's own
+        # worker, which would have napari ask before it closes, though nothing would be lost
         worker = create_worker(
             self._list.look, _connect={"returned": self._show, "finished": self._rest}, _start_thread=False
         )
