@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import os
 import platform
@@ -25,6 +26,7 @@ from volumen.cli.arguments import build_parser
 from volumen.errors import SettingsError, SourceNotFoundError
 from volumen.events import Finished, Started, Stepped, Warned, result, to_json
 from volumen.plugin import finetune_widget, pickers, predict_widget, pretrain_widget, task_widget
+from volumen.plugin import trained as trained_module
 from volumen.plugin.beginning import Beginning
 from volumen.plugin.finetune_widget import FinetuneWidget
 from volumen.plugin.jobs import Job
@@ -473,6 +475,15 @@ def test_pretraining_takes_any_number_of_segments(viewer, runs, qtbot, jobs, pha
     )
     assert jobs[0].settings == wanted
     assert parsed(widget.command()) == wanted
+
+
+def test_a_name_that_anything_has_is_not_proposed_and_the_folder_is_asked_once(runs, monkeypatch):
+    asked = []
+    monkeypatch.setattr(trained_module.os, "listdir", lambda folder: asked.append(folder) or taken)
+    taken = [f"S_1_ink_2026-11-21_{number}.zarr" for number in (1, 2, 4)]
+    free = propose(runs, "s 1", "ink", ending=".zarr", today=datetime.date(2026, 11, 21))
+    assert free == runs / "s_1_ink_2026-11-21_3.zarr"
+    assert asked == [runs]
 
 
 def test_runs_without_weights_or_recipe_are_not_offered(runs):
