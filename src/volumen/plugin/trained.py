@@ -93,6 +93,7 @@ def propose(runs: Path, *parts: str, ending: str = "", today: datetime.date | No
 
 def _folders(runs: Path) -> list[Path]:
     try:
-        return [folder for folder in runs.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+        with os.scandir(runs) as entries:  # which mostly says at once what is a folder
+            return [runs / entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
     except OSError:
         return []
