@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -75,6 +76,8 @@ def shown(viewer, preferred, qtbot):
     def show(kind):
         widget = kind(viewer)
         qtbot.addWidget(widget)
+        if kind is not SearchWidget:
+            qtbot.waitUntil(lambda: not widget.weights.looking, timeout=20_000)
         return widget
 
     return show
@@ -110,7 +113,7 @@ def index(shown, qtbot, made):
 
 def test_a_click_marks_the_places_that_the_recipe_finds_and_next_goes_there(index, shown, viewer, qtbot, made):
     widget = shown(SearchWidget)
-    assert widget.index.value() == str(index)
+    qtbot.waitUntil(lambda: widget.index.value() == str(index), timeout=20_000)
     widget.form.set_values({"k": 5})
     corner = WindowIndex.open(index).parts[0].corners[7]
     y, x = (int(edge) + 15 for edge in corner)
@@ -156,6 +159,26 @@ def test_what_is_missing_is_said(shown, viewer, made):
     lone.segments.tick(lone.segments.paths()[0], False)
     assert lone.start() is None
     assert "Tick a segment" in lone._message.text()
+
+
+def test_an_index_is_looked_for_while_the_window_goes_on(shown, made, monkeypatch, qtbot):
+    may, threads = threading.Event(), []
+
+    def slow(folder):
+        threads.append(threading.current_thread())
+        assert may.wait(20)
+        return [folder / "index"]
+
+    monkeypatch.setattr(search_widget, "find_indices", slow)
+    widget = shown(SearchWidget)
+    widget.start()
+    qtbot.waitUntil(lambda: len(threads) == 2, timeout=20_000)
+    assert not widget.index.value()
+    assert "Reading" in widget._message.text()
+    may.set()
+    qtbot.waitUntil(lambda: "Which place" in widget._message.text(), timeout=20_000)
+    assert widget.index.value() == str(made / "runs" / "index")
+    assert threading.main_thread() not in threads
 
 
 @pytest.mark.parametrize("kind", [IndexWidget, SuggestWidget])

@@ -13,6 +13,7 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QDoubleSpinBox, QLabel, QPushButton, QSpinBox
 
 from volumen.plugin.editors import Lines, Real, Tick, Ticks, Whole, Words
+from volumen.plugin.field_names import for_forms
 from volumen.plugin.forms import SettingsForm
 from volumen.plugin.remembered import remember, remembered
 from volumen.settings import Finetune, Predict, PretrainSpark
@@ -133,6 +134,31 @@ def test_a_field_says_what_is_wrong_with_it_in_words(qtbot, finetune):
     assert not words_of(finetune)
     finetune.editor("input_size").set_value("33")  # a rule of all settings together, named after the field
     assert words_of(finetune) == ["“Input size (px)” must be a multiple of 32; got 33"]
+
+
+def test_a_picture_as_a_map_is_refused_in_the_words_of_the_form(qtbot):
+    form = SettingsForm(Predict, ("export",), hidden=("checkpoint", "segment", "out"))
+    qtbot.addWidget(form)
+    form.give(checkpoint="c", segment="s", out="ink.png")
+    assert not form.check()
+    (words,) = words_of(form)
+    assert words.endswith("Give “Write to” ink.zarr “Export” png")
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ("a is already there; give another path, or replace it with --overwrite.", "or remove it first."),
+        ("Free some space and run the same command again, with --resume where it has that.", "space and press Resume."),
+        ("Give the same settings, another path, or --overwrite.", "another path, or remove what is there."),
+        ("/data/some--window/a.zarr has no layers; choose others (--layers).", "choose others (“Layers”)."),
+        ("Give it to `volumen finetune --encoder a`.", "`volumen finetune --encoder a`."),
+    ],
+)
+def test_what_a_window_has_no_option_for_is_said_by_what_it_has(said, wanted):
+    words = for_forms(said)
+    assert words.endswith(wanted)
+    assert words.startswith(said.split(";")[0].split(",")[0][:20]), "the rest stays"
 
 
 def test_what_is_missing_is_said_only_when_it_is_asked_for(qtbot):

@@ -130,7 +130,7 @@ def test_an_error_is_shown_with_its_cure(panel: JobPanel, tmp_path: Path, qtbot:
     (tmp_path / "p.zarr" / "precious").touch()
     with qtbot.waitSignal(panel.ended, timeout=60_000):
         panel.watch(phantom(tmp_path, side=64))
-    assert "is already there; give another path, or replace it with --overwrite" in panel.messages
+    assert "is already there; give another path, or remove it first" in panel.messages, "a window has no --overwrite"
 
 
 def test_a_job_begun_before_is_watched_from_its_first_event(panel: JobPanel, tmp_path: Path, qtbot: object) -> None:

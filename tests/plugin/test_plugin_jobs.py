@@ -202,7 +202,8 @@ def test_what_can_be_resumed_by_its_own_verb_is(tmp_path: Path) -> None:
 
 
 def test_a_break_down_names_the_last_line_and_where_the_story_is(tmp_path: Path) -> None:
-    story = "UserWarning: old\nTraceback (most recent call last):\n  File x\nZeroDivisionError: division by zero\n"
+    warned = "UserWarning: ört\n" * 5_000
+    story = f"{warned}Traceback (most recent call last):\n  File x\nZeroDivisionError: division by zero\n"
     job = past_job(tmp_path, "resume", Resume(run="/r"), errors=story)
     assert "ZeroDivisionError: division by zero" in job.error
     assert str(job.folder / "errors.txt") in job.error

@@ -129,6 +129,7 @@ class Journey:
         widget = self.dock(PredictWidget(self.viewer), "Predict")
         widget.where.setCurrentText(SEEN)
         widget.form.set_values({"tile": 64, "overlap": 16})
+        self.wait(widget.weights.path)
         shown = []
         widget.panel.event_came.connect(lambda _: shown.append(lit(self.viewer)))
         with self.qtbot.waitSignal(widget.panel.ended, timeout=PATIENCE):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ pytest.importorskip("pytestqt", reason="needs pytest-qt")
 
 from napari.components import ViewerModel
 
+from volumen.plugin import live_map
 from volumen.plugin.live_map import LiveMap, MapWatch, show_map, unfinished_layers
 from volumen.plugin.places import as_text, centre, drawn, extent, seen
-from volumen.sources.pyramids.probability_map import create_map
+from volumen.sources.pyramids.probability_map import create_map, open_map
 from volumen.windows import Window
 
 VOXEL = 4.0
@@ -110,7 +112,7 @@ def test_a_map_shown_again_takes_the_place_of_its_former_layer(viewer, ink_map):
 
 def test_a_map_that_another_process_makes_is_followed_to_its_end(viewer, ink_map, qtbot):
     layer = show_map(viewer, ink_map.path).layer
-    assert list(unfinished_layers(viewer)) == [layer]
+    assert list(unfinished_layers(viewer.layers)) == [layer]
     watch = MapWatch(viewer, layer)
     for block in ink_map.blocks(ink_map.window):
         fill(ink_map, block, 77)
@@ -119,16 +121,37 @@ def test_a_map_that_another_process_makes_is_followed_to_its_end(viewer, ink_map
     assert watch.watching
     ink_map.finish()
     watch.look()
-    assert not watch.watching
-    assert not list(unfinished_layers(viewer))
+    qtbot.waitUntil(lambda: not watch.watching, timeout=20_000)
+    assert not list(unfinished_layers(viewer.layers))
 
 
-def test_a_map_that_is_deleted_meanwhile_is_no_error(viewer, ink_map):
+def test_while_a_slow_disk_is_looked_at_the_window_goes_on(viewer, ink_map, qtbot, monkeypatch):
+    may, threads = threading.Event(), []
+
+    def slow(path):
+        threads.append(threading.current_thread())
+        assert may.wait(20)
+        return open_map(path)
+
+    layer = show_map(viewer, ink_map.path).layer
+    watch = MapWatch(viewer, layer)
+    monkeypatch.setattr(live_map, "open_map", slow)
+    watch.look()
+    qtbot.waitUntil(lambda: bool(threads), timeout=20_000)
+    watch.look()  # as the clock has it, though the former look goes on
+    fill(ink_map, next(ink_map.blocks(ink_map.window)), 77)
+    may.set()
+    qtbot.waitUntil(lambda: bool(np.asarray(layer.data[-1][:]).any()), timeout=20_000)
+    assert threading.main_thread() not in threads
+    watch.stop()
+
+
+def test_a_map_that_is_deleted_meanwhile_is_no_error(viewer, ink_map, qtbot):
     watch = MapWatch(viewer, show_map(viewer, ink_map.path).layer)
     shutil.rmtree(ink_map.path)
     watch.look()
-    assert not watch.watching
-    assert not list(unfinished_layers(viewer))
+    qtbot.waitUntil(lambda: not watch.watching, timeout=20_000)
+    assert not list(unfinished_layers(viewer.layers))
 
 
 def test_what_is_on_the_screen_is_known_in_pixels_of_the_segment(viewer, ink_map):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,10 @@ import pytest
 
 pytest.importorskip("napari", reason="needs the extra [napari]")
 
+from volumen.plugin.beginning import Beginning
 from volumen.plugin.layers import segment_data
 from volumen.plugin.painting import painting_of
-from volumen.sources.labels.painted import BACKGROUND, INK, UNLABELLED
+from volumen.sources.labels.painted import BACKGROUND, INK, UNLABELLED, PaintedLabels
 from volumen.sources.open import open_segment
 from volumen.sources.pyramids.pyramid import create_pyramid
 from volumen.windows import Window
@@ -107,16 +109,16 @@ def test_a_stroke_is_saved_by_itself_and_keys_choose_what_is_painted(
 
 
 def test_begun_by_two_widgets_it_is_one_painting_and_an_error_of_the_disk_is_said(
-    make_napari_viewer_proxy: Any, path: str, qtbot: Any, monkeypatch: Any
+    make_napari_viewer_proxy: Any, path: str, qtbot: Any, monkeypatch: Any, tmp_path: Path
 ) -> None:
     from volumen.plugin import paint_widget
 
     viewer = make_napari_viewer_proxy()
     widget = started(viewer, path, qtbot)
-    labels = widget.painting.labels
+    painting = widget.painting
     other = paint_widget.PaintWidget(viewer)
     qtbot.addWidget(other)
-    other._begin(path, labels, widget.painting._rescued)
+    other._begin(path, Beginning.read(painting.labels, None, source=path, rescued=tmp_path), tmp_path)
     assert other.painting is widget.painting
     assert len([layer for layer in viewer.layers if painting_of(layer)]) == 1
 
@@ -127,6 +129,45 @@ def test_begun_by_two_widgets_it_is_one_painting_and_an_error_of_the_disk_is_sai
     viewer.layers.remove(widget.painting.layer)
     other.start()
     qtbot.waitUntil(lambda: "cannot be written" in other.words, timeout=20_000)
+
+
+def test_the_window_goes_on_while_labels_are_read_and_another_choice_drops_them(
+    make_napari_viewer_proxy: Any, path: str, qtbot: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    from volumen.plugin import paint_widget
+
+    may, threads = threading.Event(), []
+    read = PaintedLabels.read_level
+
+    def wait(labels: PaintedLabels, level: int, key: Any) -> Any:
+        threads.append(threading.current_thread())
+        assert may.wait(20)
+        return read(labels, level, key)
+
+    viewer = make_napari_viewer_proxy()
+    add(viewer, path)
+    np.save(tmp_path / "other.npy", np.zeros((3, 64, 64), np.uint8))
+    add(viewer, str(tmp_path / "other.npy"))
+    viewer.layers.selection.active = viewer.layers["s"]
+    widget = paint_widget.PaintWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Paint")
+    monkeypatch.setattr(PaintedLabels, "read_level", wait)
+    widget.start()
+    qtbot.waitUntil(lambda: bool(threads), timeout=20_000)
+    assert "Reading the labels" in widget.words
+    assert not widget._start.isEnabled()
+    viewer.layers.selection.active = viewer.layers["other"]
+    may.set()
+    qtbot.waitUntil(lambda: widget._start.isEnabled(), timeout=20_000)
+    assert not [layer for layer in viewer.layers if painting_of(layer)]
+    viewer.layers.selection.active = viewer.layers["s"]
+    may.clear()
+    threads.clear()
+    widget.start()
+    qtbot.waitUntil(lambda: bool(threads), timeout=20_000)
+    may.set()
+    qtbot.waitUntil(lambda: widget.painting is not None, timeout=20_000)
+    assert threading.main_thread() not in threads, "what the window shows at first was read before"
 
 
 def test_a_painting_ends_with_its_window(make_napari_viewer_proxy: Any, path: str, qtbot: Any) -> None:

@@ -17,10 +17,11 @@ pytest.importorskip("napari", reason="needs the extra [napari]")
 from napari.components import ViewerModel
 
 from volumen.errors import OutOfSpaceError
+from volumen.plugin.beginning import Beginning
 from volumen.plugin.layers import origin_of
 from volumen.plugin.painted_window import LIMIT, SIDE, Grid, first_window, window_around
 from volumen.plugin.painting import Painting, painting_of
-from volumen.sources.labels.painted import BACKGROUND, INK, UNLABELLED, open_painted
+from volumen.sources.labels.painted import BACKGROUND, INK, UNLABELLED, PaintedLabels, open_painted
 from volumen.sources.open import open_segment
 from volumen.sources.pyramids.pyramid import create_pyramid
 from volumen.windows import Window
@@ -70,13 +71,15 @@ class Bench:
     def start(self) -> None:
         from volumen.plugin.layers import LayerOrigin
 
-        labels = open_painted(open_segment(self.path), elsewhere=self.folder / "cache")
+        cache, origin = self.folder / "cache", LayerOrigin("segment", str(self.path), "s")
+        labels = open_painted(open_segment(self.path), elsewhere=cache)
+        view = Grid.of(self.segment_layer).view(self.viewer)
         self.painting = Painting(
             self.viewer,
-            labels,
+            Beginning.read(labels, view, source=origin.path, rescued=cache),
             self.segment_layer,
-            LayerOrigin("segment", str(self.path), "s"),
-            rescued=self.folder / "cache",
+            origin,
+            rescued=cache,
             clock=self.clock,
         )
 
@@ -325,6 +328,20 @@ def test_the_overview_shows_all_labels_but_the_windows_own_at_every_level(bench:
         assert whole[1000 >> level, 1000 >> level] == UNLABELLED
         assert whole[5000 >> level, 6000 >> level] == INK
     assert not bench.painting.overview_layer.editable
+
+
+def test_of_what_the_window_covers_the_overview_reads_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.go(1000, 1000)
+    window, levels = bench.painting.window, bench.painting.overview_layer.data
+    monkeypatch.setattr(PaintedLabels, "read_level", lambda *_: pytest.fail("it reads"))
+    for level, data in enumerate(levels[:-1]):
+        rows, columns = (slice(start >> level, stop >> level) for start, stop in (window.y, window.x))
+        pixels = np.asarray(data[rows, columns])
+        assert pixels.shape == (rows.stop - rows.start, columns.stop - columns.start)
+        assert not pixels.any()
+    y, x = window.y[1], window.x[0]
+    with pytest.raises(pytest.fail.Exception, match="it reads"):
+        np.asarray(levels[0][y - 1 : y + 1, x : x + 1])
 
 
 def test_a_small_segment_needs_no_overview(tmp_path: Path) -> None:

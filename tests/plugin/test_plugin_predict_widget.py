@@ -65,6 +65,7 @@ def widget(viewer, made, tmp_path, qtbot, monkeypatch):
         monkeypatch.setattr(module, "preferences", lambda: chosen)
     widget = PredictWidget(viewer)
     qtbot.addWidget(widget)
+    qtbot.waitUntil(lambda: not widget.weights.looking, timeout=20_000)
     return widget
 
 
@@ -123,6 +124,7 @@ def test_without_a_model_or_a_segment_it_says_what_to_do(qapp, tmp_path, qtbot, 
         monkeypatch.setattr(module, "preferences", lambda: chosen)
     widget = PredictWidget(ViewerModel())
     qtbot.addWidget(widget)
+    qtbot.waitUntil(lambda: not widget.weights.looking, timeout=20_000)
     assert widget.start() is None
     assert "Fine-tune one first" in widget._message.text()
     widget.weights.add("model.safetensors")
@@ -145,6 +147,24 @@ def test_an_unfinished_map_that_is_loaded_is_followed(widget, viewer, tmp_path, 
     ink_map.finish()
     qtbot.waitUntil(lambda: not any(watch.watching for watch in widget._watches), timeout=10_000)
     assert np.asarray(layer.data)[5, 5] == 9
+
+
+def test_a_map_that_is_gone_is_said_and_leaves_a_former_one_in_peace(widget, viewer, tmp_path):
+    create_map(tmp_path / "former.zarr", shape=SHAPE, settings={}, voxel_um=VOXEL)
+    widget._show_map(tmp_path / "former.zarr")
+    widget._show_map(tmp_path / "gone.zarr")
+    assert "gone.zarr" in widget._message.text()
+    assert widget._live is None
+    assert [layer.name for layer in maps(viewer)] == ["former"]
+
+
+def test_a_layer_that_comes_asks_nothing_of_the_maps_that_are_there(widget, viewer, tmp_path, monkeypatch):
+    from volumen.plugin import live_map
+
+    create_map(tmp_path / "other.zarr", shape=SHAPE, settings={}, voxel_um=VOXEL).finish()
+    live_map.show_map(viewer, tmp_path / "other.zarr")
+    monkeypatch.setattr(live_map, "open_map", lambda path: pytest.fail(f"the window reads {path}"))
+    viewer.add_points([(0, 0)])
 
 
 def test_the_next_map_gets_another_name(widget, tmp_path):

@@ -204,10 +204,10 @@ def test_only_the_latest_answer_counts(widget, qtbot, phantom, layers):
 @needs_display
 def test_an_error_of_an_earlier_question_does_not_take_the_answer_to_the_last(widget, qtbot, phantom):
     widget.open("/nowhere/at_all.zarr")
-    asked = widget._asked
+    asked = widget._asking._asked
     widget.open(phantom)
     with pytest.raises(ZeroDivisionError):
-        widget._take((asked, None, ZeroDivisionError()))
+        widget._asking._take((asked, None, ZeroDivisionError()))
     assert widget.waiting
     qtbot.waitUntil(lambda: widget.segment is not None, timeout=30_000)
     assert widget.segment.source == phantom

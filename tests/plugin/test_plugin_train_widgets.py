@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import os
 import platform
 import shlex
+import threading
 
 import numpy as np
 import pytest
@@ -21,15 +23,19 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from volumen.cli import FAMILIES
 from volumen.cli.arguments import build_parser
+from volumen.errors import SettingsError, SourceNotFoundError
 from volumen.events import Finished, Started, Stepped, Warned, result, to_json
-from volumen.plugin import finetune_widget, predict_widget, pretrain_widget, task_widget
+from volumen.plugin import finetune_widget, pickers, predict_widget, pretrain_widget, task_widget
+from volumen.plugin import trained as trained_module
+from volumen.plugin.beginning import Beginning
 from volumen.plugin.finetune_widget import FinetuneWidget
 from volumen.plugin.jobs import Job
 from volumen.plugin.layers import LayerOrigin, segment_data
 from volumen.plugin.painting import Painting
+from volumen.plugin.pickers import WeightsChoice
 from volumen.plugin.preferences import Preferences
 from volumen.plugin.pretrain_widget import PretrainWidget
-from volumen.plugin.trained import find_trained, propose
+from volumen.plugin.trained import find_trained, propose, weights_in
 from volumen.settings import Finetune, Phantom, PretrainSpark
 from volumen.settings.job_file import JobFile
 from volumen.settings.verbs import VERBS
@@ -107,6 +113,11 @@ def begin(widget, qtbot):
         widget.start()
 
 
+def listed(widget, qtbot):
+    """Wait until the runs folder was looked through."""
+    qtbot.waitUntil(lambda: not widget.weights.looking, timeout=20_000)
+
+
 def parsed(command):
     """Read a command line as the shell and the command would."""
     options = vars(build_parser(VERBS, FAMILIES).parse_args(shlex.split(command)[1:]))
@@ -156,7 +167,7 @@ def test_copied_and_written_it_is_the_same_job(viewer, runs, qtbot, jobs, tmp_pa
     qtbot.addWidget(widget)
     widget.form.set_values({"layers": "4:12", "learning_rate": 3e-4, "region": "0:100,0:200", "freeze": True})
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
-    widget._write()
+    widget._write.click()
     command = widget.command()
     begin(widget, qtbot)
     assert parsed(command) == JobFile.read(tmp_path).settings == jobs[0].settings
@@ -233,16 +244,19 @@ def test_a_training_begins_at_a_run_or_at_an_encoder(viewer, runs, qtbot, jobs):
     trained(runs, "scores", "evaluate")
     widget = FinetuneWidget(viewer)
     qtbot.addWidget(widget)
+    listed(widget, qtbot)
     assert widget.weights.path() is None
     widget.weights.choose(former)
     begin(widget, qtbot)
     assert (jobs[-1].settings.start, jobs[-1].settings.encoder) == (str(former / "best.safetensors"), None)
     widget.weights.choose(encoder)
     widget.weights.refresh()
+    listed(widget, qtbot)
     begin(widget, qtbot)
     assert (jobs[-1].settings.start, jobs[-1].settings.encoder) == (None, str(encoder / "best.safetensors"))
     widget.weights.add("/elsewhere/resnet.pth")
     widget.weights.refresh()
+    listed(widget, qtbot)
     begin(widget, qtbot)
     assert (jobs[-1].settings.start, jobs[-1].settings.encoder) == (None, "/elsewhere/resnet.pth")
 
@@ -251,6 +265,7 @@ def test_a_run_that_comes_while_the_widget_is_open_can_be_chosen(viewer, runs, q
     widget = FinetuneWidget(viewer)
     qtbot.addWidget(widget)
     widget.show()
+    listed(widget, qtbot)
     late = trained(runs, "late", "finetune")
     with qtbot.waitSignal(widget.weights.changed, timeout=20_000):
         pass
@@ -258,10 +273,52 @@ def test_a_run_that_comes_while_the_widget_is_open_can_be_chosen(viewer, runs, q
     assert widget.weights.path() == str(late / "best.safetensors")
 
 
+def test_while_a_slow_folder_is_looked_through_the_window_goes_on_and_says_so(viewer, runs, qtbot, monkeypatch):
+    may, threads = threading.Event(), []
+
+    def slow(folder):
+        threads.append(threading.current_thread())
+        assert may.wait(20)
+        return weights_in(folder)
+
+    monkeypatch.setattr(pickers, "weights_in", slow)
+    run = trained(runs, "former", "finetune")
+    made = [WeightsChoice(lambda: runs, "finetune"), WeightsChoice(lambda: runs, "finetune", none="random weights")]
+    for choice in made:
+        qtbot.addWidget(choice)
+        choice.show()
+    (needed, free) = made
+    assert needed._box.placeholderText() == "looking for runs…"
+    assert [free._box.itemText(row) for row in range(free._box.count())] == ["random weights", "looking for runs…"]
+    with pytest.raises(SettingsError, match="still being looked through"):
+        needed.needed("none")
+    free.add("mine.safetensors")
+    may.set()
+    qtbot.waitUntil(lambda: not needed.looking and not free.looking, timeout=20_000)
+    assert needed.needed("none") == str(run / "best.safetensors")
+    assert free.path() == "mine.safetensors", "what was chosen meanwhile stays"
+    assert threading.main_thread() not in threads
+
+
+def test_runs_of_another_folder_than_is_preferred_by_now_are_not_listed(runs, qtbot, tmp_path):
+    trained(runs, "former", "finetune")
+    run = trained(tmp_path / "elsewhere", "latter", "finetune")
+    folders = [runs]
+    choice = WeightsChoice(lambda: folders[0], "finetune")
+    qtbot.addWidget(choice)
+    folders[0] = tmp_path / "elsewhere"
+    qtbot.waitUntil(lambda: not choice._asking.waiting, timeout=20_000)
+    assert choice.looking
+    choice.show()
+    qtbot.waitUntil(lambda: not choice.looking, timeout=20_000)
+    assert [choice._box.itemText(row) for row in range(choice._box.count())] == [run.name]
+
+
 def test_painted_labels_are_learned_from_and_never_change_under_the_job(viewer, runs, qtbot, jobs, phantom, tmp_path):
     origin = LayerOrigin("segment", phantom, "phantom")
     labels = open_painted(open_segment(phantom), elsewhere=tmp_path / "cache")
-    painting = Painting(viewer, labels, viewer.layers["phantom"], origin, rescued=tmp_path / "cache")
+    beginning = Beginning.read(labels, None, source=phantom, rescued=tmp_path / "cache")
+    painting = Painting(viewer, beginning, viewer.layers["phantom"], origin, rescued=tmp_path / "cache")
     try:
         painting.layer.data_setitem((np.array([50, 51]), np.array([60, 60])), INK)
         widget = FinetuneWidget(viewer)
@@ -281,20 +338,101 @@ def test_painted_labels_are_learned_from_and_never_change_under_the_job(viewer, 
         widget.segments.add(str(tmp_path / "unlabelled.npy"))
         np.save(tmp_path / "unlabelled.npy", np.zeros((16, 64, 64), np.uint8))
         assert widget.start() is None
-        assert "Paint on it too" in widget._message.text()
+        qtbot.waitUntil(lambda: "Paint on it too" in widget._message.text(), timeout=20_000)
+        assert len(jobs) == 1
     finally:
         painting.close()
 
 
-def test_labels_of_a_remote_segment_are_those_it_was_opened_with(viewer, phantom, monkeypatch):
-    viewer.layers.clear()
+@pytest.fixture
+def painted(viewer, phantom, tmp_path):
+    """Paint on the phantom."""
+    cache, origin = tmp_path / "cache", LayerOrigin("segment", phantom, "phantom")
+    beginning = Beginning.read(
+        open_painted(open_segment(phantom), elsewhere=cache), None, source=phantom, rescued=cache
+    )
+    painting = Painting(viewer, beginning, viewer.layers["phantom"], origin, rescued=cache)
+    yield painting
+    painting.close()
+
+
+def test_labels_of_a_remote_segment_are_those_it_was_opened_with(
+    viewer, runs, qtbot, jobs, phantom, painted, monkeypatch
+):
     remote = dataclasses.replace(open_segment(phantom), source="https://example.org/phantom.zarr")
     for data, options, kind in segment_data(remote):
         getattr(viewer, f"add_{kind}")(data, **options)
-    monkeypatch.setattr(finetune_widget, "open_segment", lambda path: pytest.fail(f"the window waits for {path}"))
-    layer = viewer.layers["phantom"]
-    found = finetune_widget._found("https://example.org/phantom.zarr", layer)
-    assert found == (remote.ink.source, remote.supervision.source)
+    monkeypatch.setattr(finetune_widget, "open_segment", lambda path: pytest.fail(f"nothing is asked of {path}"))
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.segments.tick(remote.source)
+    begin(widget, qtbot)
+    settings = jobs[0].settings
+    assert (settings.ink[1], settings.supervision[1]) == (remote.ink.source, remote.supervision.source)
+
+
+URL = "https://example.org/other.zarr"
+
+
+@pytest.fixture
+def slow(phantom, monkeypatch):
+    """Open no segment before it may be; return what lets it, and the threads that opened one."""
+    may, threads = threading.Event(), []
+
+    def wait(path):
+        threads.append(threading.current_thread())
+        assert may.wait(20)
+        if path != URL:
+            raise SourceNotFoundError(f"Expected a segment at {path}; there is none.")
+        return open_segment(phantom)
+
+    monkeypatch.setattr(finetune_widget, "open_segment", wait)
+    yield may, threads
+    may.set()
+
+
+def test_a_segment_by_its_url_is_opened_while_the_window_goes_on(viewer, runs, qtbot, jobs, phantom, painted, slow):
+    may, threads = slow
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.segments.add(URL)
+    assert widget.start() is None
+    qtbot.waitUntil(lambda: bool(threads), timeout=20_000)
+    assert "Reading" in widget._message.text()
+    assert not any(button.isEnabled() for button in (widget._start, widget._copy, widget._write))
+    assert not jobs
+    with qtbot.waitSignal(widget.panel.ended, timeout=20_000):
+        may.set()
+    assert jobs[0].settings.segments == (phantom, URL)
+    assert jobs[0].settings.ink[1] == open_segment(phantom).ink.source
+    assert widget._start.isEnabled()
+    assert threading.main_thread() not in threads
+
+
+def test_what_was_read_for_another_choice_starts_nothing(viewer, runs, qtbot, jobs, painted, slow):
+    may, threads = slow
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.segments.add(URL)
+    widget.start()
+    qtbot.waitUntil(lambda: bool(threads), timeout=20_000)
+    widget.segments.tick(URL, False)
+    may.set()
+    qtbot.waitUntil(widget._start.isEnabled, timeout=20_000)
+    assert not jobs
+    assert not widget._message.text()
+
+
+def test_a_segment_that_cannot_be_opened_is_said(viewer, runs, qtbot, jobs, painted, slow):
+    may, _ = slow
+    may.set()
+    widget = FinetuneWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.segments.add("https://example.org/gone.zarr")
+    widget.start()
+    qtbot.waitUntil(lambda: "gone.zarr; there is none" in widget._message.text(), timeout=20_000)
+    assert widget._start.isEnabled()
+    assert not jobs
 
 
 def test_what_was_typed_is_there_the_next_time(viewer, runs, qtbot, jobs):
@@ -337,6 +475,15 @@ def test_pretraining_takes_any_number_of_segments(viewer, runs, qtbot, jobs, pha
     )
     assert jobs[0].settings == wanted
     assert parsed(widget.command()) == wanted
+
+
+def test_a_name_that_anything_has_is_not_proposed_and_the_folder_is_asked_once(runs, monkeypatch):
+    asked = []
+    monkeypatch.setattr(trained_module.os, "listdir", lambda folder: asked.append(folder) or taken)
+    taken = [f"S_1_ink_2026-11-21_{number}.zarr" for number in (1, 2, 4)]
+    free = propose(runs, "s 1", "ink", ending=".zarr", today=datetime.date(2026, 11, 21))
+    assert free == runs / "s_1_ink_2026-11-21_3.zarr"
+    assert asked == [runs]
 
 
 def test_runs_without_weights_or_recipe_are_not_offered(runs):

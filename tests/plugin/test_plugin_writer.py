@@ -13,7 +13,10 @@ pytest.importorskip("napari", reason="needs the extra [napari]")
 from napari.components import ViewerModel
 
 from volumen.errors import LabelError, OutputExistsError
+from volumen.plugin import writer
+from volumen.plugin.beginning import Beginning
 from volumen.plugin.layers import LayerOrigin
+from volumen.plugin.painted_window import Grid
 from volumen.plugin.painting import Painting
 from volumen.plugin.writer import write_labels
 from volumen.sources.labels.painted import INK, classes_of, open_painted
@@ -86,7 +89,7 @@ def test_labels_of_another_size_are_refused_before_anything_is_kept(segment: Pat
         write_labels(str(segment), np.zeros((600, SIDE), np.uint8), {})
 
 
-def test_of_a_painting_the_whole_segment_is_written(tmp_path: Path) -> None:
+def test_of_a_painting_the_whole_segment_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = create_pyramid(tmp_path / "s.zarr", shape=(3, 3000, 5000), dtype="uint8", chunks=(3, 512, 512)).path
     labels = open_painted(open_segment(path), elsewhere=tmp_path)
     far = Window((0, 1), (10, 20), (10, 30))
@@ -94,7 +97,8 @@ def test_of_a_painting_the_whole_segment_is_written(tmp_path: Path) -> None:
     labels.write(far, labels.read(far).repainted(wanted), wanted > 0)
     viewer: Any = ViewerModel()
     image = viewer.add_image(np.broadcast_to(np.uint8(0), (3, 3000, 5000)))
-    painting = Painting(viewer, labels, image, LayerOrigin("segment", str(path), "s"), rescued=tmp_path)
+    beginning = Beginning.read(labels, Grid.of(image).view(viewer), source=str(path), rescued=tmp_path)
+    painting = Painting(viewer, beginning, image, LayerOrigin("segment", str(path), "s"), rescued=tmp_path)
     assert not far.overlaps(painting.window)
     painting.layer.brush_size = 9
     painting.layer.paint((700, 700), INK)
@@ -105,7 +109,12 @@ def test_of_a_painting_the_whole_segment_is_written(tmp_path: Path) -> None:
     assert pixels.shape == (3000, 5000)
     assert (pixels[10:20, 10:30] == 255).all()
     assert pixels.astype(bool).sum() == 200 + (painting.layer.data == INK).sum()
+    monkeypatch.setattr(writer, "current_viewer", lambda: viewer)
     into_itself = write_labels(str(path), data, meta)
     assert into_itself[0] == str(labels.labels.ink)
+    with pytest.raises(LabelError, match="is being painted on in this window"):
+        write_labels(str(path), np.zeros((3000, 5000), np.uint8), {})
+    assert labels.version == open_painted(open_segment(path), elsewhere=tmp_path).version
     assert open_segment(path).raster("ink").read(Window.whole((1, 3000, 5000))).sum() == pixels.astype(bool).sum()
     painting.close()
+    assert write_labels(str(path), np.zeros((3000, 5000), np.uint8), {})[0] != str(labels.labels.ink)

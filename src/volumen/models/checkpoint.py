@@ -255,7 +255,7 @@ def _parse(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[st
     if isinstance(header.get("encoder"), dict):
         raise CheckpointError(
             f"{os.fspath(path)} holds an encoder, which does not predict by itself; give it to a fine-tuning: "
-            f"volumen finetune --encoder {os.fspath(path)}."
+            f"`volumen finetune --encoder {os.fspath(path)}`."
         )
     if isinstance(header.get("reader"), dict):
         raise CheckpointError(

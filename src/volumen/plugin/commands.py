@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from napari.qt.threading import create_worker
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
@@ -10,17 +13,31 @@ from volumen.errors import VolumenError
 from volumen.plugin.jobs import find_jobs
 from volumen.plugin.preferences import preferences
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def stop_all_jobs() -> None:
     """Stop every job of the runs folder that is under way; what is finished of each is kept."""
+    desk = {"total": 0, "desc": "Looking for jobs to stop"}
+    create_worker(_stop_jobs, preferences().runs, _connect={"returned": _tell_stopped}, _progress=desk)
+
+
+def _stop_jobs(runs: Path) -> tuple[int, list[str]]:
+    """Stop what runs; return how many jobs that were, and why others could not be stopped."""
     stopped, refused = 0, []
-    for job in find_jobs(preferences().runs):
+    for job in find_jobs(runs):
         if job.state == "running":
             try:
                 job.cancel()
                 stopped += 1
             except VolumenError as error:
                 refused.append(str(error))
+    return stopped, refused
+
+
+def _tell_stopped(told: tuple[int, list[str]]) -> None:
+    stopped, refused = told
     if refused:
         show_warning("\n".join(refused))
     if stopped:

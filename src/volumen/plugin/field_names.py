@@ -12,8 +12,24 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
+WRITE_TO = "Write to"
+"""What every form calls the place of its output."""
+
 _WITH_FORMS = ("finetune", "predict", "pretrain spark", "index", "search", "suggest", "check", "convert")
-_HIDDEN = ("out", "overwrite", "resume")
+_HIDDEN = ("overwrite", "resume")
+_OPTION = re.compile(r"(`volumen [^`]*`)|(?<![\w./-])--([a-z]+(?:-[a-z]+)*)")  # not within a command or a path
+
+_DONE_BY_HAND = (
+    (
+        re.compile(r"run the same command again,? with --resume(?: where it has that)?|go on with --resume"),
+        "press Resume",
+    ),
+    (re.compile(r" \(--resume\)"), ""),
+    (re.compile(r"replace it with --overwrite"), "remove it first"),
+    (re.compile(r"start again with --overwrite"), "remove what is there and start again"),
+    (re.compile(r"or --overwrite"), "or remove what is there"),
+)
+"""What the command line is told in an option that no form shows, and a person at a window does: by their words."""
 
 
 def label_of(name: str, field: FieldInfo | None) -> str:
@@ -28,14 +44,20 @@ def label_of(name: str, field: FieldInfo | None) -> str:
 
 
 def for_forms(words: str) -> str:
-    """Call the options of the command line what forms call them; those that no form shows stay as they are.
+    """Call the options of the command line what forms call them, and say what a window has for going on and replacing.
+
+    Other options that no form shows stay as they are, and so do whole commands.
 
     Examples
     --------
-    >>> for_forms("Give --voxel-um, or --overwrite.")
-    'Give “Voxel edge (µm)”, or --overwrite.'
+    >>> for_forms("Give --voxel-um, or --layout.")
+    'Give “Voxel edge (µm)”, or --layout.'
+    >>> for_forms("a.zarr is already there; go on with --resume, give another path, or replace it with --overwrite.")
+    'a.zarr is already there; press Resume, give another path, or remove it first.'
     """
-    return re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda match: _quoted(match[1].replace("-", "_")) or match[0], words)
+    for said, done in _DONE_BY_HAND:
+        words = said.sub(done, words)
+    return _OPTION.sub(lambda match: match[1] or _quoted(match[2].replace("-", "_")) or match[0], words)
 
 
 def with_labels(words: str, fields: Mapping[str, FieldInfo]) -> str:
@@ -52,6 +74,8 @@ def with_labels(words: str, fields: Mapping[str, FieldInfo]) -> str:
 
 def _quoted(name: str) -> str:
     """Return what a form calls a field, in quotes; empty where no form shows it."""
+    if name == "out":
+        return f"“{WRITE_TO}”"
     kinds = [VERBS[verb].model_fields for verb in _WITH_FORMS]
     field = next((fields[name] for fields in kinds if name in fields and name not in _HIDDEN), None)
     return f"“{label_of(name, field)}”" if field is not None else ""

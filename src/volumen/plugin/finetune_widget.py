@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import LabelError, SettingsError
-from volumen.plugin.layers import rasters_of
+from volumen.plugin.layers import rasters_in, rasters_of
 from volumen.plugin.painting import painting_of
 from volumen.plugin.pickers import SegmentList, WeightsChoice, segment_layers
 from volumen.plugin.preferences import preferences
@@ -13,13 +13,15 @@ from volumen.plugin.task_widget import TaskWidget
 from volumen.plugin.trained import FINETUNED, PRETRAINED, propose
 from volumen.sources.location import Location
 from volumen.sources.open import open_segment
-from volumen.sources.segment import RASTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from volumen.plugin.painting import Painting
+
+    Found = tuple[str, Mapping[str, str]]
+    """A segment's name, and where its rasters are."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "Quick look": {
@@ -77,8 +79,13 @@ class FinetuneWidget(TaskWidget):
             "segments": tuple(paths),
             "start": weights if goes_on else None,
             "encoder": None if goes_on else weights,
-            **painted_labels(self.viewer, paths),
+            **painted_labels(self.viewer, paths, self.read or {}),
         }
+
+    def ahead(self) -> tuple[Any, ...] | None:
+        """Return what looks for the labels of segments that are not painted, where another is."""
+        unknown = unknown_labels(self.viewer, self.segments.paths())
+        return (find_labels, unknown) if unknown else None
 
     def proposed_out(self) -> Path:
         """Return a free run folder, named after the segment and the day."""
@@ -89,21 +96,44 @@ class FinetuneWidget(TaskWidget):
         return self.segments.layer()
 
 
-def painted_labels(viewer: Any, paths: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def unknown_labels(viewer: Any, paths: Sequence[str]) -> tuple[str, ...]:
+    """Return the segments whose labels have to be looked for, since another is being painted; none where none is.
+
+    Of a remote one that is open they are known, as they were when it was opened.
+    """
+    paintings, layers = _paintings(viewer), segment_layers(viewer)
+    if not any(path in paintings for path in paths):
+        return ()
+    return tuple(path for path in paths if path not in paintings and (path not in layers or Location.of(path).local))
+
+
+def find_labels(paths: Sequence[str]) -> dict[str, Found]:
+    """Open segments, and return the name of each with where its rasters are now; for a thread."""
+    segments = {path: open_segment(path) for path in paths}
+    return {path: (segment.name, rasters_in(segment)) for path, segment in segments.items()}
+
+
+def painted_labels(viewer: Any, paths: Sequence[str], found: Mapping[str, Found]) -> dict[str, tuple[str, ...]]:
     """Return the labels to learn from where some segment is being painted; nothing where none is.
 
     Each painting's strokes are written, and its present version is kept, so that the job's labels never change.
+
+    Parameters
+    ----------
+    viewer, paths
+        The viewer, and the segments to learn from.
+    found
+        Of `find_labels`, for those of `unknown_labels`.
 
     Raises
     ------
     LabelError
         Another segment has no labels of its own to stand beside the painted ones.
     """
-    paintings = _paintings(viewer)
+    paintings, layers = _paintings(viewer), segment_layers(viewer)
     if not any(path in paintings for path in paths):
         return {}
-    layers = segment_layers(viewer)
-    labels = [_frozen(paintings[path]) if path in paintings else _found(path, layers.get(path)) for path in paths]
+    labels = [_frozen(paintings[path]) if path in paintings else _own(path, layers.get(path), found) for path in paths]
     return {"ink": tuple(ink for ink, _ in labels), "supervision": tuple(trusted for _, trusted in labels)}
 
 
@@ -118,12 +148,11 @@ def _frozen(painting: Painting) -> tuple[str, str]:
     return (str(labels.ink), str(labels.supervision))
 
 
-def _found(path: str, layer: Any) -> tuple[str, str]:
-    if layer is None or Location.of(path).local:
-        segment = open_segment(path)  # again, since labels may have come meanwhile
-        name, rasters = segment.name, {name: raster.source for name in RASTERS if (raster := getattr(segment, name))}
-    else:  # as they were when it was opened: the window does not wait for a network
-        name, rasters = str(layer.name), rasters_of(layer)
+def _own(path: str, layer: Any, found: Mapping[str, Found]) -> tuple[str, str]:
+    """Return a segment's own ink and supervision: as they were found, else as they were when it was opened."""
+    if path not in found and layer is None:
+        raise SettingsError(f"The labels of {path} were not looked for yet. Start again.")
+    name, rasters = found[path] if path in found else (str(layer.name), rasters_of(layer))
     ink, trusted = rasters.get("ink"), rasters.get("supervision") or rasters.get("mask")
     if ink is None or trusted is None:
         raise LabelError(

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
-from volumen.plugin.field_names import label_of, with_labels
+from volumen.plugin.field_names import for_forms, label_of, with_labels
 from volumen.plugin.field_row import FieldRow, problem_label
 from volumen.plugin.parts import collapsible, tab_through
 
@@ -233,12 +233,13 @@ class SettingsForm(QWidget):
 
 def _place(problem: ErrorDetails, kind: type[Settings]) -> tuple[str, str]:
     """Return the field that a problem is about, empty where it is none's, and the problem in words."""
-    words = problem["msg"].removeprefix("Value error, ")
+    said = problem["msg"].removeprefix("Value error, ")
+    words = for_forms(said)
     if problem["type"] == "missing":
         return str(problem["loc"][0]), "must be given"
     if problem["loc"]:
         return str(problem["loc"][0]), words if "got" in words else f"{words}; got {problem['input']}"
-    named = [word for word in re.findall(r"\w+", words) if word in kind.model_fields]
+    named = [word for word in re.findall(r"\w+", said) if word in kind.model_fields]
     return (named[0] if named else ""), with_labels(words, kind.model_fields)
 
 

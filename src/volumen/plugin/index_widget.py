@@ -47,9 +47,10 @@ class IndexWidget(TaskWidget):
 
     def given(self) -> dict[str, Any]:
         """Return encoder and segments."""
-        weights, paths = self.weights.path(), self.segments.paths()
-        if weights is None:
-            raise SettingsError("There is no encoder yet. Pretrain one first, or choose a file with the … button.")
+        weights = self.weights.needed(
+            "There is no encoder yet. Pretrain one first, or choose a file with the … button."
+        )
+        paths = self.segments.paths()
         if not paths:
             raise SettingsError("Tick a segment. Open one first, or add its path with the … button.")
         return {"encoder": weights, "segments": tuple(paths)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari.qt.threading import thread_worker
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QCoreApplication, Qt, QThreadPool, QTimer, QUrl, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QCoreApplication, Qt, QTimer, QUrl, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QApplication,
@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QLabel,
     QProgressBar,
-    QPushButton,
     QTextEdit,
     QVBoxLayout,
     QWidget,
@@ -25,14 +24,16 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from volumen.errors import VolumenError
+from volumen.plugin.asking import take_no_place
 from volumen.plugin.colors import BAD, DOUBTFUL
 from volumen.plugin.curves import CurvePlot
 from volumen.plugin.field_names import for_forms
 from volumen.plugin.job_story import JobStory
 from volumen.plugin.jobs import Job, bunches
+from volumen.plugin.parts import button
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator
+    from collections.abc import Collection, Generator
     from pathlib import Path
 
     from volumen.events import Event
@@ -116,10 +117,7 @@ class JobPanel(QWidget):
         self._worker = _follow(job, _progress={"total": 0, "desc": _title(job)})
         self._worker.yielded.connect(self._hear)
         self._worker.returned.connect(self._end)
-        pool = QThreadPool.globalInstance()
-        if pool is not None:  # a thread that waits for a job all day must not take a place from those that work
-            self._worker.started.connect(pool.releaseThread)
-            self._worker.finished.connect(pool.reserveThread)
+        take_no_place(self._worker)
         self.destroyed.connect(self._worker.quit)
         self._worker.start()
         self._show()
@@ -268,15 +266,15 @@ class JobPanel(QWidget):
         self.keep_box.setChecked(True)
         self.keep_box.toggled.connect(self._wish)
         self.keep_box.setToolTip("The job is a process of its own. The Runs widget finds it again.")
-        self.stop_button = _button("Stop", "Stop the job within two seconds; what is saved is kept", self._stop_job)
-        self.resume_button = _button(*_AGAIN[True], self._resume_job)
-        self.copy_button = _button("Copy as command", "Copy the command line that does what this job does", self._copy)
-        folder = _button("Open folder", "Show the files of this job", self._open_folder)
+        self.stop_button = button("Stop", "Stop the job within two seconds; what is saved is kept", self._stop_job)
+        self.resume_button = button(*_AGAIN[True], self._resume_job)
+        self.copy_button = button("Copy as command", "Copy the command line that does what this job does", self._copy)
+        folder = button("Open folder", "Show the files of this job", self._open_folder)
         buttons = QGridLayout()
-        for button in (self.stop_button, self.resume_button):  # never both
-            buttons.addWidget(button, 0, 0, 1, 2)
-        for column, button in enumerate((self.copy_button, folder)):
-            buttons.addWidget(button, 1, column)
+        for one in (self.stop_button, self.resume_button):  # never both
+            buttons.addWidget(one, 0, 0, 1, 2)
+        for column, one in enumerate((self.copy_button, folder)):
+            buttons.addWidget(one, 1, column)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         above: tuple[QWidget, ...] = (self._title, self._state, self._bar, self._progress, self._best)
@@ -322,10 +320,3 @@ def _progress_in_words(story: JobStory, *, running: bool) -> str:
     if story.part is None:
         return ""
     return story.progress if running else story.progress.split(" · ")[0]
-
-
-def _button(text: str, tip: str, clicked: Callable[[], None]) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.clicked.connect(clicked)
-    return button

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "volumen run: "  # how the command line begins an error that it can explain
 _FULL = 64 * 2**20
-_MOST = 20_000
+_MOST = 20_000  # bytes
 
 
 def last_words(folder: Path, *, code: int | None, cure: str) -> str:
@@ -42,8 +43,11 @@ def last_words(folder: Path, *, code: int | None, cure: str) -> str:
 
 
 def _read(path: Path) -> str:
+    """Return the end of a file: a process may have warned millions of times before."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")[-_MOST:]
+        with open(path, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST))
+            return file.read().decode("utf-8", errors="replace")
     except OSError:
         return ""
 

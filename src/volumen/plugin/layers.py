@@ -82,6 +82,11 @@ def rasters_of(layer: Any) -> dict[str, str]:
     return dict(found) if isinstance(found, dict) else {}
 
 
+def rasters_in(segment: Segment) -> dict[str, str]:
+    """Return where the rasters of a segment are, by their names."""
+    return {name: raster.source for name in RASTERS if (raster := getattr(segment, name)) is not None}
+
+
 def segment_data(segment: Segment) -> list[LayerData]:
     """Return a segment's layers: the volume as ``<name>``, its rasters as ``<name>_ink``, ``<name>_mask`` and so on.
 
@@ -152,7 +157,7 @@ def _volume_layer(segment: Segment) -> LayerData:
         **_grid(segment.voxel_um, "zyx"),
         "metadata": {
             **LayerOrigin("segment", segment.source, segment.name).metadata,
-            _LABELS: {name: raster.source for name in RASTERS if (raster := getattr(segment, name)) is not None},
+            _LABELS: rasters_in(segment),
         },
     }
     return (levels if len(levels) > 1 else levels[0], options, "image")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from volumen.errors import VolumenError
+from volumen.plugin.asking import Asking
 from volumen.plugin.layers import LayerOrigin, origin_of, prediction_data
 from volumen.plugin.lazy import reload
 from volumen.plugin.painted_window import Grid
@@ -14,7 +15,7 @@ from volumen.plugin.places import meets
 from volumen.sources.pyramids.probability_map import open_map
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from volumen.windows import Window
@@ -88,7 +89,8 @@ class MapWatch(QObject):
         self.live = LiveMap(viewer, layer)
         self._viewer = viewer
         self._path = _map_path(layer)
-        self._done = _done(self._path)
+        self._done: frozenset[Window] = frozenset()
+        self._asking = Asking(self, lambda _words: self.stop())  # the map is being replaced or was deleted
         self._timer = QTimer(self)
         self._timer.setInterval(_LOOK)
         self._timer.timeout.connect(self.look)
@@ -100,12 +102,12 @@ class MapWatch(QObject):
         return self._timer.isActive()
 
     def look(self) -> None:
-        """See what came since the last look; stop where the map is finished, or its layer or its files are gone."""
-        try:
-            done, finished = _done(self._path), open_map(self._path).finished
-        except (VolumenError, OSError, KeyError):  # the map is being replaced or was deleted
-            self.stop()
-            return
+        """Let a thread see what came; stop where the map is finished, or its layer or its files are gone."""
+        if not self._asking.waiting:
+            self._asking.ask(_done, self._path, then=self._take)
+
+    def _take(self, found: tuple[frozenset[Window], bool]) -> None:
+        done, finished = found
         for block in done - self._done:
             self.live.written(block.box)
         self._done = done
@@ -118,6 +120,7 @@ class MapWatch(QObject):
     def stop(self) -> None:
         """Look no more."""
         self._timer.stop()
+        self._asking.drop()
 
 
 def show_map(viewer: Any, path: Path) -> LiveMap:
@@ -129,9 +132,9 @@ def show_map(viewer: Any, path: Path) -> LiveMap:
     return LiveMap(viewer, viewer.add_image(data, cache=False, **options))
 
 
-def unfinished_layers(viewer: Any) -> Iterator[Any]:
-    """Yield the layers of maps that are not finished."""
-    for layer in viewer.layers:
+def unfinished_layers(layers: Iterable[Any]) -> Iterator[Any]:
+    """Yield those of some layers that show a map that is not finished."""
+    for layer in layers:
         origin = origin_of(layer)
         if origin is not None and origin.kind == "prediction" and _unfinished(origin):
             yield layer
@@ -144,6 +147,12 @@ def _unfinished(origin: LayerOrigin) -> bool:
         return False
 
 
+def _done(path: str) -> tuple[frozenset[Window], bool]:
+    """Return the blocks of a map that are done, and whether it is finished."""
+    found = open_map(path)
+    return found.done(), found.finished
+
+
 def _is_of(layer: Any, path: Path) -> bool:
     origin = origin_of(layer)
     return origin is not None and origin.kind == "prediction" and origin.path == str(path)
@@ -152,7 +161,3 @@ def _is_of(layer: Any, path: Path) -> bool:
 def _map_path(layer: Any) -> str:
     origin = origin_of(layer)
     return "" if origin is None else origin.path
-
-
-def _done(path: str) -> frozenset[Window]:
-    return open_map(path).done()

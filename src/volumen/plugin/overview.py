@@ -60,13 +60,14 @@ class _Level:
         return (self._labels.chunk, self._labels.chunk)
 
     def __getitem__(self, key: tuple[slice, slice], /) -> NDArray[np.uint8]:
-        classes = self._labels.read_level(self._level, key).classes
-        blank = []
-        for part, length, (start, stop) in zip(
-            key, self.shape, (self._overview.window.y, self._overview.window.x), strict=True
-        ):
-            first = part.indices(length)[0]
-            factor = 1 << self._level
+        window, factor = self._overview.window, 1 << self._level
+        blank, asked = [], []
+        for part, length, (start, stop) in zip(key, self.shape, (window.y, window.x), strict=True):
+            first, last, _ = part.indices(length)
+            asked.append(max(0, last - first))
             blank.append(slice(max(0, -(-start // factor) - first), max(0, -(-stop // factor) - first)))
+        if all(part.start == 0 and part.stop >= size for part, size in zip(blank, asked, strict=True)):
+            return np.zeros(asked, np.uint8)  # whoever paints mostly sees no more than the window: nothing is read
+        classes = self._labels.read_level(self._level, key).classes
         classes[tuple(blank)] = 0
         return classes

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from volumen.errors import VolumenError
+from volumen.plugin.asking import Asking
+from volumen.plugin.beginning import Beginning
 from volumen.plugin.colors import BAD, DOUBTFUL
-from volumen.plugin.layers import LayerOrigin, origin_of
+from volumen.plugin.field_names import for_forms
+from volumen.plugin.layers import origin_of
 from volumen.plugin.paint_layers import class_colormap
 from volumen.plugin.paint_tools import KEYS, PaintTools
+from volumen.plugin.painted_window import Grid
 from volumen.plugin.painting import Painting, painting_of
+from volumen.plugin.pickers import segment_layers
 from volumen.plugin.preferences import preferences
-from volumen.sources.labels.painted import INK, PaintedLabels, open_painted
+from volumen.sources.labels.painted import INK, open_painted
 from volumen.sources.open import open_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from volumen.windows import Window
+
 _TICK = 100  # ms
+_ONE = threading.Lock()  # two that begin the same version at once would clear each other's drafts
 
 
 class PaintWidget(QWidget):
@@ -39,7 +47,7 @@ class PaintWidget(QWidget):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._worker: Any = None
+        self._asking = Asking(self, self._opened)
         self._said = ""  # of a segment that is not painted on: what goes on, or went wrong
         self._lay_out()
         layers = napari_viewer.layers.events
@@ -73,18 +81,21 @@ class PaintWidget(QWidget):
         if painting is not None and painting.origin.path == path:
             self._take_up(painting)
             return
-        if path is None or self._worker is not None:
+        layer = self._layer(path)
+        if layer is None or self._asking.waiting:
             return
+        cache = preferences().cache
+        self._asking.ask(
+            _read,
+            path,
+            Grid.of(layer).view(self._viewer),
+            cache,
+            then=lambda beginning: self._begin(path, beginning, cache),
+            words="Reading the labels",
+        )
         self._start.setEnabled(False)
         self._said = "Reading the labels …"
         self._tell()
-        cache = preferences().cache
-        self._worker = create_worker(
-            _open, path, cache / "labels", _start_thread=False, _progress={"total": 0, "desc": "Reading the labels"}
-        )
-        self._worker.returned.connect(lambda labels: self._begin(path, labels, cache))
-        self._worker.errored.connect(lambda _error: self._opened(""))
-        self._worker.start()
 
     def keep(self) -> None:
         """Keep this version as it is, and let later strokes go to the next."""
@@ -119,24 +130,27 @@ class PaintWidget(QWidget):
         every = [painting_of(layer) for layer in self._viewer.layers]
         return [found for found in every if found is not None and not found.closed]
 
-    def _begin(self, path: str, labels: PaintedLabels | str, cache: Path) -> None:
-        if isinstance(labels, str):
-            self._opened(labels)
-            return
+    def _begin(self, path: str, beginning: Beginning, cache: Path) -> None:
         self._opened("")
+        if self._segments.currentData() != path:
+            return  # another was chosen meanwhile
         begun = self._painting_on(path)  # by another widget, in the meantime
         if begun is not None:
             self._take_up(begun)
             return
-        layer = next((layer for layer in self._viewer.layers if _segment_path(layer) == path), None)
+        layer = self._layer(path)
         origin = origin_of(layer)
         if layer is None or origin is None:
             return  # it was removed in the meantime
-        painting = self._try(lambda: Painting(self._viewer, labels, layer, origin, rescued=cache))
+        painting = self._try(lambda: Painting(self._viewer, beginning, layer, origin, rescued=cache))
         if painting is not None:
             _keep_ticking(painting, _main_window(self))
             self._bind_keys(painting)
             self._take_up(painting)
+
+    def _layer(self, path: str | None) -> Any:
+        """Return the layer of a segment, None where it is not open."""
+        return segment_layers(self._viewer).get(path or "")
 
     def _take_up(self, painting: Painting) -> None:
         self._viewer.layers.selection.active = painting.layer
@@ -145,9 +159,8 @@ class PaintWidget(QWidget):
         self._tell()
 
     def _opened(self, words: str) -> None:
-        self._worker = None
         self._start.setEnabled(self._segments.count() > 0)
-        self._said = words
+        self._said = for_forms(words)
         self._tell()
 
     def _bind_keys(self, painting: Painting) -> None:
@@ -166,12 +179,10 @@ class PaintWidget(QWidget):
         """Offer the segments that are open, each once."""
         before = self._segments.currentData()
         self._segments.clear()
-        for layer in self._viewer.layers:
-            path = _segment_path(layer)
-            if path is not None and self._segments.findData(path) < 0:
-                self._segments.addItem(layer.name, path)
+        for path, layer in segment_layers(self._viewer).items():
+            self._segments.addItem(layer.name, path)
         self._segments.setCurrentIndex(max(0, self._segments.findData(before)))
-        self._start.setEnabled(self._segments.count() > 0 and self._worker is None)
+        self._start.setEnabled(self._segments.count() > 0 and not self._asking.waiting)
         self._tell()
 
     def _follow_selection(self, _event: Any = None) -> None:
@@ -187,9 +198,10 @@ class PaintWidget(QWidget):
         self._tools.setVisible(painting is not None)
         self._start.setVisible(painting is None)
         if painting is None:
-            none = self._segments.count() == 0 and self._worker is None
+            none = self._segments.count() == 0 and not self._asking.waiting
             self._state.setText("Open a segment first, with the Segment widget or File > Open." if none else self._said)
-            self._state.setStyleSheet("")
+            wrong = bool(self._said) and not self._asking.waiting
+            self._state.setStyleSheet(f"color: {BAD}" if wrong else "")
             self._hindrance.setText("")
         else:
             status = painting.status
@@ -225,13 +237,12 @@ class PaintWidget(QWidget):
             column.addWidget(part)
 
 
-def _open(path: str, elsewhere: Path) -> PaintedLabels | str:
-    """Open the labels of a segment; of our own errors and the disk's return the words, which are for the widget."""
+def _read(path: str, view: Window | None, cache: Path) -> Beginning:
+    """Open the labels of a segment, and read what the first view needs."""
     class_colormap().map(np.arange(INK + 1, dtype=np.uint8))  # compiles, which would hold the window up later
-    try:
-        return open_painted(open_segment(path), elsewhere=elsewhere)
-    except (VolumenError, OSError) as error:
-        return str(error)  # an error that is returned, a worker raises
+    with _ONE:
+        labels = open_painted(open_segment(path), elsewhere=cache / "labels")
+        return Beginning.read(labels, view, source=path, rescued=cache)
 
 
 def _main_window(widget: QWidget) -> QWidget | None:
@@ -273,11 +284,6 @@ def _choose(painting: Painting, label: int) -> None:
 
 def _chooser(painting: Painting, label: int) -> Callable[[Any], None]:
     return lambda _layer: _choose(painting, label)
-
-
-def _segment_path(layer: Any) -> str | None:
-    origin: LayerOrigin | None = origin_of(layer)
-    return origin.path if origin is not None and origin.kind == "segment" else None
 
 
 def _words() -> QLabel:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_warning
 
 from volumen.errors import VolumenError
-from volumen.plugin.overview import Overview
 from volumen.plugin.paint_layers import add_overview_layer, add_paint_layer, hide_drawn_labels
 from volumen.plugin.paint_status import PaintStatus
-from volumen.plugin.painted_window import LIMIT, Grid, PaintedWindow, first_window, window_around
-from volumen.plugin.rescue import put_back, rescue
+from volumen.plugin.painted_window import LIMIT, Grid, PaintedWindow, window_around
+from volumen.plugin.rescue import rescue
 from volumen.plugin.saving import Saving
-from volumen.sources.labels.painted import BACKGROUND, INK, Labels, PaintedLabels
+from volumen.sources.labels.painted import BACKGROUND, INK, Labels
 from volumen.windows import Window
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
+    from volumen.plugin.beginning import Beginning
     from volumen.plugin.layers import LayerOrigin
 
 _KEY = "volumen_painting"
@@ -40,14 +40,14 @@ class Painting:
     ----------
     viewer
         A napari viewer, or its model.
-    labels
-        What is painted on.
+    beginning
+        What is painted on, as far as it was read.
     layer
         The segment's layer: what is painted lies on its grid.
     origin
         Where the segment comes from.
     rescued
-        Folder for strokes that cannot be saved when painting ends; found there, they are put back.
+        Folder for strokes that cannot be saved when painting ends.
     clock
         Returns seconds; for tests.
     """
@@ -55,14 +55,14 @@ class Painting:
     def __init__(
         self,
         viewer: Any,
-        labels: PaintedLabels,
+        beginning: Beginning,
         layer: Any,
         origin: LayerOrigin,
         *,
         rescued: Path,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.labels = labels
+        self.labels = labels = beginning.labels
         self.origin = origin
         self._viewer = viewer
         self._clock = clock
@@ -75,12 +75,9 @@ class Painting:
         self._mode = ""
         self._pressed = False
         self.closed = False
-        put_back(labels, origin.path, rescued)
-        window = first_window(self._grid.view(viewer), labels.shape, labels.chunk)
-        self._window = PaintedWindow(window, labels.read(window))
-        self._overview = Overview(labels, window)
+        self._window, self._overview = beginning.window, beginning.overview
         self.overview_layer: Any = None
-        if window.shape[1:] != labels.shape:
+        if self.window.shape[1:] != labels.shape:
             self.overview_layer = add_overview_layer(viewer, self._overview, self._grid, layer, origin.name)
         self.layer = add_paint_layer(viewer, self._window, self._grid, layer, origin)
         self.layer.metadata[_KEY] = self

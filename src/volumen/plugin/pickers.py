@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal  # type: ignore[attr-defined]
@@ -17,12 +18,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from volumen.errors import SettingsError
+from volumen.plugin.asking import Asking
 from volumen.plugin.editors import browse_button, leave_the_wheel_alone
 from volumen.plugin.layers import origin_of
 from volumen.plugin.trained import Trained, find_trained, weights_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from qtpy.QtGui import QHideEvent, QPaintEvent, QShowEvent
@@ -31,6 +34,7 @@ _PATH = Qt.ItemDataRole.UserRole
 _ROWS = 3
 _MARGIN = 8  # px beside a name
 _LOOK = 1500  # ms between looks for weights that came
+_LOOKING, _NONE = "looking for runs…", "none yet"
 
 
 def segment_layers(viewer: Any) -> dict[str, Any]:
@@ -176,21 +180,45 @@ class WeightsChoice(QWidget):
         super().__init__()
         self._runs, self._verbs, self._none, self._words = runs, verbs, none, words or {}
         self._picked = False
-        self._seen: frozenset[tuple[str, float]] = frozenset()
+        self._seen: _Weights | None = None
+        self._asking = Asking(self, lambda _words: None)
         self._box = _combo("Weights of a run in the runs folder, the latest first, or of a file")
-        self._box.setPlaceholderText("none yet")
         self._box.activated.connect(lambda _: self._pick())
         self._box.currentIndexChanged.connect(lambda _: self.changed.emit())
         _in_a_row(self, self._box, browse_button(self, self.add))
         self._clock = QTimer(self)
         self._clock.setInterval(_LOOK)
         self._clock.timeout.connect(self._look)
+        self._fill(None)
         self.refresh()
+
+    @property
+    def looking(self) -> bool:
+        """Whether the runs are about to be listed."""
+        return self._seen is None
 
     def path(self) -> str | None:
         """Return the file of the weights, None for none."""
         data = self._box.currentData()
         return data[0] if data else None
+
+    def needed(self, otherwise: str) -> str:
+        """Return the file of the weights.
+
+        Raises
+        ------
+        SettingsError
+            There is none to choose, which ``otherwise`` says, or it is not known yet whether there is.
+        """
+        path = self.path()
+        if path is None and self.looking:
+            raise SettingsError(
+                "The runs folder is still being looked through. Try again in a moment, or choose a file with the "
+                "… button."
+            )
+        if path is None:
+            raise SettingsError(otherwise)
+        return path
 
     def verb(self) -> str:
         """Return what made the weights, empty for a file, whose maker is not known."""
@@ -212,24 +240,9 @@ class WeightsChoice(QWidget):
                 self._box.setCurrentIndex(row)
 
     def refresh(self) -> None:
-        """List the runs again; what a person chose stays, else the latest is chosen where something must be."""
-        self._seen = weights_in(self._runs())
-        before = self._box.currentData() if self._picked else None
-        with QSignalBlocker(self._box):
-            self._box.clear()
-            if self._none is not None:
-                self._box.addItem(self._none, None)
-            for run in find_trained(self._runs(), *self._verbs):
-                self._box.addItem(f"{self._words.get(run.verb, '')}{run.name}", (str(run.weights), run.verb))
-                self._box.setItemData(self._box.count() - 1, str(run.path), Qt.ItemDataRole.ToolTipRole)
-            self._box.setCurrentIndex(0)  # a box with a placeholder does not do so by itself
-        if before:
-            rows = [row for row in range(self._box.count()) if self._box.itemData(row) == before]
-            if rows:
-                self._box.setCurrentIndex(rows[0])
-            else:
-                _choose(self._box, str(before[0]), before)
-        self.changed.emit()
+        """List the runs again, as a thread finds them."""
+        self._seen = None
+        self._ask()
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Look for runs that come, from now on."""
@@ -244,13 +257,61 @@ class WeightsChoice(QWidget):
 
     def _look(self) -> None:
         """List runs that came meanwhile; a widget behind a tab, or beside the others, is not shown anew for them."""
+        if not self._asking.waiting:  # a slow folder is looked through once after the other
+            self._ask()
+
+    def _ask(self) -> None:
+        self._asking.ask(_look_through, self._runs(), self._verbs, self._seen, then=self._take)
+
+    def _take(self, found: tuple[_Weights, list[Trained]] | None) -> None:
+        """List what was found; None where nothing changed."""
+        if found is None or found[0].runs != self._runs():
+            return  # of a folder that is preferred no more: the next look is at the other
         popup = self._box.view()
-        chosen_from = popup is not None and popup.isVisible()
-        if not chosen_from and weights_in(self._runs()) != self._seen:
-            self.refresh()
+        if popup is not None and popup.isVisible():
+            return  # a person chooses from it just now: the next look finds it again
+        self._seen, trained = found
+        self._fill(trained)
+
+    def _fill(self, trained: Sequence[Trained] | None) -> None:
+        """List runs; what a person chose stays, else the latest is chosen where something must be."""
+        before = self._box.currentData() if self._picked else None
+        with QSignalBlocker(self._box):
+            self._box.clear()
+            self._box.setPlaceholderText(_NONE if trained is not None else _LOOKING)
+            if self._none is not None:
+                self._box.addItem(self._none, None)
+                if trained is None:
+                    self._box.addItem(_LOOKING, None)
+                    self._box.setItemData(1, 0, Qt.ItemDataRole.UserRole - 1)  # how Qt says that it cannot be chosen
+            for run in trained or ():
+                self._box.addItem(f"{self._words.get(run.verb, '')}{run.name}", (str(run.weights), run.verb))
+                self._box.setItemData(self._box.count() - 1, str(run.path), Qt.ItemDataRole.ToolTipRole)
+            self._box.setCurrentIndex(0)  # a box with a placeholder does not do so by itself
+        if before:
+            rows = [row for row in range(self._box.count()) if self._box.itemData(row) == before]
+            if rows:
+                self._box.setCurrentIndex(rows[0])
+            else:
+                _choose(self._box, str(before[0]), before)
+        self.changed.emit()
 
     def _pick(self) -> None:
         self._picked = True
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Which weights there are in a runs folder, and when each was written."""
+
+    runs: Path
+    written: frozenset[tuple[str, float]]
+
+
+def _look_through(runs: Path, verbs: Sequence[str], before: _Weights | None) -> tuple[_Weights, list[Trained]] | None:
+    """Find the runs that have weights; None where nothing changed since another look."""
+    now = _Weights(runs, weights_in(runs))
+    return None if now == before else (now, find_trained(runs, *verbs))
 
 
 class _Combo(QComboBox):

@@ -66,9 +66,10 @@ class PredictWidget(TaskWidget):
 
     def given(self) -> dict[str, Any]:
         """Return model, segment, where to predict and where to begin."""
-        weights, path = self.weights.path(), self.segment.path()
-        if weights is None:
-            raise SettingsError("There is no model yet. Fine-tune one first, or choose a checkpoint with the … button.")
+        weights = self.weights.needed(
+            "There is no model yet. Fine-tune one first, or choose a checkpoint with the … button."
+        )
+        path = self.segment.path()
         if path is None:
             raise SettingsError("Choose a segment. Open one first, or give its path with the … button.")
         view = self._view()
@@ -104,6 +105,7 @@ class PredictWidget(TaskWidget):
             self._live.end()
 
     def _show_map(self, path: Path) -> None:
+        self._live = None  # what is written from now on is of no former map
         try:
             self._live = show_map(self.viewer, path)
         except VolumenError as error:  # moved or deleted meanwhile; the job will say so too
@@ -130,12 +132,10 @@ class PredictWidget(TaskWidget):
         return drawn_box
 
     def _watch_unfinished(self, event: Any = None) -> None:
-        """Follow maps that are loaded while another process makes them."""
-        own = [] if self._live is None else [self._live.layer]
-        known = [*own, *(watch.live.layer for watch in self._watches if watch.watching)]
-        for layer in unfinished_layers(self.viewer):
-            if layer not in known:
-                self._watches.append(MapWatch(self.viewer, layer))
+        """Follow maps that are loaded while another process makes them; of each layer that comes it is asked once."""
+        self._watches = [watch for watch in self._watches if watch.watching]
+        for layer in unfinished_layers(list(self.viewer.layers) if event is None else [event.value]):
+            self._watches.append(MapWatch(self.viewer, layer))
 
     def _stop_watching(self, layer: Any) -> None:
         """Leave a map of which this widget's job tells itself; those of other processes are followed on."""

@@ -22,12 +22,15 @@ from superqt import QElidingLabel
 from superqt.utils import create_worker
 
 from volumen.errors import VolumenError
+from volumen.plugin.asking import take_no_place
 from volumen.plugin.curves import CurvePlot
+from volumen.plugin.field_names import for_forms
 from volumen.plugin.finetune_widget import FinetuneWidget
 from volumen.plugin.job_panel import JobPanel
 from volumen.plugin.job_story import SCORES, name_of
 from volumen.plugin.jobs import Job, command_of
 from volumen.plugin.live_map import show_map
+from volumen.plugin.parts import button
 from volumen.plugin.preferences import preferences
 from volumen.plugin.run_list import RunList
 from volumen.plugin.run_table import RunTable
@@ -106,8 +109,13 @@ class RunsWidget(QWidget):
         if self._list.runs != runs:
             self._list = RunList(runs)
         self._looking = True
-        # not napari's own worker: that one would have napari ask before it closes, though nothing would be lost
-        create_worker(self._list.look, _start_thread=True, _connect={"returned": self._show, "finished": self._rest})
+        # not Asking: the list is for one look at a time, also where this widget was closed meanwhile; nor napari's own
+        # worker, which would have napari ask before it closes, though nothing would be lost
+        worker = create_worker(
+            self._list.look, _connect={"returned": self._show, "finished": self._rest}, _start_thread=False
+        )
+        take_no_place(worker)
+        worker.start()
 
     def _show(self, entries: list[Entry]) -> None:
         self._table.show_entries(entries)
@@ -136,7 +144,7 @@ class RunsWidget(QWidget):
         for name, offered in offers.items():
             self.buttons[name].setEnabled(offered)
         if chosen or not self._table.rowCount():
-            self._words.setText(one.error or one.best if one is not None else "")
+            self._words.setText(for_forms(one.error) or one.best if one is not None else "")
         else:
             self._words.setText("Select a run to see its curves and settings, or several to compare them.")
         self._words.setVisible(bool(self._words.text()))
@@ -227,7 +235,7 @@ class RunsWidget(QWidget):
         try:
             action()
         except VolumenError as error:
-            show_warning(str(error))
+            show_warning(for_forms(str(error)))
 
     def _lay_out(self) -> None:
         self._table, self.settings, self._panel = RunTable(), SettingsTable(), JobPanel()
@@ -272,11 +280,8 @@ class RunsWidget(QWidget):
                 ("Open folder", "Show the files", self._open_folder),
             )
         ):
-            button = QPushButton(name)
-            button.setToolTip(tip)
-            button.clicked.connect(clicked)
-            self.buttons[name] = button
-            grid.addWidget(button, *divmod(number, _BUTTONS_A_ROW))
+            self.buttons[name] = button(name, tip, clicked)
+            grid.addWidget(self.buttons[name], *divmod(number, _BUTTONS_A_ROW))
         return grid
 
 

@@ -42,6 +42,4 @@ def phantom_path() -> Path:
 
 def phantom_settings() -> Phantom:
     """Return what makes it: the library's defaults."""
-    path = phantom_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return Phantom(out=str(path))
+    return Phantom(out=str(phantom_path()))

@@ -21,7 +21,7 @@ from volumen.plugin.trained import propose
 from volumen.sources.index.window_index import find_indices
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from qtpy.QtGui import QHideEvent
@@ -62,17 +62,21 @@ class SearchWidget(TaskWidget):
             presets={},
         )
         self.pick.toggled.connect(self._wait_for_click)
-        self._propose_index()
+        self._asking.ask(find_indices, preferences().runs, then=self._looked)
 
     def given(self) -> dict[str, Any]:
         """Return the index and the place."""
-        self._propose_index()
+        self._propose_index(self.read or [])
         index = self.index.value()
         if not index:
             raise SettingsError("There is no index yet. Make one with the Index widget, or choose its folder.")
         if self._spot is None:
             raise SettingsError(f"Which place? Press “{_PICK}” and click on a segment.")
         return {"index": str(index), "at": (self._spot,)}
+
+    def ahead(self) -> tuple[Any, ...] | None:
+        """Return what looks for an index, where none was given."""
+        return None if self.index.value() else (find_indices, preferences().runs)
 
     def proposed_out(self) -> Path:
         """Return a free path for what is found."""
@@ -166,12 +170,14 @@ class SearchWidget(TaskWidget):
                 return
         self._say("There is no segment under that click. Click on one, or open one first.", wrong=True)
 
-    def _propose_index(self) -> None:
-        """Take the latest index of the runs folder, where none was given."""
-        if not self.index.value():
-            found = find_indices(preferences().runs)
-            if found:
-                self.index.set_value(str(found[0]))
+    def _looked(self, found: Sequence[Path]) -> None:
+        self._propose_index(found)
+        self._look_busy()
+
+    def _propose_index(self, found: Sequence[Path]) -> None:
+        """Take the first of the indices that were found, the latest, where none was given."""
+        if found and not self.index.value():
+            self.index.set_value(str(found[0]))
 
 
 def _orange(place: PlaceOnLayer, best: PlaceOnLayer) -> tuple[float, float, float, float]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any
 
-from napari.qt.threading import create_worker
 from pydantic import ValidationError
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLineEdit, QProgressBar, QWidget
 
 from volumen.errors import VolumenError
 from volumen.events import Finished
+from volumen.plugin.asking import Asking
 from volumen.plugin.colors import BAD, DOUBTFUL, GOOD
 from volumen.plugin.facts import facts_of, findings_of, output_of, reason_to_convert
+from volumen.plugin.field_names import for_forms
 from volumen.plugin.forms import SettingsForm
 from volumen.plugin.job_panel import JobPanel
 from volumen.plugin.jobs import Job
@@ -50,8 +51,7 @@ class SegmentWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._segment: Segment | None = None
-        self._asked = 0  # times that something was asked of a thread: only the answer to the last counts
-        self._then: Callable[[Any], None] | None = None  # what to do with it
+        self._asking = Asking(self, self._told_why_not)
         self._lay_out()
         self._forget()
         napari_viewer.layers.selection.events.active.connect(self._follow_selection)
@@ -76,7 +76,7 @@ class SegmentWidget(QWidget):
     @property
     def waiting(self) -> bool:
         """Whether something is being opened."""
-        return self._then is not None
+        return self._asking.waiting
 
     @property
     def segment(self) -> Segment | None:
@@ -196,29 +196,20 @@ class SegmentWidget(QWidget):
         """Do something in a thread; the latest that was asked for counts."""
         self._say(words)
         self._busy.show()
-        self._asked += 1
-        self._then = then
-        desk = {"total": 0, "desc": words}
-        worker = create_worker(_answered, self._asked, work, path, _start_thread=False, _progress=desk)
-        worker.returned.connect(self._take)  # methods, which are let go with the widget
-        worker.start()
+        self._asking.ask(work, path, then=lambda found: self._take(found, then), words=words)
 
-    def _take(self, told: tuple[int, Any, Exception | None]) -> None:
-        asked, found, error = told
-        then = self._then
-        if asked == self._asked and then is not None:
-            self._then = None
-            self._busy.hide()
-            self._say(str(error) if isinstance(error, VolumenError) else "", wrong=True)
-            if error is None:
-                then(found)
-                self._follow_selection()  # another layer may have been selected meanwhile
-        if error is not None and not isinstance(error, VolumenError):
-            raise error  # napari tells of errors that nobody foresaw
+    def _take(self, found: Any, then: Callable[[Any], None]) -> None:
+        self._told_why_not("")
+        then(found)
+        self._follow_selection()  # another layer may have been selected meanwhile
+
+    def _told_why_not(self, words: str) -> None:
+        self._busy.hide()
+        self._say(words, wrong=True)
 
     def _say(self, words: str, *, wrong: bool = False) -> None:
         self._state.setStyleSheet(f"color: {BAD}" if wrong else "")
-        self._state.setText(words)
+        self._state.setText(for_forms(words))
         self._state.setVisible(bool(words))
 
     def _choose_file(self) -> None:
@@ -278,14 +269,6 @@ class SegmentWidget(QWidget):
             self._converting,
             self._panel,
         )
-
-
-def _answered(asked: int, work: Callable[[str], Any], path: str) -> tuple[int, Any, Exception | None]:
-    """Do something; return also an error, since whether it counts depends on when it was asked for."""
-    try:
-        return asked, work(path), None
-    except Exception as error:
-        return asked, None, error
 
 
 def _all_but(kind: type[Settings], *shown: str) -> tuple[str, ...]:

@@ -52,9 +52,10 @@ class SuggestWidget(TaskWidget):
 
     def given(self) -> dict[str, Any]:
         """Return model and segment."""
-        weights, path = self.weights.path(), self.segment.path()
-        if weights is None:
-            raise SettingsError("There is no model yet. Fine-tune one first, or choose a checkpoint with the … button.")
+        weights = self.weights.needed(
+            "There is no model yet. Fine-tune one first, or choose a checkpoint with the … button."
+        )
+        path = self.segment.path()
         if path is None:
             raise SettingsError("Choose a segment. Open one first, or give its path with the … button.")
         return {"checkpoint": weights, "segment": path}

@@ -14,19 +14,20 @@ from qtpy.QtWidgets import (
     QFrame,
     QGridLayout,
     QLabel,
-    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
 from volumen.errors import VolumenError
+from volumen.plugin.asking import Asking
 from volumen.plugin.colors import BAD
 from volumen.plugin.editors import PathLine, leave_the_wheel_alone
+from volumen.plugin.field_names import WRITE_TO, for_forms
 from volumen.plugin.forms import SettingsForm
 from volumen.plugin.job_panel import JobPanel
 from volumen.plugin.jobs import ADDING, Job, command_of
-from volumen.plugin.parts import tab_through
+from volumen.plugin.parts import button, tab_through
 from volumen.plugin.places import as_text, drawn
 from volumen.plugin.preferences import preferences
 from volumen.plugin.remembered import remember, remembered
@@ -35,7 +36,7 @@ from volumen.settings.job_file import JobFile
 from volumen.settings.verbs import VERBS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from volumen.events import Event
     from volumen.settings.base import Settings
@@ -46,6 +47,7 @@ OF_TRAINING = ("ink", "supervision", "held_out_mask")
 
 _QUIET = 800  # ms without typing, after which the form is remembered
 _DEFAULTS = "Defaults"
+_READING = "Reading what is chosen…"
 _OF_ONE_SEGMENT = ("region", "held_out_region")  # not remembered: on another segment they would mean another place
 
 
@@ -66,6 +68,11 @@ class TaskWidget(QWidget):
         Fields to show first, and fields that the inputs give; see `SettingsForm`.
     presets
         Settings by the name under which they are offered.
+
+    Attributes
+    ----------
+    read
+        What was read for `given`, as `ahead` says; None where nothing was.
     """
 
     def __init__(
@@ -90,6 +97,8 @@ class TaskWidget(QWidget):
         )
         self.out = PathLine()
         self.panel = JobPanel()
+        self.read: Any = None
+        self._asking = Asking(self, self._not_read)
         self._presets = presets
         self._proposed = ""
         self._message = QLabel()
@@ -115,6 +124,10 @@ class TaskWidget(QWidget):
             An input is missing or cannot be used; the message says what to do.
         """
         raise NotImplementedError
+
+    def ahead(self) -> tuple[Any, ...] | None:
+        """Return a function, and what it is given, that reads in a thread what `given` needs; None if it needs none."""
+        return None
 
     def proposed_out(self) -> Path:
         """Return a free path to write to."""
@@ -164,8 +177,41 @@ class TaskWidget(QWidget):
         return settings
 
     def start(self) -> Job | None:
-        """Start the job and watch it; None where it cannot be started, which is then said."""
+        """Start the job and watch it; None where it cannot be, which is then said, or where something is read first."""
         self._remember()
+        job: Job | None = self._once_read(self._begin)
+        return job
+
+    def _once_read(self, go_on: Callable[[], Any]) -> Any:
+        """Go on at once where nothing has to be read first, else when it was, unless another choice was made by then.
+
+        Returns
+        -------
+        Any
+            What ``go_on`` returns; None where something is read first.
+        """
+        ahead = self.ahead()
+        if ahead is None:
+            return go_on()
+        self._asking.ask(*ahead, then=lambda read: self._go_on(go_on, ahead, read), words=_READING)
+        self._say(_READING)
+        self._look_busy()
+        return None
+
+    def _go_on(self, go_on: Callable[[], Any], ahead: tuple[Any, ...], read: Any) -> None:
+        self._not_read("")
+        if self.ahead() == ahead:
+            self.read = read
+            try:
+                go_on()
+            finally:
+                self.read = None  # read again the next time: it may have changed by then
+
+    def _not_read(self, words: str) -> None:
+        self._say(words, wrong=True)
+        self._look_busy()
+
+    def _begin(self) -> Job | None:
         settings = self.settings()
         if settings is None:
             return None
@@ -183,14 +229,14 @@ class TaskWidget(QWidget):
         settings = self.settings()
         return None if settings is None else command_of(self.verb, settings)
 
-    def _copy(self) -> None:
+    def _copy_command(self) -> None:
         command = self.command()
         clipboard = QGuiApplication.clipboard()
         if command is not None and clipboard is not None:
             clipboard.setText(command)
             self._say("Copied. Paste it into a terminal.")
 
-    def _write(self) -> None:
+    def _write_file(self) -> None:
         settings = self.settings()
         folder = QFileDialog.getExistingDirectory(self, "Folder for job.json") if settings else ""
         if settings is None or not folder:
@@ -207,9 +253,12 @@ class TaskWidget(QWidget):
         self.propose_out()
 
     def _look_busy(self) -> None:
-        busy = self.panel.job is not None and self.panel.job.state == "running"
-        self._start.setEnabled(not busy)
-        self._start.setText("Running…" if busy else "Start")
+        running = self.panel.job is not None and self.panel.job.state == "running"
+        reading = self._asking.waiting
+        self._start.setEnabled(not running and not reading)
+        self._start.setText("Running…" if running else "Reading…" if reading else "Start")
+        for other in (self._copy, self._write):
+            other.setEnabled(not reading)
 
     def _remember(self) -> None:
         self._typing.stop()
@@ -226,7 +275,7 @@ class TaskWidget(QWidget):
 
     def _say(self, words: str, *, wrong: bool = False) -> None:
         self._message.setStyleSheet(f"color: {BAD}" if wrong else "")
-        self._message.setText(words)
+        self._message.setText(for_forms(words))
         self._message.setVisible(bool(words))
 
     def _lay_out(self, about: str, inputs: Mapping[str, QWidget]) -> None:
@@ -239,19 +288,16 @@ class TaskWidget(QWidget):
         leave_the_wheel_alone(self._preset)
         for row, (label, control) in enumerate({**inputs, "Preset": self._preset}.items()):
             self.form.add_row(label, control, at=row)
-        self.form.add_row("Write to", self.out)
-        self._start = QPushButton("Start")
-        self._start.setToolTip("Start it in a process of its own; napari stays free")
-        self._start.clicked.connect(lambda: self.start())
-        copy, write = QPushButton("Copy as command"), QPushButton("Write job file…")
-        copy.setToolTip("Copy the command line that does exactly this")
-        copy.clicked.connect(self._copy)
-        write.setToolTip("Write a file that `volumen run` carries out, here or on another machine")
-        write.clicked.connect(self._write)
+        self.form.add_row(WRITE_TO, self.out)
+        self._start = button("Start", "Start it in a process of its own; napari stays free", self.start)
+        tip = "Copy the command line that does exactly this"
+        self._copy = button("Copy as command", tip, lambda: self._once_read(self._copy_command))
+        tip = "Write a file that `volumen run` carries out, here or on another machine"
+        self._write = button("Write job file…", tip, lambda: self._once_read(self._write_file))
         buttons = QGridLayout()
         buttons.addWidget(self._start, 0, 0, 1, 2)
-        for place, button in enumerate((copy, write)):
-            buttons.addWidget(button, 1, place)
+        for place, other in enumerate((self._copy, self._write)):
+            buttons.addWidget(other, 1, place)
         inner = QWidget()
         column = QVBoxLayout(inner)
         column.addWidget(intro)
@@ -267,7 +313,7 @@ class TaskWidget(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self._scroll)
-        tab_through([*self.form.parts, self._start, copy, write, self.panel])
+        tab_through([*self.form.parts, self._start, self._copy, self._write, self.panel])
         self._say("")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -82,11 +83,17 @@ def propose(runs: Path, *parts: str, ending: str = "", today: datetime.date | No
     """
     day = (today or datetime.date.today()).isoformat()
     stem = "_".join(re.sub(r"[^\w.-]+", "_", part) for part in (*parts, day) if part)
-    return next(path for path in (runs / f"{stem}_{number}{ending}" for number in count(1)) if not path.exists())
+    try:
+        taken = {name.casefold() for name in os.listdir(runs)}  # once: each question has its price on a network
+    except OSError:
+        taken = set()
+    names = (f"{stem}_{number}{ending}" for number in count(1))
+    return runs / next(name for name in names if name.casefold() not in taken)
 
 
 def _folders(runs: Path) -> list[Path]:
     try:
-        return [folder for folder in runs.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+        with os.scandir(runs) as entries:  # which mostly says at once what is a folder
+            return [runs / entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
     except OSError:
         return []

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.viewer import current_viewer
 from PIL import Image
 
 from volumen.errors import LabelError, OutputExistsError
-from volumen.plugin.painting import painting_shown
+from volumen.plugin.painting import painting_of, painting_shown
+from volumen.settings.command import full_path
 from volumen.sources.labels.painted import INK, PaintedLabels, Patch, open_painted
 from volumen.sources.open import open_segment
 from volumen.sources.pyramids.pyramid import create_pyramid
@@ -49,7 +51,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     Raises
     ------
     LabelError
-        When the layer holds something else than these classes, or does not fit the segment.
+        When the layer holds something else than these classes, does not fit the segment, or the segment is painted on.
     OutputExistsError
         When there is a store already that is no segment.
     """
@@ -110,12 +112,25 @@ def _into_segment(target: Path, source: _Source) -> list[str]:
         )
     if isinstance(source, PaintedLabels) and source.labels == labels.labels:
         return [str(path) for path in (labels.labels.ink, labels.labels.supervision)]  # saved as they were painted
+    _refuse_painted(target)
     labels.keep()
     for window in _bands(source.shape):
         wanted = source.read(window)
         before = labels.read(window)
         labels.write(window, wanted, (wanted.ink != before.ink) | (wanted.supervision != before.supervision))
     return [str(path) for path in (labels.labels.ink, labels.labels.supervision)]
+
+
+def _refuse_painted(target: Path) -> None:
+    """Raise a `LabelError` where a segment is painted on just now: its next strokes would go to the former version."""
+    viewer = current_viewer()
+    paintings = [painting_of(layer) for layer in viewer.layers] if viewer is not None else []
+    path = full_path(str(target))
+    if any(each is not None and not each.closed and full_path(each.origin.path) == path for each in paintings):
+        raise LabelError(
+            f"{target} is being painted on in this window, so other labels cannot be saved into it. Remove the layer "
+            "that is painted on first, whose strokes are kept, or give another name."
+        )
 
 
 def _write_store(path: Path, source: _Source, pick: Callable[[Patch], NDArray[np.uint8]]) -> None:
