@@ -25,17 +25,17 @@ from volumen.cli import FAMILIES
 from volumen.cli.arguments import build_parser
 from volumen.errors import SettingsError, SourceNotFoundError
 from volumen.events import Finished, Started, Stepped, Warned, result, to_json
-from volumen.plugin import finetune_widget, pickers, predict_widget, pretrain_widget, task_widget
+from volumen.plugin import finetune_widget, predict_widget, pretrain_widget, task_widget, weights_choice
 from volumen.plugin import trained as trained_module
 from volumen.plugin.beginning import Beginning
 from volumen.plugin.finetune_widget import FinetuneWidget
 from volumen.plugin.jobs import Job
 from volumen.plugin.layers import LayerOrigin, segment_data
 from volumen.plugin.painting import Painting
-from volumen.plugin.pickers import WeightsChoice
 from volumen.plugin.preferences import Preferences
 from volumen.plugin.pretrain_widget import PretrainWidget
 from volumen.plugin.trained import find_trained, propose, weights_in
+from volumen.plugin.weights_choice import WeightsChoice
 from volumen.settings import Finetune, Phantom, PretrainSpark
 from volumen.settings.job_file import JobFile
 from volumen.settings.verbs import VERBS
@@ -281,7 +281,7 @@ def test_while_a_slow_folder_is_looked_through_the_window_goes_on_and_says_so(vi
         assert may.wait(20)
         return weights_in(folder)
 
-    monkeypatch.setattr(pickers, "weights_in", slow)
+    monkeypatch.setattr(weights_choice, "weights_in", slow)
     run = trained(runs, "former", "finetune")
     made = [WeightsChoice(lambda: runs, "finetune"), WeightsChoice(lambda: runs, "finetune", none="random weights")]
     for choice in made:

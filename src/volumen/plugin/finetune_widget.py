@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from volumen.errors import LabelError, SettingsError
 from volumen.plugin.layers import rasters_in, rasters_of
 from volumen.plugin.painting import painting_of
-from volumen.plugin.pickers import SegmentList, WeightsChoice, segment_layers
+from volumen.plugin.pickers import SegmentList, segment_layers
 from volumen.plugin.preferences import preferences
 from volumen.plugin.task_widget import TaskWidget
 from volumen.plugin.trained import FINETUNED, PRETRAINED, propose
+from volumen.plugin.weights_choice import WeightsChoice
 from volumen.sources.location import Location
 from volumen.sources.open import open_segment
 

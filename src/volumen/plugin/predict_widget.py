@@ -10,11 +10,12 @@ from volumen.errors import SettingsError, VolumenError
 from volumen.events import Started, TileWritten
 from volumen.plugin.editors import leave_the_wheel_alone
 from volumen.plugin.live_map import LiveMap, MapWatch, show_map, unfinished_layers
-from volumen.plugin.pickers import SegmentChoice, WeightsChoice
+from volumen.plugin.pickers import SegmentChoice
 from volumen.plugin.places import as_text, centre, seen
 from volumen.plugin.preferences import preferences
 from volumen.plugin.task_widget import NOT_DRAWN, OF_TRAINING, TaskWidget
 from volumen.plugin.trained import FINETUNED, propose
+from volumen.plugin.weights_choice import WeightsChoice
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SettingsError
-from volumen.plugin.pickers import SegmentList, WeightsChoice, segment_layers
+from volumen.plugin.pickers import SegmentList, segment_layers
 from volumen.plugin.preferences import preferences
 from volumen.plugin.task_widget import TaskWidget
 from volumen.plugin.trained import FINETUNED, PRETRAINED, propose
+from volumen.plugin.weights_choice import WeightsChoice
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from volumen.errors import SettingsError
 from volumen.events import Finished
 from volumen.plugin.painted_window import Grid
-from volumen.plugin.pickers import SegmentChoice, WeightsChoice, segment_layers
+from volumen.plugin.pickers import SegmentChoice, segment_layers
 from volumen.plugin.place_steps import PlaceOnLayer, PlaceSteps
 from volumen.plugin.preferences import preferences
 from volumen.plugin.task_widget import TaskWidget
 from volumen.plugin.trained import FINETUNED, propose
+from volumen.plugin.weights_choice import WeightsChoice
 from volumen.settings.command import full_path
 
 if TYPE_CHECKING:
