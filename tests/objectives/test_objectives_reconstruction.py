@@ -83,7 +83,7 @@ def test_gradient_targets_are_how_steep_the_cells_of_each_patch_are() -> None:
                 number, layer, 16 * row + 8 * y : 16 * row + 8 * y + 8, 16 * column + 8 * x : 16 * column + 8 * x + 8
             ]
             shown[cell] = steep[8 * y : 8 * y + 8, 8 * x : 8 * x + 8].mean()
-            target[cell] = math.log(float(shown[cell][0, 0]) + 0.001)
+            target[cell] = math.log(float(shown[cell][0, 0]) / 0.1 + 0.01)
             if not visible[number, row, column]:
                 errors.append((float(prediction[cell].mean()) - float(target[cell][0, 0])) ** 2)
     torch.testing.assert_close(loss.target(image), target)

@@ -19,7 +19,8 @@ Targets = Literal["patch", "layer", "pixels", "gradient"]
 _EPS = 1e-6  # published; keeps the norm of a flat patch defined
 _PAPYRUS = 0.5  # share of a patch that must be papyrus for it to count
 _CELL = 8  # px, side of what has one gradient magnitude; MaskFeat's cells
-_FAINT = 1e-3  # of the range of an image, a px: gradients that are no more than scanner noise
+_STEEP = 0.1  # of the range of an image, a px: gradients of voxels are about that, so that targets are about 0
+_FAINT = 0.01  # of these, so that a flat cell has a target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class Reconstruction:
     (MaskFeat: Wei et al., CVPR 2022, arXiv 2112.09133): for each layer and cell of 8 x 8 px, with ∇ the gradient within
     the patch::
 
-        target = log(mean of |∇x| + 0.001)
+        target = log(mean of |∇x| / 0.1 + 0.01)
 
     The exact course of a crackle cannot be foreseen, and ink that shows by it is a small part of how voxels vary; that
     there is a crackle can. Nothing is normalised, since how much texture there is tells ink from papyrus.
@@ -132,7 +133,7 @@ class Reconstruction:
         """
         cut = self._cut(prediction.float())
         if self.targets == "gradient":
-            return self._whole(self._averaged(cut).exp() - _FAINT, image)
+            return self._whole((self._averaged(cut).exp() - _FAINT) * _STEEP, image)
         mean, std = self._statistics(self._cut(image.float()))
         return (cut * std + mean).reshape(image.shape)
 
@@ -145,7 +146,7 @@ class Reconstruction:
         if self.targets == "gradient":
             down, across = torch.gradient(cut, dim=(3, 5))  # within a patch: others may hold anything
             steep: Tensor = torch.hypot(down, across)
-            return (self._averaged(steep) + _FAINT).log()
+            return (self._averaged(steep) / _STEEP + _FAINT).log()
         mean, std = self._statistics(cut)
         return (cut - mean) / std
 
