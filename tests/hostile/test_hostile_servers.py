@@ -115,6 +115,7 @@ def zarr_of(**said):
         ({".zattrs": b'{"multiscales": [{"datasets": 7}]}'}, "not understood"),
         ({".zarray": zarr_of(shape=[4, 10**7, 10**7], chunks=[1, 1, 1])}, "chunks"),
         ({".zarray": zarr_of(shape=[0, 9, 11])}, "shape"),
+        ({".zarray": zarr_of(chunks=[4, 0, 11])}, "chunks of"),
         ({".zarray": zarr_of(shape=[7], chunks=[7])}, "shape"),
         ({".zarray": b"[" * 5000}, "damaged"),
         ({"zarr.json": b'{"node_type": "group", "attributes": [1]}'}, "not understood"),

@@ -59,6 +59,14 @@ def test_a_chunk_of_a_negative_size(tmp_path):
         segment.read(segment.window)
 
 
+def test_chunks_without_a_voxel(tmp_path):
+    zarr.create_array(tmp_path / "seg.zarr", data=VOLUME, chunks=(4, 9, 11), zarr_format=2)
+    metadata = json.loads((tmp_path / "seg.zarr/.zarray").read_text())
+    (tmp_path / "seg.zarr/.zarray").write_text(json.dumps({**metadata, "chunks": [4, 9, 0]}))
+    with pytest.raises(SourceError, match="chunks of"):
+        open_segment(tmp_path / "seg.zarr")
+
+
 def test_a_tiff_does_not_choose_other_files_to_be_read(tmp_path, monkeypatch):
     path = tmp_path / "scan.tif"
     elsewhere = tmp_path / "other.tif"

@@ -197,6 +197,8 @@ def _array(location: Location, version: Literal[2, 3], state: str | None, *, reu
     else:
         store = RemoteStore(location.path, _METADATA[version], state, reuse=reuse)
     array = zarr.open_array(store, mode="r", zarr_format=version)
+    if 0 in array.chunks:
+        raise SourceError(f"{location} is damaged: it says that it lies in chunks of {array.chunks}. Copy it again.")
     if any(getattr(codec, "codec_id", "") == _PICKLE for codec in (*array.filters, *array.compressors)):
         raise SourceError(
             f"{location} is coded by {_PICKLE}, which can run any code when it is read, and was not. Save it otherwise."
