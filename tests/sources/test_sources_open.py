@@ -25,6 +25,7 @@ from volumen.errors import LabelError, SourceError, SourceNotFoundError
 from volumen.sources.arrays.images import open_image
 from volumen.sources.arrays.layer_stack import LayerStack, PictureLayer
 from volumen.sources.arrays.tiff import TiffLayer
+from volumen.sources.decoded import decoded_at_once
 from volumen.sources.labels.rasters import Raster
 from volumen.sources.location import Location
 from volumen.sources.open import open_segment
@@ -262,6 +263,23 @@ def test_a_window_decodes_only_the_strips_it_touches(tmp_path: Path, monkeypatch
     tiles = open_segment(write_layers(tmp_path / "tiles", volume, compression="zlib", tile=(16, 32)))
     tiles.read(Window((0, 1), (15, 17), (31, 33)))
     assert decoded == [(0, 0), (0, 1), (0, 3), (0, 4)]
+
+
+def test_what_is_decoded_at_once_is_the_piece_that_is_stored(tmp_path: Path) -> None:
+    volume = noise("uint8")
+    forms: dict[str, tuple[dict[str, Any], tuple[int, int, int]]] = {
+        "plain": ({}, (1, 1, 1)),
+        "rows": ({"compression": "lzw", "rowsperstrip": 1}, (1, 1, 70)),
+        "strips": ({"compression": "lzw", "rowsperstrip": 20}, (1, 20, 70)),
+        "tiles": ({"tile": (16, 32)}, (1, 16, 32)),
+    }
+    for name, (how, expected) in forms.items():
+        assert decoded_at_once(open_segment(write_layers(tmp_path / name, volume, **how))) == expected
+    assert decoded_at_once(open_segment(form("layers, png", tmp_path, volume))) == (1, 50, 70)
+    zarr.create_array(tmp_path / "a.zarr", data=volume, chunks=(2, 25, 35), shards=(8, 50, 70))
+    assert decoded_at_once(open_segment(tmp_path / "a.zarr")) == (2, 25, 35)
+    np.save(tmp_path / "a.npy", volume)
+    assert decoded_at_once(open_segment(tmp_path / "a.npy")) == (1, 1, 1)
 
 
 def test_decoded_pieces_are_kept_within_bounds(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from volumen.sources.arrays.layer_stack import LayerStack
-from volumen.sources.arrays.zarr_volume import ZarrVolume
+from volumen.sources.decoded import decoded_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,21 +69,10 @@ class VolumeSurvey:
     ink_on_blank: float
 
 
-def piece_of(segment: Segment) -> tuple[int, int, int]:
-    """Return the box (Z, Y, X) that must be decoded to read one voxel; one voxel where the disk can be mapped."""
-    volume = segment.levels[0]
-    if isinstance(volume, ZarrVolume):
-        depth, height, width = volume.chunks
-        return (depth, height, width)
-    if isinstance(volume, LayerStack) and any(layer.map() is None for layer in volume.layers):
-        return (1, volume.rows_at_once, segment.shape[2])
-    return (1, 1, 1)
-
-
 def decoded_voxels(segment: Segment, box: tuple[int, int, int]) -> int:
     """Return how many voxels are decoded, at worst, to read a box of (Z, Y, X) voxels."""
     decoded = 1
-    for length, piece, wanted in zip(segment.shape, piece_of(segment), box, strict=True):
+    for length, piece, wanted in zip(segment.shape, decoded_at_once(segment), box, strict=True):
         whole = -(-wanted // piece) * piece + (piece if piece > 1 else 0)
         decoded *= min(whole, -(-length // piece) * piece)
     return decoded
@@ -99,7 +87,7 @@ def affordable(segment: Segment, side: int, count: int) -> int:
 
 def layer_by_layer(segment: Segment) -> bool:
     """Whether layers are decoded so nearly whole that all windows should be read from each in turn."""
-    depth, height, width = piece_of(segment)
+    depth, height, width = decoded_at_once(segment)
     return depth == 1 and height * width >= segment.shape[1] * segment.shape[2] / 8 and height > 1
 
 

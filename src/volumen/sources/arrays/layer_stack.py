@@ -138,9 +138,10 @@ class LayerStack:
         return self.layers[0].dtype
 
     @property
-    def rows_at_once(self) -> int:
-        """Rows of a layer that must be decoded to read one of them."""
-        return max(1 if layer.map() is not None else layer.piece[0] for layer in self.layers)
+    def piece(self) -> tuple[int, int]:
+        """(rows, columns) of a layer that are decoded at once, at most; one pixel where every layer is mapped."""
+        pieces = [(1, 1) if layer.map() is not None else layer.piece for layer in self.layers]
+        return (max(rows for rows, _ in pieces), max(columns for _, columns in pieces))
 
     def __getitem__(self, key: tuple[slice | int, ...], /) -> NDArray[Any]:
         ranges = [

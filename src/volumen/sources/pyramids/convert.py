@@ -11,8 +11,8 @@ from volumen.cluster import open_cluster
 from volumen.drafts import clear_drafts, draft_of
 from volumen.errors import LabelError, OutputExistsError, SettingsError, SourceError
 from volumen.events import Event, Finished, Saved, Warned
+from volumen.sources.decoded import decoded_at_once
 from volumen.sources.location import Location
-from volumen.sources.pyramids.block_reader import decoded_at_once
 from volumen.sources.pyramids.blocks import Cut
 from volumen.sources.pyramids.conversion import Conversion, open_given, rasters_of, sweep
 from volumen.sources.pyramids.journal import Journal
