@@ -41,7 +41,7 @@ def test_what_is_kept_does_not_grow_with_the_height(tmp_path, tiling: str) -> No
     def most(height: int) -> tuple[int, int]:
         plan = plan_of(height, 640, tiling)
         tiles = [tile for (tile,) in near_first([(tile,) for tile in plan.tiles], (height // 2, 320))]
-        cells = Cells(lambda w: np.zeros(w.shape, np.uint8), volume=plan.volume, tiles=tiles, side=32)
+        cells = Cells(lambda w: np.zeros(w.shape, np.uint8), volume=plan.volume, tiles=tiles, size=32)
         output = create_map(tmp_path / f"{height}.zarr", shape=plan.volume[1:], settings={}, block=32)
         sums = Sums(plan, plan.tiles, output)
         probability = np.zeros(plan.shape[1:], np.float32)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from volumen.prediction.plan import Tile, TilePlan
     from volumen.prediction.stream import Predictor
     from volumen.sources.pyramids.probability_map import ProbabilityMap
-    from volumen.windows import Window
+    from volumen.windows import Size, Window
 
     Compute = Callable[[Sums, Sequence[Batch]], Generator[Warned | Done]]
 
@@ -38,7 +38,7 @@ def predict_tiles(
     output: ProbabilityMap,
     mask: Callable[[Window], NDArray[Any]] | None = None,
     batch: int = 1,
-    cell: int = 256,
+    cell: Size = 256,
     near: tuple[int, int] | None = None,
 ) -> Iterator[Event]:
     """Predict the plan's region into ``output``, block by block, in memory that does not grow with the area.
@@ -64,7 +64,7 @@ def predict_tiles(
     batch
         Tiles in a call of ``model``; those of one batch lie in one row.
     cell
-        Side in pixels of the pieces in which the source is read, see `cell_side`.
+        Height and width in pixels of the pieces in which the source is read, see `cell_size`.
     near
         A point (Y, X) in pixels to begin at, see `near_first`; row by row if not given. It changes no pixel.
 
