@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _BUDGET = 3_000_000_000  # voxels that may be decoded: most of a minute for LZW on one core
 _LEAST_PIXELS = 2000  # of ink and of background, to compare the two
+# Decoded for a crop, and times what the crop holds. Chunks of 16 × 256 × 256, which conversion makes, need 28 million
+# at worst for 20 × 320 × 320.
+_SLOW_VOXELS, _SLOW_RATIO = 30_000_000, 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,6 +79,19 @@ def decoded_voxels(segment: Segment, box: tuple[int, int, int]) -> int:
         whole = -(-wanted // piece) * piece + (piece if piece > 1 else 0)
         decoded *= min(whole, -(-length // piece) * piece)
     return decoded
+
+
+def slow_layout(segment: Segment, crop: tuple[int, int, int]) -> str | None:
+    """Say what it costs to read crops of (Z, Y, X) voxels, and the cure, where it costs too much to train on them."""
+    if math.prod(segment.shape) <= _SLOW_VOXELS:
+        return None
+    decoded, wanted = decoded_voxels(segment, crop), math.prod(crop)
+    if decoded <= _SLOW_VOXELS or decoded <= _SLOW_RATIO * wanted:
+        return None
+    return (
+        f"To read a crop of {crop[0]} x {crop[1]} x {crop[2]} voxels of {segment.name}, {decoded / wanted:.0f} times "
+        "as many must be decoded. Convert the volume first: volumen convert SRC DST.zarr."
+    )
 
 
 def affordable(segment: Segment, side: int, count: int) -> int:
