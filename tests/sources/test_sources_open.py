@@ -629,8 +629,10 @@ def test_a_server_that_fails_is_an_error_never_zeros(
     zarr.save_array(tmp_path / "a.zarr", noise())
     segment = open_segment(f"{url}/a.zarr")
     (tmp_path / "a.zarr").rename(tmp_path / "b.zarr")
-    with pytest.raises(SourceNotFoundError):
+    with pytest.raises(SourceNotFoundError, match=r"nothing at .*a\.zarr, or the server refuses it"):
         open_segment(f"{url}/a.zarr")
+    with pytest.raises(SourceNotFoundError, match=r"no file at .*a\.png, or the server refuses it"):
+        open_segment(tmp_path / "b.zarr", ink=f"{url}/a.png")
     os.truncate(tmp_path / "b.zarr/c/0/0/0", 10)
     (tmp_path / "b.zarr").rename(tmp_path / "a.zarr")
     with pytest.raises(SourceError, match="cannot be read"):

@@ -195,9 +195,7 @@ def _lines(location: Location, rows: Sequence[tuple[int, dict[str, str]]]) -> tu
 
 def _read(location: Location) -> list[tuple[int, dict[str, str]]]:
     """Return the rows of a TSV, each with the number of its line; empty lines are passed over."""
-    raw = location.read()
-    if raw is None:
-        raise SourceNotFoundError(f"There is no file at {location}; check the path.")
+    raw = location.contents()
     try:
         reader = csv.DictReader(StringIO(raw.decode("utf-8-sig"), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
         columns = reader.fieldnames or ()
