@@ -315,8 +315,10 @@ def test_masks_keep_the_numbers_of_a_palette_and_jpegs_are_cut_at_one_half(tmp_p
     image = Image.fromarray(numbers).convert("P")
     image.putpalette([9, 9, 9] * 4)  # all of one colour
     image.putdata(numbers.ravel().tolist())
-    image.save(tmp_path / "palette.png")
-    np.testing.assert_array_equal(read_mask(Location.of(tmp_path / "palette.png"), (4, 4)), numbers > 0)
+    for name in ("palette.png", "palette.tif"):
+        image.save(tmp_path / name)
+        found = read_mask(Location.of(tmp_path / name), (4, 4), background=(0, 2))
+        np.testing.assert_array_equal(found, numbers % 2 > 0, err_msg=name)
     binary = np.kron(np.array([[0, 255], [255, 0]], np.uint8), np.ones((8, 8), np.uint8))
     Image.fromarray(binary).save(tmp_path / "soft.jpg", quality=40)
     np.testing.assert_array_equal(read_mask(Location.of(tmp_path / "soft.jpg"), (16, 16)), binary > 0)

@@ -13,7 +13,7 @@ from volumen.sources.arrays.images import PICTURES, TIFFS, FlatImage, damaged, o
 from volumen.sources.arrays.npy_volume import HEADER
 from volumen.sources.arrays.zarr_volume import ZarrImage, ZarrVolume, flat_layer, open_zarr
 from volumen.sources.damage import DAMAGE
-from volumen.sources.labels.rasters import Pixels, Raster, to_uint8
+from volumen.sources.labels.rasters import Pixels, Raster, painted, to_uint8
 from volumen.sources.raster_names import NAMES, names_raster
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def _raster(location: Location, shape: tuple[int, int], decode: partial[Pixels])
 
 
 def _decode_image(image: FlatImage) -> Pixels:
-    return to_uint8(image.read(), str(image.location))
+    pixels = image.read()
+    return to_uint8(painted(pixels) if image.palette else pixels, str(image.location))
 
 
 def _decode_array(pixels: NDArray[Any], source: str) -> Pixels:
