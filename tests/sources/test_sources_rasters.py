@@ -8,6 +8,7 @@ import pickle
 import tracemalloc
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import tifffile
@@ -225,6 +226,23 @@ def test_a_raster_survives_pickling_without_its_pixels(tmp_path: Path) -> None:
     message = pickle.dumps(raster)
     assert len(message) < 2000
     np.testing.assert_array_equal(pickle.loads(message).pixels[:, :], pixels)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_on_disk_is_read_when_its_pixels_are_and_never_pickled(tmp_path: Path, order: str) -> None:
+    pixels = np.asarray(np.random.default_rng(0).integers(0, 256, (300, 400), dtype=np.uint8), order=order)
+    np.save(tmp_path / "a.npy", pixels)
+    raster = open_raster(Location.of(tmp_path / "a.npy"))
+    assert len(pickle.dumps(raster)) < 2000
+    window = Window((0, 1), (0, 300), (0, 400))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(raster)).read(window), pixels / np.float32(255))
+    assert len(pickle.dumps(raster)) < 2000
+    with fsspec.open("memory://labels/a.npy", "wb") as file:
+        np.save(file, pixels)
+    np.testing.assert_array_equal(open_raster(Location.of("memory://labels/a.npy")).read(window), raster.read(window))
+    os.truncate(tmp_path / "a.npy", 1000)
+    with pytest.raises(SourceError, match=r"a\.npy is truncated"):
+        open_raster(Location.of(tmp_path / "a.npy"))
 
 
 def test_missing_damaged_and_odd_files_are_named(tmp_path: Path, grey: np.ndarray) -> None:

@@ -147,7 +147,7 @@ def to_uint8(pixels: NDArray[Any], source: str) -> NDArray[np.uint8]:
     if pixels.ndim == 3 and 1 <= pixels.shape[2] <= 4:
         pixels = luminance(pixels)
     if pixels.ndim != 2:
-        raise LabelError(f"{source} should be a flat YX image; it has shape {pixels.shape}. Save it as one grey image.")
+        raise not_flat(source, pixels.shape)
     if pixels.dtype == np.bool_:
         return np.where(pixels, np.uint8(255), np.uint8(0))
     if pixels.dtype.kind not in "uif":
@@ -173,6 +173,11 @@ def to_uint8(pixels: NDArray[Any], source: str) -> NDArray[np.uint8]:
         else:
             eight[top : top + rows] = np.rint(band * np.float32(255) if high <= 1 else band)
     return eight
+
+
+def not_flat(source: str, shape: tuple[int, ...]) -> LabelError:
+    """Return the error that says that something is no label or mask, by its shape."""
+    return LabelError(f"{source} should be a flat YX image; it has shape {shape}. Save it as one grey image.")
 
 
 def painted(colours: NDArray[np.uint8]) -> NDArray[Any]:
