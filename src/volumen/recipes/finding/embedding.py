@@ -10,6 +10,7 @@ import torch
 
 from volumen.crops.normalize import Normalization
 from volumen.crops.papyrus_windows import papyrus_corners
+from volumen.crops.region import cut_out
 from volumen.crops.select import centre_layers, spread
 from volumen.errors import SettingsError
 from volumen.memory import out_of_memory
@@ -134,10 +135,7 @@ def _some(settings: Index, embedding: dict[str, Any], segment: Segment) -> list[
 
 def corners_of(settings: Index, segment: Segment, layers: Range) -> NDArray[Any]:
     """Return the corners of the windows to index, int32 (windows, 2)."""
-    within = segment.window.layers(*layers)
-    if settings.region is not None:
-        y0, y1, x0, x1 = settings.region
-        within &= Window(layers, (y0, y1), (x0, x1))
+    within = cut_out(segment, segment.window.layers(*layers), settings.region)
     return papyrus_corners(
         segment, within, side=settings.window, stride=settings.window_stride, least=settings.min_papyrus
     )
