@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from volumen.crops.line_images import LineForm, LineSample, collate, to_tensor
 from volumen.errors import SourceError, SourceNotFoundError
-from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.arrays.recent import Recent
 from volumen.sources.lines.line import MISSING_IMAGE, UNREADABLE_IMAGE
 from volumen.sources.lines.line_list import Drops, told
 

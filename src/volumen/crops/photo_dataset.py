@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from volumen.crops.photo_images import Decoded, to_chw
 from volumen.errors import SettingsError, SourceError, SourceNotFoundError
-from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.arrays.recent import Recent
 from volumen.sources.lines.line import MISSING_IMAGE
 from volumen.sources.lines.line_list import Drops, told
 from volumen.windows import height_width

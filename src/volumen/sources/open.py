@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from volumen.errors import SourceError
 from volumen.plain_json import parse
 from volumen.sources.arrays.images import PICTURES, TIFFS, is_picture, suffix
-from volumen.sources.arrays.layer_stack import LayerStack, find_layers, open_picture, open_stack, open_tiff_stack
+from volumen.sources.arrays.layer_names import find_layers
+from volumen.sources.arrays.layer_stack import LayerStack, open_picture, open_stack, open_tiff_stack
 from volumen.sources.arrays.npy_volume import open_npy
 from volumen.sources.arrays.ome import edge_um
 from volumen.sources.arrays.zarr_volume import open_zarr

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from volumen.errors import SourceError
 from volumen.sources.arrays.images import PICTURES, TIFFS
-from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.arrays.recent import Recent
 from volumen.sources.lines.line import DECODED_BYTES, MISSING_IMAGE, Line, Part
 
 if TYPE_CHECKING:

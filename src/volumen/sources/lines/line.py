@@ -14,7 +14,7 @@ import numpy as np
 
 from volumen.errors import SourceError, SourceNotFoundError
 from volumen.sources.arrays.images import eight_bit, open_image
-from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.arrays.recent import Recent
 from volumen.sources.lines.cut import CutImage
 from volumen.sources.location import Location
 from volumen.sources.numerals import whole

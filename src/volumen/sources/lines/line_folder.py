@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from volumen.errors import SourceNotFoundError
 from volumen.sources.arrays.images import PICTURES, TIFFS
-from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.arrays.recent import Recent
 from volumen.sources.lines.line import DECODED_BYTES, MISSING_IMAGE, Line, Part, distinct
 
 if TYPE_CHECKING:

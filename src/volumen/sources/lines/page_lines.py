@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from volumen.errors import SourceError, SourceNotFoundError
 from volumen.sources.arrays.images import PICTURES, TIFFS, open_image
-from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.arrays.recent import Recent
 from volumen.sources.lines.alto import alto_pages
 from volumen.sources.lines.cut import fault
 from volumen.sources.lines.line import DECODED_BYTES, MISSING_IMAGE, UNREADABLE_IMAGE, Line
