@@ -326,8 +326,10 @@ def test_colour_layers_are_refused(tmp_path: Path) -> None:
     (tmp_path / "png").mkdir()
     for index in range(3):
         Image.fromarray(np.zeros((20, 20, 3), "uint8")).save(tmp_path / f"png/{index}.png")
-    for folder in ("tif", "png"):
-        with pytest.raises(SourceError, match="Convert it to grey"):
+    colormap = np.zeros((3, 256), "uint16")
+    write_layers(tmp_path / "few", np.zeros((3, 20, 20), "uint8"), photometric="palette", colormap=colormap)
+    for folder, found in (("tif", "3 channels"), ("png", "3 channels"), ("few", "a palette")):
+        with pytest.raises(SourceError, match=rf"in colour \({found}\); .* Convert it to grey"):
             open_segment(tmp_path / folder)
 
 
