@@ -17,7 +17,6 @@ from volumen.sources.pyramids.blocks import Cut
 from volumen.sources.pyramids.conversion import Conversion, open_given, rasters_of, sweep
 from volumen.sources.pyramids.journal import Journal
 from volumen.sources.pyramids.pyramid import check_replaceable, create_pyramid, level_count, open_pyramid
-from volumen.sources.segment import Segment
 from volumen.whole_files import out_of_space, refuse_existing
 from volumen.writer import sole_output
 
