@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from volumen.errors import LabelError, SourceError, SourceNotFoundError
-from volumen.sources.lines.cut import area_of
 from volumen.sources.location import Location
+from volumen.sources.outlines import area_of
 from volumen.sources.photos.filled import filled, polygon_fault, reaches_out
 from volumen.sources.photos.photo_image import open_photo, read_mask
 from volumen.sources.photos.read_photos import Photo, read_photos

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from volumen.errors import SourceError
 from volumen.sources.arrays.images import PICTURES, TIFFS
 from volumen.sources.arrays.recent import Recent
-from volumen.sources.lines.line import DECODED_BYTES, MISSING_IMAGE, Line, Part
+from volumen.sources.left_out import MISSING_IMAGE
+from volumen.sources.lines.line import DECODED_BYTES, Line, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from volumen.sources.lines.line_list import Drops
+    from volumen.sources.left_out import Drops
     from volumen.sources.location import Location
 
 MARKED_ERR = "marked err in the list"

@@ -17,8 +17,8 @@ from volumen.sources.photos.photo import Character, Listed, Polygons
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from volumen.sources.lines.cut import Outline
     from volumen.sources.location import Location
+    from volumen.sources.outlines import Outline
 
 _FOLDERS = ("", "images", "../images")  # where the images of a list may lie, from its folder on
 

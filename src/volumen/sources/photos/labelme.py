@@ -16,8 +16,8 @@ from volumen.sources.photos.ctw import corners
 from volumen.sources.photos.photo import Character, Listed, Polygons
 
 if TYPE_CHECKING:
-    from volumen.sources.lines.cut import Outline
     from volumen.sources.location import Location
+    from volumen.sources.outlines import Outline
 
 IGNORE = "ignore"
 """Label of the regions that never count."""
