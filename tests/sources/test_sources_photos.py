@@ -248,6 +248,8 @@ def test_folders_of_images_with_masks_or_without(tmp_path: Path) -> None:
 def test_what_is_no_list_of_photographs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFoundError):
         read_photos(tmp_path / "none.jsonl")
+    with pytest.raises(SourceNotFoundError, match=r"no files in .*; expected photographs, or a list of them"):
+        read_photos(tmp_path)
     (tmp_path / "a.jsonl").write_text('{"file_name": "a.png"}\n{"annotations": 3}\n')
     with pytest.raises(SourceError, match=r"Line 2 of .* should be a JSON object with file_name"):
         read_photos(tmp_path / "a.jsonl")

@@ -15,10 +15,17 @@ if TYPE_CHECKING:
     from volumen.sources.location import Location
 
 
-def files_below(folder: Location) -> list[str]:
+def files_below(folder: Location, expected: str) -> list[str]:
     """Return the paths of all files in a folder and those inside it, from it on, sorted; hidden ones left out.
 
     A remote folder gives only what lies in itself.
+
+    Parameters
+    ----------
+    folder
+        Where to look.
+    expected
+        What should be there, for the error.
 
     Raises
     ------
@@ -28,7 +35,7 @@ def files_below(folder: Location) -> list[str]:
     found = _walked(Path(folder.path)) if folder.local else list(folder.listing() or ())
     files = sorted(name for name in found if not any(part.startswith(".") for part in PurePosixPath(name).parts))
     if not files:
-        raise SourceNotFoundError(f"There are no files in {folder}; expected images of lines, or PAGE or ALTO XML.")
+        raise SourceNotFoundError(f"There are no files in {folder}; expected {expected}.")
     return files
 
 

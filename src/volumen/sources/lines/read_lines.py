@@ -96,7 +96,7 @@ def _read(location: Location, drops: Drops, *, keep_untranscribed: bool) -> tupl
         raise SourceError(
             f"{location} should be a TSV, an IAM list (.txt), PAGE or ALTO XML, an image, or a folder of these."
         )
-    files = files_below(location)
+    files = files_below(location, "images of lines, or PAGE or ALTO XML")
     lists = [file for file in files if _LIST.fullmatch(file)]
     if len(lists) > 1:
         raise SourceError(f"{location} holds several lists of lines, {', '.join(lists)}; name the one that you mean.")

@@ -133,7 +133,7 @@ def _read(location: Location) -> list[Listed]:
         location = location / _IMAGES
     else:
         masks = {}
-    files = [file for file in files_below(location) if is_image(file)]
+    files = [file for file in files_below(location, "photographs, or a list of them") if is_image(file)]
     return [Listed(file=file, location=location / file, mask=masks.get(PurePosixPath(file).stem)) for file in files]
 
 
