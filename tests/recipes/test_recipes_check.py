@@ -15,8 +15,9 @@ from volumen.errors import SourceNotFoundError
 from volumen.events import Finished, Started, Stepped, Warned, result, to_json
 from volumen.recipes.check import check
 from volumen.recipes.label_survey import CELL, join_surveys, survey_labels
-from volumen.recipes.volume_survey import affordable, decoded_voxels, layer_by_layer
+from volumen.recipes.volume_survey import affordable, decoded_voxels
 from volumen.settings import Check, Phantom
+from volumen.sources.decoded import layer_by_layer
 from volumen.sources.open import open_segment
 from volumen.sources.synthetic.phantom import make_phantom
 

@@ -9,6 +9,7 @@ import os
 import pickle
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from volumen.errors import LabelError, SourceError, SourceNotFoundError
 from volumen.sources.arrays.images import open_image
 from volumen.sources.arrays.layer_stack import LayerStack, PictureLayer
 from volumen.sources.arrays.tiff import TiffLayer
-from volumen.sources.decoded import decoded_at_once
+from volumen.sources.decoded import decoded_at_once, layer_by_layer, read_windows
 from volumen.sources.labels.rasters import Raster
 from volumen.sources.location import Location
 from volumen.sources.open import open_segment
@@ -280,6 +281,31 @@ def test_what_is_decoded_at_once_is_the_piece_that_is_stored(tmp_path: Path) -> 
     assert decoded_at_once(open_segment(tmp_path / "a.zarr")) == (2, 25, 35)
     np.save(tmp_path / "a.npy", volume)
     assert decoded_at_once(open_segment(tmp_path / "a.npy")) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_windows_of_layers_decoded_whole_decode_each_layer_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reverse: bool
+) -> None:
+    monkeypatch.setattr("volumen.sources.decoded._TOGETHER", 3 * 4 * 10 * 10 * 2)  # bytes: three windows at a time
+    volume = noise()
+    folder = write_layers(tmp_path / "a", volume, compression="lzw", rowsperstrip=50)
+    opened = open_segment(folder, reverse=reverse)
+    assert layer_by_layer(opened)
+    segment = replace(opened, levels=(LayerStack(opened.levels[0].layers, cache_bytes=0),))  # type: ignore[attr-defined]
+    decoded: list[str] = []
+    decode = TiffLayer.decode
+    monkeypatch.setattr(
+        TiffLayer, "decode", lambda layer, index: decoded.append(layer.location.name) or decode(layer, index)
+    )
+    windows = [
+        Window((z, z + 4), (y, y + 10), (x, x + 10)) for z, y, x in ((0, 0, 0), (1, 40, 60), (1, 7, 8), (3, 9, 9))
+    ]
+    expected = volume[::-1] if reverse else volume
+    for window, read in zip(windows, read_windows(segment, windows), strict=True):
+        np.testing.assert_array_equal(read, expected[window.zyx])
+    assert len(decoded) == 5 + 4  # layers 0 to 4 for three windows, 3 to 6 for one
+    assert not layer_by_layer(open_segment(write_layers(tmp_path / "b", volume)))
 
 
 def test_decoded_pieces_are_kept_within_bounds(tmp_path: Path) -> None:

@@ -25,11 +25,11 @@ from volumen.recipes.volume_survey import (
     Samples,
     VolumeSurvey,
     affordable,
-    layer_by_layer,
     slow_layout,
     survey_volume,
 )
 from volumen.settings.cache import BOUND, FOLDER
+from volumen.sources.decoded import layer_by_layer
 from volumen.sources.location import Location
 from volumen.sources.remote.mirror import mirror
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from volumen.sources.decoded import decoded_at_once
+from volumen.sources.decoded import decoded_at_once, layer_by_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -99,12 +99,6 @@ def affordable(segment: Segment, side: int, count: int) -> int:
     if layer_by_layer(segment):
         return count
     return int(np.clip(_BUDGET // decoded_voxels(segment, (segment.depth, side, side)), 2, count))
-
-
-def layer_by_layer(segment: Segment) -> bool:
-    """Whether layers are decoded so nearly whole that all windows should be read from each in turn."""
-    depth, height, width = decoded_at_once(segment)
-    return depth == 1 and height * width >= segment.shape[1] * segment.shape[2] / 8 and height > 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

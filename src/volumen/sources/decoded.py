@@ -1,14 +1,24 @@
-"""decoded_at_once: the box of voxels that a volume must be decoded by: a chunk, a tile, a strip, a whole picture."""
+"""What of a volume is decoded at once, a chunk, tile, strip or whole picture, and windows read in the order for it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from volumen.sources.arrays.layer_stack import LayerStack
 from volumen.sources.arrays.zarr_volume import ZarrVolume
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
     from volumen.sources.segment import Segment
+    from volumen.windows import Window
+
+_TOGETHER = 256 * 2**20  # bytes of windows that are filled at a time
 
 
 def decoded_at_once(segment: Segment) -> tuple[int, int, int]:
@@ -31,3 +41,33 @@ def decoded_at_once(segment: Segment) -> tuple[int, int, int]:
         case LayerStack(piece=(height, width)):
             return (1, height, width)
     return (1, 1, 1)
+
+
+def layer_by_layer(segment: Segment) -> bool:
+    """Whether layers are decoded so nearly whole that all windows should be read from each in turn."""
+    depth, height, width = decoded_at_once(segment)
+    return depth == 1 and height * width >= segment.shape[1] * segment.shape[2] / 8 and height > 1
+
+
+def read_windows(segment: Segment, windows: Sequence[Window]) -> Iterator[NDArray[Any]]:
+    """Yield the voxels of each window as `Segment.read` does; layers that are decoded whole, once for many windows.
+
+    Parameters
+    ----------
+    segment
+        What to read from.
+    windows
+        Inside the segment, none much larger than the first.
+    """
+    if not windows or not layer_by_layer(segment):
+        yield from map(segment.read, windows)
+        return
+    count = max(1, _TOGETHER // (math.prod(windows[0].shape) * segment.dtype.itemsize))
+    for first in range(0, len(windows), count):
+        together = windows[first : first + count]
+        cubes = [np.empty(window.shape, segment.dtype) for window in together]
+        for layer in range(min(window.z[0] for window in together), max(window.z[1] for window in together)):
+            for window, cube in zip(together, cubes, strict=True):
+                if window.z[0] <= layer < window.z[1]:
+                    cube[layer - window.z[0]] = segment.read(window.layers(layer, layer + 1))[0]
+        yield from cubes

@@ -20,6 +20,7 @@ from volumen.models.pooled import load_pooled
 from volumen.prediction.forward import Forward
 from volumen.recipes.first_weights import digest
 from volumen.run_folder import weights_file
+from volumen.sources.decoded import read_windows
 from volumen.sources.index.window_index import ENCODER, WindowIndex, create_index
 from volumen.training.devices import pick_device
 from volumen.windows import Window
@@ -130,7 +131,7 @@ def _some(settings: Index, embedding: dict[str, Any], segment: Segment) -> list[
     side = settings.window
     chosen = spread(range(len(corners)), _MEASURED_WINDOWS)
     places = ((int(corners[row][0]), int(corners[row][1])) for row in chosen)
-    return [segment.read(Window(layers, (y, y + side), (x, x + side))) for y, x in places]
+    return list(read_windows(segment, [Window(layers, (y, y + side), (x, x + side)) for y, x in places]))
 
 
 def corners_of(settings: Index, segment: Segment, layers: Range) -> NDArray[Any]:
