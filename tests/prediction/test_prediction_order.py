@@ -53,6 +53,20 @@ def test_what_is_kept_does_not_grow_with_the_height(tmp_path, tiling: str) -> No
         assert held[-1] == (0, 0)
         return max(source for source, _ in held), max(total for _, total in held)
 
+    def most_of_wide_cells(height: int) -> int:
+        plan = plan_of(height, 640, tiling)
+        batches = near_first([(tile,) for tile in plan.tiles], (height // 2, 320), rows_only=True)
+        tiles = [tile for (tile,) in batches]
+        size = (32, 640)
+        cells = Cells(lambda w: np.zeros(w.shape, np.uint8), volume=plan.volume, tiles=tiles, size=size)
+        held = []
+        for tile in tiles:
+            cells.tile(tile)
+            held.append(cells.held_bytes)
+        return max(held)
+
+    assert most_of_wide_cells(1000) <= most_of_wide_cells(2000) < 2 * 2 * (64 + 2 * 32) * 640
+
     two_rows_and_a_square = 2 * 640 + 4 * 7 * 64  # px along which something is kept
     for source, total in (most(1000), most(2000), most(6000)):
         assert source < 2 * (16 + 2 * 32) * two_rows_and_a_square

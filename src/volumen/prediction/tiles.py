@@ -11,9 +11,10 @@ import numpy as np
 
 from volumen.errors import SettingsError
 from volumen.events import Finished, Started, Stepped, TileWritten
-from volumen.prediction.order import near_first
+from volumen.prediction.order import SQUARE, near_first
 from volumen.prediction.stream import Done, Opened, stream
 from volumen.prediction.sums import Sums
+from volumen.windows import height_width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -100,7 +101,8 @@ def predict_tiles(
 
         return stream(Opened(model, read, cell), plan, todo, write)
 
-    yield from carry_out(here, plan=plan, output=output, mask=mask, batch=batch, near=near)
+    wide = height_width(cell)[1] > SQUARE * plan.shape[2]
+    yield from carry_out(here, plan=plan, output=output, mask=mask, batch=batch, near=near, rows_only=wide)
 
 
 def carry_out(
@@ -111,6 +113,7 @@ def carry_out(
     mask: Callable[[Window], NDArray[Any]] | None,
     batch: int,
     near: tuple[int, int] | None,
+    rows_only: bool = False,
 ) -> Iterator[Event]:
     """Find out which batches are left to do, have them computed, and finish the map; see `predict_tiles`.
 
@@ -118,6 +121,8 @@ def carry_out(
     ----------
     compute
         Computes the batches, and writes every block that becomes complete: this process, or workers of a cluster.
+    near, rows_only
+        Where to begin, see `near_first`.
     """
     if output.window.shape[1:] != plan.volume[1:] or batch < 1:
         raise SettingsError(
@@ -128,7 +133,7 @@ def carry_out(
     sums = Sums(plan, tiles, output, done=output.done())
     todo = [group for group in _batches(tiles, batch) if any(map(sums.needs, group))]
     if near is not None:
-        todo = near_first(todo, near)
+        todo = near_first(todo, near, rows_only=rows_only)
     remaining = sum(map(len, todo))
     yield Started(
         work="predict",
