@@ -535,6 +535,9 @@ def test_siblings_of_a_zarr_need_its_name_where_volumes_share_a_folder(tmp_path:
     Image.fromarray(np.ones((50, 70), "uint8")).save(tmp_path / "77/77_validation_mask.png")
     alone = open_segment(tmp_path / "77.zarr")
     assert None not in (alone.ink, alone.supervision, alone.held_out, alone.mask)
+    (tmp_path / "99.TIF").touch()  # of whom mask.png is can no more be told
+    assert open_segment(tmp_path / "77.zarr").mask is None
+    (tmp_path / "99.TIF").unlink()
     write_ome(tmp_path / "88.zarr", noise(), "0.4")
     shared = open_segment(tmp_path / "77.zarr")
     assert shared.ink is not None

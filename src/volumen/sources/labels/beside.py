@@ -61,7 +61,7 @@ def find_rasters(folder: Location, identity: str, *, own: bool) -> dict[str, Loc
 
 def holds_one_volume(names: Iterable[str]) -> bool:
     """Whether a folder holds a single volume, so that a plain ``mask.png`` in it can only be that one's."""
-    volumes = [name for name in names if name.endswith((".zarr", ".npy", *TIFFS)) and not names_raster(name)]
+    volumes = [name for name in names if name.lower().endswith((".zarr", ".npy", *TIFFS)) and not names_raster(name)]
     return len(volumes) == 1
 
 
