@@ -28,7 +28,7 @@ from volumen.allocator import tune_allocator
 from volumen.events import result
 from volumen.models.fuse import fuse_norms
 from volumen.models.unet import build_unet
-from volumen.prediction.cells import cell_side
+from volumen.prediction.cells import cell_size
 from volumen.prediction.forward import Forward
 from volumen.prediction.plan import TilePlan
 from volumen.prediction.tiles import predict_tiles
@@ -119,7 +119,7 @@ def measure(side: int, folder: Path, megapixels: float | None) -> dict[str, Any]
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         output = create_map(Path(scratch, "map.zarr"), shape=(side, side), settings=plan.to_dict())
         begun = time.perf_counter()
-        cell = cell_side(segment.levels[0].chunks[-2:])
+        cell = cell_size(segment.levels[0].chunks[-2:])
         events = predict_tiles(forward, lambda window: repeated(segment, window), plan=plan, output=output, cell=cell)
         result(events)
         seconds = time.perf_counter() - begun

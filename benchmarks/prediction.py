@@ -32,7 +32,7 @@ from volumen.crops.normalize import Normalization
 from volumen.events import result
 from volumen.models.fuse import fuse_norms
 from volumen.models.unet import build_unet
-from volumen.prediction.cells import cell_side
+from volumen.prediction.cells import cell_size
 from volumen.prediction.forward import Forward
 from volumen.prediction.plan import TilePlan
 from volumen.prediction.tiles import predict_tiles
@@ -213,7 +213,7 @@ def with_volumen(
     output = create_map(scratch / "map.zarr", shape=segment.shape[1:], settings=plan.to_dict())
     chunks = segment.levels[0].chunks
     events = predict_tiles(
-        forward, segment.read, plan=plan, output=output, batch=DEFAULTS["batch"], cell=cell_side(chunks[-2:])
+        forward, segment.read, plan=plan, output=output, batch=DEFAULTS["batch"], cell=cell_size(chunks[-2:])
     )
     result(events)
     seconds = time.perf_counter() - begun

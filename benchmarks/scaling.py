@@ -34,7 +34,7 @@ from volumen.cluster import Cluster, open_cluster
 from volumen.events import result
 from volumen.models.fuse import fuse_norms
 from volumen.models.unet import build_unet
-from volumen.prediction.cells import cell_side
+from volumen.prediction.cells import cell_size
 from volumen.prediction.cluster import predict_on_cluster
 from volumen.prediction.forward import Forward
 from volumen.prediction.plan import TilePlan
@@ -61,8 +61,8 @@ def _opened(folder: str) -> Opened:
     network = build_unet("resnet18", in_channels=LAYERS)
     network.load_state_dict(torch.load(Path(folder, "weights.pt"), weights_only=True))
     segment = open_segment(str(Path(folder, "volume.zarr")))
-    side = cell_side(segment.levels[0].chunks[-2:])
-    return Opened(Forward(fuse_norms(network), normalization=NORMALIZATION), segment.read, side)
+    cell = cell_size(segment.levels[0].chunks[-2:])
+    return Opened(Forward(fuse_norms(network), normalization=NORMALIZATION), segment.read, cell)
 
 
 def main() -> None:

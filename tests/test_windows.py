@@ -30,6 +30,16 @@ def test_and_is_the_set_of_shared_voxels(a: Window, b: Window) -> None:
     assert (a & b).empty == (not voxels(a & b))
 
 
+@given(anywhere, anywhere)
+def test_or_is_the_smallest_box_around_both(a: Window, b: Window) -> None:
+    both = a | b
+    assert both & a == a
+    assert both & b == b
+    for axis in ("z", "y", "x"):
+        edges = [*getattr(a, axis), *getattr(b, axis)]
+        assert getattr(both, axis) == (min(edges), max(edges))
+
+
 @given(anywhere)
 def test_clip_cuts_to_the_volume(window: Window) -> None:
     assert voxels(window.clip(SHAPE)) == voxels(window) & voxels(Window.whole(SHAPE))

@@ -92,6 +92,10 @@ class Window:
         """Return the common part; ranges without one come out empty."""
         return Window(_common(self.z, other.z), _common(self.y, other.y), _common(self.x, other.x))
 
+    def __or__(self, other: Window) -> Window:
+        """Return the smallest box that holds both."""
+        return Window(_around(self.z, other.z), _around(self.y, other.y), _around(self.x, other.x))
+
     def inside(self, outer: Window) -> Window:
         """Express this window in the coordinates of ``outer``, whose corner becomes (0, 0, 0)."""
         return Window(
@@ -145,6 +149,10 @@ def grid(within: Window, size: Size, stride: Size) -> Iterator[Window]:
         for x in starts(within.shape[2], width, right):
             top, left = within.y[0] + y, within.x[0] + x
             yield Window(within.z, (top, top + height), (left, left + width))
+
+
+def _around(a: Range, b: Range) -> Range:
+    return (min(a[0], b[0]), max(a[1], b[1]))
 
 
 def _common(a: Range, b: Range) -> Range:

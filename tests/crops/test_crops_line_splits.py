@@ -12,7 +12,7 @@ import pytest
 
 from volumen.crops.line_splits import given_split, share_of_lines, split_by
 from volumen.errors import SettingsError
-from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.arrays.recent import Recent
 from volumen.sources.lines.line import Line, open_lines
 from volumen.sources.location import Location
 

@@ -112,8 +112,13 @@ def test_a_region_is_held_out_and_nothing_near_it_is_learned() -> None:
     assert [box.box for box in split.held_out] == [(0, 160, 150, 300)]
     assert max(window.x[1] for window in split.train) <= 150 - 4
     assert max(window.y[1] for window in split.train) <= 160
-    with pytest.raises(SettingsError, match="held-out region inside s"):
-        split_segment(segment, size=32, stride=16, held_out_region=(0, 20, 400, 500))
+    for outside in ((0, 20, 400, 500), (0, 201, 150, 300)):
+        with pytest.raises(SettingsError, match="held-out region inside s, rows 0:200 and columns 0:300; got 0:20"):
+            split_segment(segment, size=32, stride=16, held_out_region=outside)
+    with pytest.raises(SettingsError, match="Expected a region inside s, rows 0:200 and columns 0:300"):
+        split_segment(segment, size=32, stride=16, region=(0, 200, 0, 301))
+    with pytest.raises(SettingsError, match="held-out region inside the region of s, rows 0:160 and columns 0:300"):
+        split_segment(segment, size=32, stride=16, region=(0, 160, 0, 300), held_out_region=(160, 200, 0, 300))
     with pytest.raises(LabelError, match="touch what is held out"):
         split_segment(segment, size=32, stride=16, held_out_region=(0, 200, 0, 300))
 

@@ -171,6 +171,8 @@ def test_a_region_is_held_out_and_nothing_near_it_is_learned() -> None:
         ({"held_out_region": (0, 90, 0, 31)}, r"held-out region of s to hold a crop of 32 x 32 px .* 90 x 31"),
         ({"held_out_region": (0, 100, 0, 120)}, "cannot be parted"),
         ({"held_out_region": (0, 9, 200, 220)}, "held-out region inside s"),
+        ({"held_out_region": (0, 90, 60, 121)}, "held-out region inside s, rows 0:100 and columns 0:120; got 0:90,60"),
+        ({"region": (0, 101, 0, 120)}, "Expected a region inside s, rows 0:100 and columns 0:120; got 0:101,0:120"),
         ({"layers": 25}, "crop of 25 layers; it has 24"),
         ({"layers": 25, "layer_stride": 5}, "crop of 25 layers; it has 24"),
         ({"layers": (20, 26)}, "20:26"),

@@ -41,7 +41,7 @@ def test_what_is_kept_does_not_grow_with_the_height(tmp_path, tiling: str) -> No
     def most(height: int) -> tuple[int, int]:
         plan = plan_of(height, 640, tiling)
         tiles = [tile for (tile,) in near_first([(tile,) for tile in plan.tiles], (height // 2, 320))]
-        cells = Cells(lambda w: np.zeros(w.shape, np.uint8), volume=plan.volume, tiles=tiles, side=32)
+        cells = Cells(lambda w: np.zeros(w.shape, np.uint8), volume=plan.volume, tiles=tiles, size=32)
         output = create_map(tmp_path / f"{height}.zarr", shape=plan.volume[1:], settings={}, block=32)
         sums = Sums(plan, plan.tiles, output)
         probability = np.zeros(plan.shape[1:], np.float32)
@@ -52,6 +52,20 @@ def test_what_is_kept_does_not_grow_with_the_height(tmp_path, tiling: str) -> No
             held.append((cells.held_bytes, sums.held_bytes))
         assert held[-1] == (0, 0)
         return max(source for source, _ in held), max(total for _, total in held)
+
+    def most_of_wide_cells(height: int) -> int:
+        plan = plan_of(height, 640, tiling)
+        batches = near_first([(tile,) for tile in plan.tiles], (height // 2, 320), rows_only=True)
+        tiles = [tile for (tile,) in batches]
+        size = (32, 640)
+        cells = Cells(lambda w: np.zeros(w.shape, np.uint8), volume=plan.volume, tiles=tiles, size=size)
+        held = []
+        for tile in tiles:
+            cells.tile(tile)
+            held.append(cells.held_bytes)
+        return max(held)
+
+    assert most_of_wide_cells(1000) <= most_of_wide_cells(2000) < 2 * 2 * (64 + 2 * 32) * 640
 
     two_rows_and_a_square = 2 * 640 + 4 * 7 * 64  # px along which something is kept
     for source, total in (most(1000), most(2000), most(6000)):

@@ -190,6 +190,25 @@ def test_no_voxel_is_read_twice(tmp_path: Path) -> None:
     assert not reads[[0, 4]].any()
 
 
+def test_what_is_decoded_by_whole_rows_is_decoded_once_for_each_row_of_cells(tmp_path: Path) -> None:
+    plan = TilePlan(volume=(5, 96, 160), region=Window((1, 4), (0, 96), (0, 160)), tile=32, overlap=8, stride=8)
+    volume = noise(*plan.volume)
+    read: list[Window] = []
+
+    def spy(window: Window) -> np.ndarray:
+        read.append(window)
+        return volume[window.zyx]
+
+    maps = []
+    for cell in (16, (32, 160)):
+        read.clear()
+        output = fresh(tmp_path / f"{len(maps)}.zarr", plan)
+        result(predict_tiles(identity, spy, plan=plan, output=output, cell=cell))
+        maps.append(output.read(output.window))
+    np.testing.assert_array_equal(maps[0], maps[1])
+    assert read == [Window((1, 4), (top, top + 32), (0, 160)) for top in (0, 32, 64)]
+
+
 def test_tiles_without_papyrus_are_not_read_and_change_nothing_elsewhere(tmp_path: Path) -> None:
     plan, volume, model = small_plan(), noise(5, 203, 270), network()
     mask = np.zeros((203, 270), np.float32)

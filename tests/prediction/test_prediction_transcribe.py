@@ -14,7 +14,7 @@ from volumen.crops.line_dataset import LineDataset
 from volumen.crops.line_images import LineForm
 from volumen.errors import OutOfMemoryError, SettingsError
 from volumen.prediction.transcribe import TextReading, transcribe
-from volumen.sources.lines.line import UNREADABLE_IMAGE
+from volumen.sources.left_out import UNREADABLE_IMAGE
 from volumen.sources.lines.read_lines import read_lines
 
 if TYPE_CHECKING:

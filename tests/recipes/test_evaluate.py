@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from sklearn import metrics
 
-from volumen.errors import LabelError, SourceNotFoundError
+from volumen.errors import LabelError, SettingsError, SourceNotFoundError
 from volumen.evaluation.masks import score_pixels
 from volumen.events import Event, Finished, Saved, Scored, Warned, result
 from volumen.recipes import evaluate as room
@@ -241,6 +241,8 @@ def test_a_missing_label_and_a_missing_map_are_errors(folder: Path) -> None:
         list(evaluate(settings(folder, prediction=str(folder / "none.zarr"))))
     with pytest.raises(LabelError, match="Nothing was predicted"):
         list(evaluate(settings(folder, region="1000:1100,0:10")))
+    with pytest.raises(SettingsError, match="Expected a region inside"):
+        list(evaluate(settings(folder, region="0:1100,0:10")))
     (folder / "paper_inklabels.png").unlink()
     with pytest.raises(LabelError, match="ink"):
         list(evaluate(settings(folder)))

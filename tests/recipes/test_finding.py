@@ -201,6 +201,8 @@ def test_regions_are_parts_of_their_own(data, tmp_path):
     for region in ("0:64,64:128", "128:192,64:128", "0:64,64:128"):
         result(index(chosen(data, out, region=region)))
     assert [len(part.corners) for part in WindowIndex.open(out).parts] == [9, 9]
+    with pytest.raises(SettingsError, match=r"Expected a region inside .*got 0:64,64:9999"):
+        result(index(chosen(data, out, region="0:64,64:9999")))
 
 
 def test_vectors_that_do_not_fit_their_type_are_refused(data, tmp_path):

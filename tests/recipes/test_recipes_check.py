@@ -15,8 +15,9 @@ from volumen.errors import SourceNotFoundError
 from volumen.events import Finished, Started, Stepped, Warned, result, to_json
 from volumen.recipes.check import check
 from volumen.recipes.label_survey import CELL, join_surveys, survey_labels
-from volumen.recipes.volume_survey import affordable, decoded_voxels, layer_by_layer
+from volumen.recipes.volume_survey import affordable, decoded_voxels
 from volumen.settings import Check, Phantom
+from volumen.sources.decoded import layer_by_layer
 from volumen.sources.open import open_segment
 from volumen.sources.synthetic.phantom import make_phantom
 
@@ -249,23 +250,26 @@ def test_slow_layouts_are_told_from_fast_ones(tmp_path: Path) -> None:
     shape = (21, 512, 6000)
     layer = np.random.default_rng(0).integers(0, 255, shape[1:]).astype(np.uint8)
     cost = {}
-    for name, compression in (("lzw", "lzw"), ("plain", None)):
+    one_strip = {"rowsperstrip": shape[1]}  # over the whole layer, as many exporters write it
+    forms = {"lzw": {"compression": "lzw", **one_strip}, "plain": one_strip, "tiled": {"tile": (256, 256)}}
+    for name, form in forms.items():
         folder = tmp_path / name
         folder.mkdir()
         for index in range(shape[0]):
-            # One strip over the whole layer, as many exporters write it.
-            tifffile.imwrite(folder / f"{index:02}.tif", layer, compression=compression, rowsperstrip=shape[1])
+            tifffile.imwrite(folder / f"{index:02}.tif", layer, **form)
         segment = open_segment(folder)
         cost[name] = decoded_voxels(segment, (20, 320, 320))
         assert layer_by_layer(segment) == (name == "lzw")
     assert cost["plain"] == 20 * 320 * 320
     assert cost["lzw"] >= 20 * 512 * 6000
+    assert cost["tiled"] == 20 * 512 * 768
     found = result(check(Check(path=str(tmp_path / "lzw"), voxel_um=8)))["findings"]
     slow = next(each for each in found if each["code"] == "slow_layout")
     assert "volumen convert" in slow["message"]
     plain = result(check(Check(path=str(tmp_path / "plain"), voxel_um=8)))["findings"]
     # The same voxels, read in another order, lead to the same other findings.
     assert [each for each in found if each is not slow] == plain
+    assert result(check(Check(path=str(tmp_path / "tiled"), voxel_um=8)))["findings"] == plain
 
 
 def test_work_is_bounded_whatever_the_size(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from volumen import settings
@@ -13,9 +14,11 @@ from volumen.errors import CheckpointError, OutputExistsError, SettingsError, So
 from volumen.events import Finished, Scored, Stepped, Warned, result
 from volumen.models.checkpoint import load_checkpoint, save_checkpoint
 from volumen.models.unet import build_unet
+from volumen.recipes.corpus import Corpus
 from volumen.recipes.finetune import finetune
 from volumen.recipes.infer import predict
 from volumen.recipes.ink_model import load_model
+from volumen.recipes.lessons import Lessons
 from volumen.recipes.resume import resume
 from volumen.sources.open import open_segment
 from volumen.sources.pyramids.probability_map import open_map
@@ -75,6 +78,22 @@ def test_a_run_learns_and_says_how(run):
     assert last.result["scores"]["auc"] > 0.95
     scored = [event for event in Run.open(run).events() if isinstance(event, Scored)]
     assert [event.step for event in scored] == [1, 2]
+
+
+def test_layers_that_are_decoded_whole_are_warned_of_before_training(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("volumen.recipes.volume_survey._SLOW_VOXELS", 100_000)
+    voxels = np.load(data / "seg.npy")
+    for form in ({"compression": "lzw", "rowsperstrip": SHAPE[1]}, {}):
+        folder = tmp_path / f"seg{len(form)}"
+        folder.mkdir()
+        for index, layer in enumerate(voxels):
+            tifffile.imwrite(folder / f"{index:02}.tif", layer, **form)
+        labels = chosen(data, tmp_path / "run").model_copy(update={"segments": (str(folder),)})
+        pretraining = settings.PretrainSpark(
+            segments=(str(folder),), layers=8, window=64, input_size=64, out=str(tmp_path / "spark")
+        )
+        for told in (Lessons.of(labels).warnings, Corpus.of(pretraining).warnings):
+            assert [("20 times" in text, "volumen convert" in text) for text in told] == [(True, True)] * bool(form)
 
 
 def test_the_recipe_says_all_that_is_needed(run, data):

@@ -237,6 +237,7 @@ def test_a_server_that_turns_us_away_is_an_error_never_zeros(server: Served) -> 
         server.fail(path, Fault(status=403), 99)
     with pytest.raises(SourceError, match="refuses"):
         segment.read(segment.window)
+    hang_up()  # requests that are still under way are turned away too, and would be shared
     server.forget()
     np.testing.assert_array_equal(segment.read(segment.window), noise())
 

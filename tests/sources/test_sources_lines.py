@@ -12,7 +12,7 @@ from PIL import Image
 
 import volumen.sources.lines.line as lines_module
 from volumen.errors import SourceError, SourceNotFoundError
-from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.arrays.recent import Recent
 from volumen.sources.lines.line import Line, open_lines
 from volumen.windows import Window
 

@@ -9,6 +9,7 @@ import os
 import pickle
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from volumen.errors import LabelError, SourceError, SourceNotFoundError
 from volumen.sources.arrays.images import open_image
 from volumen.sources.arrays.layer_stack import LayerStack, PictureLayer
 from volumen.sources.arrays.tiff import TiffLayer
+from volumen.sources.decoded import decoded_at_once, layer_by_layer, read_windows
 from volumen.sources.labels.rasters import Raster
 from volumen.sources.location import Location
 from volumen.sources.open import open_segment
@@ -264,6 +266,48 @@ def test_a_window_decodes_only_the_strips_it_touches(tmp_path: Path, monkeypatch
     assert decoded == [(0, 0), (0, 1), (0, 3), (0, 4)]
 
 
+def test_what_is_decoded_at_once_is_the_piece_that_is_stored(tmp_path: Path) -> None:
+    volume = noise("uint8")
+    forms: dict[str, tuple[dict[str, Any], tuple[int, int, int]]] = {
+        "plain": ({}, (1, 1, 1)),
+        "rows": ({"compression": "lzw", "rowsperstrip": 1}, (1, 1, 70)),
+        "strips": ({"compression": "lzw", "rowsperstrip": 20}, (1, 20, 70)),
+        "tiles": ({"tile": (16, 32)}, (1, 16, 32)),
+    }
+    for name, (how, expected) in forms.items():
+        assert decoded_at_once(open_segment(write_layers(tmp_path / name, volume, **how))) == expected
+    assert decoded_at_once(open_segment(form("layers, png", tmp_path, volume))) == (1, 50, 70)
+    zarr.create_array(tmp_path / "a.zarr", data=volume, chunks=(2, 25, 35), shards=(8, 50, 70))
+    assert decoded_at_once(open_segment(tmp_path / "a.zarr")) == (2, 25, 35)
+    np.save(tmp_path / "a.npy", volume)
+    assert decoded_at_once(open_segment(tmp_path / "a.npy")) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_windows_of_layers_decoded_whole_decode_each_layer_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reverse: bool
+) -> None:
+    monkeypatch.setattr("volumen.sources.decoded._TOGETHER", 3 * 4 * 10 * 10 * 2)  # bytes: three windows at a time
+    volume = noise()
+    folder = write_layers(tmp_path / "a", volume, compression="lzw", rowsperstrip=50)
+    opened = open_segment(folder, reverse=reverse)
+    assert layer_by_layer(opened)
+    segment = replace(opened, levels=(LayerStack(opened.levels[0].layers, cache_bytes=0),))  # type: ignore[attr-defined]
+    decoded: list[str] = []
+    decode = TiffLayer.decode
+    monkeypatch.setattr(
+        TiffLayer, "decode", lambda layer, index: decoded.append(layer.location.name) or decode(layer, index)
+    )
+    windows = [
+        Window((z, z + 4), (y, y + 10), (x, x + 10)) for z, y, x in ((0, 0, 0), (1, 40, 60), (1, 7, 8), (3, 9, 9))
+    ]
+    expected = volume[::-1] if reverse else volume
+    for window, read in zip(windows, read_windows(segment, windows), strict=True):
+        np.testing.assert_array_equal(read, expected[window.zyx])
+    assert len(decoded) == 5 + 4  # layers 0 to 4 for three windows, 3 to 6 for one
+    assert not layer_by_layer(open_segment(write_layers(tmp_path / "b", volume)))
+
+
 def test_decoded_pieces_are_kept_within_bounds(tmp_path: Path) -> None:
     volume = noise()
     opened = open_segment(write_layers(tmp_path / "a", volume, compression="lzw", rowsperstrip=10)).levels[0]
@@ -308,8 +352,10 @@ def test_colour_layers_are_refused(tmp_path: Path) -> None:
     (tmp_path / "png").mkdir()
     for index in range(3):
         Image.fromarray(np.zeros((20, 20, 3), "uint8")).save(tmp_path / f"png/{index}.png")
-    for folder in ("tif", "png"):
-        with pytest.raises(SourceError, match="Convert it to grey"):
+    colormap = np.zeros((3, 256), "uint16")
+    write_layers(tmp_path / "few", np.zeros((3, 20, 20), "uint8"), photometric="palette", colormap=colormap)
+    for folder, found in (("tif", "3 channels"), ("png", "3 channels"), ("few", "a palette")):
+        with pytest.raises(SourceError, match=rf"in colour \({found}\); .* Convert it to grey"):
             open_segment(tmp_path / folder)
 
 
@@ -489,6 +535,9 @@ def test_siblings_of_a_zarr_need_its_name_where_volumes_share_a_folder(tmp_path:
     Image.fromarray(np.ones((50, 70), "uint8")).save(tmp_path / "77/77_validation_mask.png")
     alone = open_segment(tmp_path / "77.zarr")
     assert None not in (alone.ink, alone.supervision, alone.held_out, alone.mask)
+    (tmp_path / "99.TIF").touch()  # of whom mask.png is can no more be told
+    assert open_segment(tmp_path / "77.zarr").mask is None
+    (tmp_path / "99.TIF").unlink()
     write_ome(tmp_path / "88.zarr", noise(), "0.4")
     shared = open_segment(tmp_path / "77.zarr")
     assert shared.ink is not None
@@ -611,8 +660,10 @@ def test_a_server_that_fails_is_an_error_never_zeros(
     zarr.save_array(tmp_path / "a.zarr", noise())
     segment = open_segment(f"{url}/a.zarr")
     (tmp_path / "a.zarr").rename(tmp_path / "b.zarr")
-    with pytest.raises(SourceNotFoundError):
+    with pytest.raises(SourceNotFoundError, match=r"nothing at .*a\.zarr, or the server refuses it"):
         open_segment(f"{url}/a.zarr")
+    with pytest.raises(SourceNotFoundError, match=r"no file at .*a\.png, or the server refuses it"):
+        open_segment(tmp_path / "b.zarr", ink=f"{url}/a.png")
     os.truncate(tmp_path / "b.zarr/c/0/0/0", 10)
     (tmp_path / "b.zarr").rename(tmp_path / "a.zarr")
     with pytest.raises(SourceError, match="cannot be read"):

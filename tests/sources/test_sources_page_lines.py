@@ -11,8 +11,8 @@ from PIL import Image
 
 import volumen.sources.lines.line as lines_module
 from volumen.errors import SourceError, SourceNotFoundError
+from volumen.sources.left_out import Drops
 from volumen.sources.lines.cut import CutImage, fault, outline
-from volumen.sources.lines.line_list import Drops
 from volumen.sources.lines.page_lines import read_page, read_pages
 from volumen.sources.lines.read_lines import read_lines
 from volumen.sources.location import Location

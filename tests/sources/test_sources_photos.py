@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from volumen.errors import LabelError, SourceError, SourceNotFoundError
-from volumen.sources.lines.cut import area_of
 from volumen.sources.location import Location
+from volumen.sources.outlines import area_of
 from volumen.sources.photos.filled import filled, polygon_fault, reaches_out
 from volumen.sources.photos.photo_image import open_photo, read_mask
 from volumen.sources.photos.read_photos import Photo, read_photos
@@ -248,6 +248,8 @@ def test_folders_of_images_with_masks_or_without(tmp_path: Path) -> None:
 def test_what_is_no_list_of_photographs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFoundError):
         read_photos(tmp_path / "none.jsonl")
+    with pytest.raises(SourceNotFoundError, match=r"no files in .*; expected photographs, or a list of them"):
+        read_photos(tmp_path)
     (tmp_path / "a.jsonl").write_text('{"file_name": "a.png"}\n{"annotations": 3}\n')
     with pytest.raises(SourceError, match=r"Line 2 of .* should be a JSON object with file_name"):
         read_photos(tmp_path / "a.jsonl")
@@ -315,8 +317,10 @@ def test_masks_keep_the_numbers_of_a_palette_and_jpegs_are_cut_at_one_half(tmp_p
     image = Image.fromarray(numbers).convert("P")
     image.putpalette([9, 9, 9] * 4)  # all of one colour
     image.putdata(numbers.ravel().tolist())
-    image.save(tmp_path / "palette.png")
-    np.testing.assert_array_equal(read_mask(Location.of(tmp_path / "palette.png"), (4, 4)), numbers > 0)
+    for name in ("palette.png", "palette.tif"):
+        image.save(tmp_path / name)
+        found = read_mask(Location.of(tmp_path / name), (4, 4), background=(0, 2))
+        np.testing.assert_array_equal(found, numbers % 2 > 0, err_msg=name)
     binary = np.kron(np.array([[0, 255], [255, 0]], np.uint8), np.ones((8, 8), np.uint8))
     Image.fromarray(binary).save(tmp_path / "soft.jpg", quality=40)
     np.testing.assert_array_equal(read_mask(Location.of(tmp_path / "soft.jpg"), (16, 16)), binary > 0)

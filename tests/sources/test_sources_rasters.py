@@ -8,6 +8,7 @@ import pickle
 import tracemalloc
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import tifffile
@@ -70,6 +71,33 @@ def test_binary_forms_read_as_zero_and_one(tmp_path: Path) -> None:
     for path in sorted(tmp_path.iterdir()):
         read = open_raster(Location.of(path)).read(Window((0, 1), (0, 20), (0, 30)))
         np.testing.assert_array_equal(read, ink.astype(np.float32), err_msg=path.name)
+
+
+def test_a_palette_in_colours_is_painted_wherever_it_is_neither_black_nor_clear(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(2).integers(0, 4, (20, 30), dtype=np.uint8)
+    picture = Image.fromarray(numbers, mode="P")
+    picture.putpalette([0, 0, 0, 0, 0, 128, 255, 255, 255, 200, 30, 0])  # black, navy, white, red
+    for name in ("a.png", "b.tif"):
+        picture.save(tmp_path / name)
+    picture.save(tmp_path / "clear.png", transparency=3)
+    wide = np.zeros((3, 256), np.uint16)
+    wide[:, :4] = np.array([[0, 0, 0], [0, 0, 32896], [65535, 65535, 65535], [51400, 7710, 0]]).T
+    for name, colormap in (("deep.tif", wide), ("shallow.tif", wide >> 8)):
+        tifffile.imwrite(tmp_path / name, numbers, photometric="palette", colormap=colormap)
+    for path in sorted(tmp_path.iterdir()):
+        expected = numbers % 3 > 0 if path.stem == "clear" else numbers > 0
+        read = open_raster(Location.of(path)).read(Window((0, 1), (0, 20), (0, 30)))
+        np.testing.assert_array_equal(read, expected.astype(np.float32), err_msg=path.name)
+
+
+def test_a_palette_of_greys_is_as_soft_as_they(tmp_path: Path, grey: np.ndarray) -> None:
+    order = np.random.default_rng(3).permutation(256).astype(np.uint8)
+    picture = Image.fromarray(np.argsort(order).astype(np.uint8)[grey], mode="P")
+    picture.putpalette(np.repeat(order, 3).tolist())
+    for name in ("a.png", "a.tif"):
+        picture.save(tmp_path / name)
+        read = open_raster(Location.of(tmp_path / name)).read(Window((0, 1), (0, 37), (0, 53)))
+        np.testing.assert_array_equal(read, grey.astype(np.float32) / 255, err_msg=name)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "i1", "i2", "i4", "i8", "f2", "f4", "f8"])
@@ -198,6 +226,23 @@ def test_a_raster_survives_pickling_without_its_pixels(tmp_path: Path) -> None:
     message = pickle.dumps(raster)
     assert len(message) < 2000
     np.testing.assert_array_equal(pickle.loads(message).pixels[:, :], pixels)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_on_disk_is_read_when_its_pixels_are_and_never_pickled(tmp_path: Path, order: str) -> None:
+    pixels = np.asarray(np.random.default_rng(0).integers(0, 256, (300, 400), dtype=np.uint8), order=order)
+    np.save(tmp_path / "a.npy", pixels)
+    raster = open_raster(Location.of(tmp_path / "a.npy"))
+    assert len(pickle.dumps(raster)) < 2000
+    window = Window((0, 1), (0, 300), (0, 400))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(raster)).read(window), pixels / np.float32(255))
+    assert len(pickle.dumps(raster)) < 2000
+    with fsspec.open("memory://labels/a.npy", "wb") as file:
+        np.save(file, pixels)
+    np.testing.assert_array_equal(open_raster(Location.of("memory://labels/a.npy")).read(window), raster.read(window))
+    os.truncate(tmp_path / "a.npy", 1000)
+    with pytest.raises(SourceError, match=r"a\.npy is truncated"):
+        open_raster(Location.of(tmp_path / "a.npy"))
 
 
 def test_missing_damaged_and_odd_files_are_named(tmp_path: Path, grey: np.ndarray) -> None:

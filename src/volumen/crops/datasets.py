@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.utils.data import Dataset
 from volumen.crops.cache import LABELS, PAPYRUS, SIDE, BlockCache, blocks_of
 from volumen.crops.select import spread
 from volumen.errors import LabelError
+from volumen.sources.decoded import read_windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -154,5 +156,6 @@ class CropDataset(Dataset[dict[str, "Tensor"]]):
 
 def voxel_samples(items: Sequence[Item], count: int = 32) -> Iterator[NDArray[Any]]:
     """Yield the voxels of up to ``count`` windows, spread evenly, to fit a `Normalization` on."""
-    for segment, window in spread(items, count):
-        yield segment.read(window.clip(segment.shape))
+    for _, same in groupby(spread(items, count), key=lambda item: id(item[0])):
+        segments, windows = zip(*same, strict=True)
+        yield from read_windows(segments[0], [window.clip(segments[0].shape) for window in windows])

@@ -10,9 +10,8 @@ from torch.utils.data import Dataset
 
 from volumen.crops.line_images import LineForm, LineSample, collate, to_tensor
 from volumen.errors import SourceError, SourceNotFoundError
-from volumen.sources.arrays.layer_stack import Recent
-from volumen.sources.lines.line import MISSING_IMAGE, UNREADABLE_IMAGE
-from volumen.sources.lines.line_list import Drops, told
+from volumen.sources.arrays.recent import Recent
+from volumen.sources.left_out import MISSING_IMAGE, UNREADABLE_IMAGE, Drops, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from volumen.crops.line_images import LineBatch
+    from volumen.sources.left_out import Dropped
     from volumen.sources.lines.line import Line
-    from volumen.sources.lines.line_list import Dropped
 
 CACHE_BYTES = 512 * 2**20
 """Default room for images in their form: 512 MiB hold about 16,000 lines of 64 × 512 px."""

@@ -10,9 +10,8 @@ from torch.utils.data import Dataset
 
 from volumen.crops.photo_images import Decoded, to_chw
 from volumen.errors import SettingsError, SourceError, SourceNotFoundError
-from volumen.sources.arrays.layer_stack import Recent
-from volumen.sources.lines.line import MISSING_IMAGE
-from volumen.sources.lines.line_list import Drops, told
+from volumen.sources.arrays.recent import Recent
+from volumen.sources.left_out import MISSING_IMAGE, Drops, told
 from volumen.windows import height_width
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from volumen.crops.datasets import View
-    from volumen.sources.lines.line_list import Dropped
+    from volumen.sources.left_out import Dropped
     from volumen.sources.photos.photo import Photo
     from volumen.windows import Size
 

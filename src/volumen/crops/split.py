@@ -12,8 +12,9 @@ import numpy as np
 
 from volumen.crops.blocks import disjoint, draw_blocks, touched
 from volumen.crops.counts import PixelCounts
+from volumen.crops.region import cut_out
 from volumen.crops.select import Crop, Sampling, centre_layers, place_windows, select_crops
-from volumen.errors import LabelError, SettingsError
+from volumen.errors import LabelError
 from volumen.windows import Window, grid
 
 if TYPE_CHECKING:
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from volumen.crops.region import Box
     from volumen.crops.shares import Shares
     from volumen.sources.segment import Segment
-
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def split_segment(
     SettingsError
         Layers or regions lie outside the segment.
     """
-    within = cut_out(segment, segment.window.layers(*centre_layers(segment.depth, layers)), region, "region")
+    within = cut_out(segment, segment.window.layers(*centre_layers(segment.depth, layers)), region)
     windows = place_windows(within, size, stride)
     boxes, by = _given(segment, within, held_out_region, size)
     sides = [] if boxes else sorted({4 * size, 2 * size, size, max(1, size // 2)}, reverse=True)
@@ -123,25 +123,6 @@ def split_segment(
             "window, or label more."
         )
     return _split(segment, _away(crops, boxes, guard), boxes, "blocks")
-
-
-def cut_out(segment: Segment, window: Window, box: Box | None, name: str) -> Window:
-    """Return the part of a window that lies in a box (y0, y1, x0, x1), all of it without one.
-
-    Raises
-    ------
-    SettingsError
-        There is none; the message calls the box by its ``name``.
-    """
-    if box is None:
-        return window
-    cut = window & Window(window.z, box[:2], box[2:])
-    if cut.empty:
-        raise SettingsError(
-            f"Expected a {name} inside {segment.name}, rows {window.y[0]}:{window.y[1]} and columns "
-            f"{window.x[0]}:{window.x[1]}; got {box[0]}:{box[1]},{box[2]}:{box[3]}."
-        )
-    return cut
 
 
 def _given(

@@ -11,14 +11,15 @@ import numpy as np
 
 from volumen.crops.blocks import FEWEST_BLOCKS, draw_from, partition, touched
 from volumen.crops.counts import PixelCounts
+from volumen.crops.region import cut_out
 from volumen.crops.select import LEAST_PAPYRUS, centre_layers, place_ranges, place_windows, spread
-from volumen.crops.split import Box, cut_out
 from volumen.errors import SettingsError
 from volumen.windows import Window, height_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from volumen.crops.region import Box
     from volumen.sources.segment import Segment
     from volumen.windows import Range, Size
 
@@ -90,7 +91,7 @@ def split_unlabelled(
         The segment or a region is smaller than a window, has no papyrus, or cannot be parted.
     """
     depths = _depths(segment, layers, layer_stride)
-    within = cut_out(segment, segment.window.layers(depths[0][0], depths[-1][1]), region, "region")
+    within = cut_out(segment, segment.window.layers(depths[0][0], depths[-1][1]), region)
     _check_room(segment, "region" if region else "extent", within, size)
     placed = place_windows(within, size, stride, to_end=True)
     tried = _parts(segment, within, size, held_out_region)

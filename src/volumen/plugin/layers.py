@@ -10,8 +10,8 @@ import numpy as np
 from volumen.plugin.lazy import HeldLevel, LazyLevel, Slabs, with_coarser
 from volumen.sources.arrays.images import PICTURES, TIFFS, suffix
 from volumen.sources.arrays.zarr_volume import open_zarr
+from volumen.sources.decoded import decoded_at_once
 from volumen.sources.location import Location
-from volumen.sources.pyramids.block_reader import decoded_at_once
 from volumen.sources.pyramids.probability_map import open_map
 from volumen.sources.segment import RASTERS
 from volumen.windows import Window

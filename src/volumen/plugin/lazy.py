@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.arrays.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

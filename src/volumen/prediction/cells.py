@@ -1,14 +1,13 @@
-"""Cells: the source in square pieces, each read once and kept for as long as a tile still needs it."""
+"""Cells: the source in pieces, each read once and kept for as long as a tile still needs it."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from volumen.errors import SourceError
-from volumen.windows import Window, grid
+from volumen.windows import Window, grid, height_width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -16,26 +15,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volumen.prediction.plan import Tile
+    from volumen.windows import Size
 
 
 _LEAST = 256  # px; smaller pieces cost more in calls than in decoding
-_MOST = 1024  # px; larger ones would hold more of the source in memory than a row of tiles needs
+_HIGHEST = 1024  # px; higher ones would hold more of the source in memory than a row of tiles needs
 
 
-def cell_side(chunk: tuple[int, int] | None) -> int:
-    """Return the side in pixels of cells for a source whose chunks are ``chunk`` (h, w) px; None if unknown.
+def cell_size(decoded: tuple[int, int]) -> tuple[int, int]:
+    """Return height and width in pixels of cells for a source that decodes ``decoded`` (h, w) px at once.
 
-    It is a multiple of both where that stays small, so that each chunk is decoded once.
+    They are multiples of it, so that each chunk or strip is decoded once. What is higher than 1024 px, such as a
+    picture that is decoded whole, is decoded once for every 1024 rows or fewer.
 
     Examples
     --------
-    >>> cell_side((128, 128)), cell_side((192, 192)), cell_side((1, 4000)), cell_side(None)
-    (256, 384, 1024, 256)
+    >>> cell_size((1, 1)), cell_size((192, 192)), cell_size((1, 4000)), cell_size((9000, 4000))
+    ((256, 256), (384, 384), (256, 4000), (1024, 4000))
     """
-    if chunk is None:
-        return _LEAST
-    common = math.lcm(*chunk)
-    return min(-(-_LEAST // common) * common, _MOST)
+    height, width = (-(-_LEAST // side) * side for side in decoded)
+    return (min(height, _HIGHEST), width)
 
 
 class Cells:
@@ -52,9 +51,9 @@ class Cells:
     volume
         Extent (Z, Y, X) of the volume.
     tiles
-        Every tile that will be asked for, in order.
-    side
-        Side of a cell in pixels: a multiple of the source's chunk, so that a chunk belongs to one cell.
+        Every tile that will be asked for, in order. Nothing is read beyond the box around them.
+    size
+        Of a cell in pixels, (H, W) or one number for both: see `cell_size`.
     """
 
     def __init__(
@@ -63,13 +62,18 @@ class Cells:
         *,
         volume: tuple[int, int, int],
         tiles: Iterable[Tile],
-        side: int,
+        size: Size,
     ) -> None:
         self._read = read
         self._volume = volume
-        self._side = side
+        self._size = height_width(size)
         self._held: dict[Window, NDArray[Any]] = {}
-        self._last_use = {cell: index for index, tile in enumerate(tiles) for cell in self._cells(tile)}
+        self._last_use: dict[Window, int] = {}
+        around: Window | None = None
+        for index, tile in enumerate(tiles):
+            around = tile.window if around is None else around | tile.window
+            self._last_use.update(dict.fromkeys(self._cells(tile), index))
+        self._within = Window.whole(volume) if around is None else around
         self._index = 0
 
     @property
@@ -82,24 +86,26 @@ class Cells:
         inside = tile.window.clip(self._volume)
         voxels: NDArray[Any] | None = None
         for cell in self._cells(tile):
+            wanted = cell & self._within
             if cell not in self._held:
-                self._held[cell] = self._checked(cell)
+                self._held[cell] = self._checked(wanted)
             if voxels is None:
                 voxels = np.empty(inside.shape, self._held[cell].dtype)
             common = cell & inside
-            voxels[(slice(None), *common.inside(inside).yx)] = self._held[cell][(slice(None), *common.inside(cell).yx)]
+            to, at = common.inside(inside), common.inside(wanted)
+            voxels[(slice(None), *to.yx)] = self._held[cell][(slice(None), *at.yx)]
             if self._last_use[cell] == self._index:
                 del self._held[cell]
         self._index += 1
         if voxels is None:
             raise SourceError(f"{tile.window} lies outside the volume of shape {self._volume}.")
-        _, down, right = (wanted - got for wanted, got in zip(tile.window.shape, inside.shape, strict=True))
+        _, down, right = (asked - got for asked, got in zip(tile.window.shape, inside.shape, strict=True))
         return np.pad(voxels, ((0, 0), (0, down), (0, right)), mode="reflect") if down or right else voxels
 
     def _cells(self, tile: Tile) -> Iterator[Window]:
-        inside, side = tile.window.clip(self._volume), self._side
-        top, left = inside.y[0] // side * side, inside.x[0] // side * side
-        for cell in grid(Window(inside.z, (top, inside.y[1]), (left, inside.x[1])), side, side):
+        inside, (height, width) = tile.window.clip(self._volume), self._size
+        top, left = inside.y[0] // height * height, inside.x[0] // width * width
+        for cell in grid(Window(inside.z, (top, inside.y[1]), (left, inside.x[1])), self._size, self._size):
             yield cell.clip(self._volume)
 
     def _checked(self, cell: Window) -> NDArray[Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from volumen.events import Event
     from volumen.sources.index.index_part import IndexPart
-    from volumen.windows import Range
+    from volumen.windows import Range, Size
 
 
 class Embedder(Protocol):
@@ -56,7 +56,7 @@ class Opened:
     side
         Of a window in px.
     cell
-        Side in pixels of the pieces in which the source is read, see `cell_side`.
+        Height and width in pixels of the pieces in which the source is read, see `cell_size`.
     """
 
     embedder: Embedder
@@ -64,7 +64,7 @@ class Opened:
     volume: tuple[int, int, int]
     layers: Range
     side: int
-    cell: int = 256
+    cell: Size = 256
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def embed_batches(
         return Tile(window=window, keep=window)
 
     tiles = (tile(row) for rows in todo for row in rows)
-    cells = Cells(opened.read, volume=opened.volume, tiles=tiles, side=opened.cell)
+    cells = Cells(opened.read, volume=opened.volume, tiles=tiles, size=opened.cell)
     limit = max(map(len, todo), default=1)
 
     def cut(rows: range) -> NDArray[Any]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from volumen.events import Warned
     from volumen.prediction.order import Batch
     from volumen.prediction.plan import TilePlan
-    from volumen.windows import Window
+    from volumen.windows import Size, Window
 
 _SLACK = 1e-3  # by which averaged probabilities may leave [0, 1]
 
@@ -46,8 +46,8 @@ class Opened:
 
     model: Predictor
     read: Callable[[Window], NDArray[Any]]
-    cell: int
-    """Side in px of the pieces in which the source is read, see `cell_side`."""
+    cell: Size
+    """Height and width in px of the pieces in which the source is read, see `cell_size`."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def stream(
 
     Closing the generator, also by an error, waits for the one read and write under way.
     """
-    cells = Cells(opened.read, volume=plan.volume, tiles=[tile for group in todo for tile in group], side=opened.cell)
+    cells = Cells(opened.read, volume=plan.volume, tiles=(tile for group in todo for tile in group), size=opened.cell)
     writing: Future[list[Window]] | None = None
     limit = max(map(len, todo), default=1)
     with (

@@ -11,9 +11,10 @@ import numpy as np
 
 from volumen.errors import SettingsError
 from volumen.events import Finished, Started, Stepped, TileWritten
-from volumen.prediction.order import near_first
+from volumen.prediction.order import SQUARE, near_first
 from volumen.prediction.stream import Done, Opened, stream
 from volumen.prediction.sums import Sums
+from volumen.windows import height_width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from volumen.prediction.plan import Tile, TilePlan
     from volumen.prediction.stream import Predictor
     from volumen.sources.pyramids.probability_map import ProbabilityMap
-    from volumen.windows import Window
+    from volumen.windows import Size, Window
 
     Compute = Callable[[Sums, Sequence[Batch]], Generator[Warned | Done]]
 
@@ -38,7 +39,7 @@ def predict_tiles(
     output: ProbabilityMap,
     mask: Callable[[Window], NDArray[Any]] | None = None,
     batch: int = 1,
-    cell: int = 256,
+    cell: Size = 256,
     near: tuple[int, int] | None = None,
 ) -> Iterator[Event]:
     """Predict the plan's region into ``output``, block by block, in memory that does not grow with the area.
@@ -64,7 +65,7 @@ def predict_tiles(
     batch
         Tiles in a call of ``model``; those of one batch lie in one row.
     cell
-        Side in pixels of the pieces in which the source is read, see `cell_side`.
+        Height and width in pixels of the pieces in which the source is read, see `cell_size`.
     near
         A point (Y, X) in pixels to begin at, see `near_first`; row by row if not given. It changes no pixel.
 
@@ -100,7 +101,8 @@ def predict_tiles(
 
         return stream(Opened(model, read, cell), plan, todo, write)
 
-    yield from carry_out(here, plan=plan, output=output, mask=mask, batch=batch, near=near)
+    wide = height_width(cell)[1] > SQUARE * plan.shape[2]
+    yield from carry_out(here, plan=plan, output=output, mask=mask, batch=batch, near=near, rows_only=wide)
 
 
 def carry_out(
@@ -111,6 +113,7 @@ def carry_out(
     mask: Callable[[Window], NDArray[Any]] | None,
     batch: int,
     near: tuple[int, int] | None,
+    rows_only: bool = False,
 ) -> Iterator[Event]:
     """Find out which batches are left to do, have them computed, and finish the map; see `predict_tiles`.
 
@@ -118,6 +121,8 @@ def carry_out(
     ----------
     compute
         Computes the batches, and writes every block that becomes complete: this process, or workers of a cluster.
+    near, rows_only
+        Where to begin, see `near_first`.
     """
     if output.window.shape[1:] != plan.volume[1:] or batch < 1:
         raise SettingsError(
@@ -128,7 +133,7 @@ def carry_out(
     sums = Sums(plan, tiles, output, done=output.done())
     todo = [group for group in _batches(tiles, batch) if any(map(sums.needs, group))]
     if near is not None:
-        todo = near_first(todo, near)
+        todo = near_first(todo, near, rows_only=rows_only)
     remaining = sum(map(len, todo))
     yield Started(
         work="predict",

@@ -25,11 +25,11 @@ from volumen.recipes.volume_survey import (
     Samples,
     VolumeSurvey,
     affordable,
-    decoded_voxels,
-    layer_by_layer,
+    slow_layout,
     survey_volume,
 )
 from volumen.settings.cache import BOUND, FOLDER
+from volumen.sources.decoded import layer_by_layer
 from volumen.sources.location import Location
 from volumen.sources.remote.mirror import mirror
 
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 
 _SIDE = 4 * CELL  # of the windows that are read, in pixels
 _WINDOWS = 48
-# Decoded for a crop, and times what the crop holds. Chunks of 16 × 256 × 256, which conversion makes, need 28 million
-# at worst for 20 × 320 × 320.
-_SLOW_VOXELS, _SLOW_RATIO = 30_000_000, 8
 
 
 def check(settings: choose.Check) -> Iterator[Event]:
@@ -147,13 +144,9 @@ def _settings_findings(segment: Segment, settings: choose.Check) -> Generator[Fi
             "Give --voxel-um.",
         )
     crop = (layers[1] - layers[0], max(settings.window, 128), max(settings.window, 128))
-    decoded, wanted = decoded_voxels(segment, crop), crop[0] * crop[1] * crop[2]
-    if decoded > _SLOW_VOXELS and decoded > _SLOW_RATIO * wanted:
-        yield doubtful(
-            "slow_layout",
-            f"To read a crop of {crop[0]} x {crop[1]} x {crop[2]} voxels, {decoded / wanted:.0f} times as many must be "
-            "decoded. Convert the volume first: volumen convert SRC DST.zarr.",
-        )
+    slow = slow_layout(segment, crop)
+    if slow is not None:
+        yield doubtful("slow_layout", slow)
     return layers
 
 

@@ -17,6 +17,7 @@ from volumen.errors import SettingsError
 from volumen.recipes.first_weights import digest
 from volumen.recipes.opening import open_all
 from volumen.recipes.probe import Probe
+from volumen.recipes.volume_survey import slow_layout
 from volumen.sources.lines.line import open_lines
 
 if TYPE_CHECKING:
@@ -107,6 +108,12 @@ class Corpus:
     def layer_count(self) -> int:
         """How many layers the model sees."""
         return self.train[0][1].shape[0]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the person should know before training."""
+        crop = self.train[0][1].shape
+        return [slow for segment in self.segments if (slow := slow_layout(segment, crop)) is not None]
 
     @property
     def voxel_um(self) -> float | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from volumen.crops.region import cut_out
 from volumen.errors import LabelError, SettingsError
 from volumen.evaluation.tally import Tally
 from volumen.events import Finished, Saved, Scored, Started, Stepped, Warned, to_json
@@ -61,7 +62,7 @@ def evaluate(settings: choose.Evaluate) -> Iterator[Event]:
     Raises
     ------
     SettingsError
-        The output path is a folder.
+        The output path is a folder, or the region reaches outside the segment.
     LabelError
         The map does not fit the segment, or the label has no ink or no background to score by.
 
@@ -77,6 +78,7 @@ def evaluate(settings: choose.Evaluate) -> Iterator[Event]:
     ink_map = InkMap.open(settings.prediction).on(segment)
     segment.raster("ink")
     held_out = held_out_pixels(settings.region, segment, ink_map)
+    cut_out(segment, ink_map.predicted, settings.region)
     parts = list(bands(ink_map.predicted, settings.block))
     yield Started(work="evaluate", total=len(parts), unit="bands", detail={"segment": segment.name})
     tiles = ink_tiles(segment, ink_map.predicted, side=settings.tile, min_ink=settings.min_ink)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from volumen.cluster import open_cluster
+from volumen.crops.region import cut_out
 from volumen.crops.select import centre_layers
-from volumen.errors import CheckpointError, SettingsError
+from volumen.errors import CheckpointError
 from volumen.events import Finished, Saved, Started, Warned, relay
 from volumen.models.checkpoint import PHOTOS
 from volumen.models.unet import STRIDE
@@ -27,7 +28,6 @@ from volumen.settings.command import absolute
 from volumen.sources.pyramids.export import check_free, export_png, export_tiff
 from volumen.sources.pyramids.probability_map import create_map
 from volumen.training.devices import limit_memory, pick_device
-from volumen.windows import Window
 from volumen.writer import sole_output
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from volumen.recipes.ink_model import InkModel
     from volumen.settings import Predict
     from volumen.sources.segment import Segment
+    from volumen.windows import Window
 
 
 def predict(settings: Predict) -> Iterator[Event]:
@@ -159,16 +160,7 @@ def _region(settings: Predict, model: InkModel, segment: Segment) -> Window:
             f"The model sees {model.layer_count} layers; layers {layers[0]}:{layers[1]} are "
             f"{layers[1] - layers[0]}. Leave --layers out, or choose as many."
         )
-    whole = segment.window.layers(*layers)
-    if settings.region is None:
-        return whole
-    y0, y1, x0, x1 = settings.region
-    height, width = whole.shape[1:]
-    if y1 > height or x1 > width:
-        raise SettingsError(
-            f"Expected a region inside {segment.name}, rows 0:{height} and columns 0:{width}; got {y0}:{y1},{x0}:{x1}."
-        )
-    return Window(whole.z, (y0, y1), (x0, x1))
+    return cut_out(segment, segment.window.layers(*layers), settings.region)
 
 
 def _decisive(settings: Predict, model: InkModel, segment: Segment, plan: TilePlan) -> dict[str, Any]:

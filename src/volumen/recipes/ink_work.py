@@ -10,12 +10,13 @@ from volumen.errors import CheckpointError
 from volumen.models.checkpoint import PHOTOS
 from volumen.models.unet import STRIDE
 from volumen.prediction.averaging import BothDirections, Mirrored
-from volumen.prediction.cells import cell_side
+from volumen.prediction.cells import cell_size
 from volumen.prediction.scaled import Scaled
 from volumen.prediction.stream import Opened
 from volumen.recipes.ink_model import load_model
-from volumen.recipes.opening import chunk_of, open_all
+from volumen.recipes.opening import open_all
 from volumen.recipes.photos.seen_scale import seen_scale
+from volumen.sources.decoded import decoded_at_once
 from volumen.training.devices import limit_memory
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def ready(model: InkModel, segment: Segment, settings: Predict) -> Opened:
     if settings.mirror:
         predictor = Mirrored(predictor)
     turned = segment.reversed() if settings.direction == "reverse" else segment
-    return Opened(predictor, turned.read, cell_side(chunk_of(segment)))
+    return Opened(predictor, turned.read, cell_size(decoded_at_once(segment)[1:]))
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ from volumen.crops.normalize import Normalization
 from volumen.crops.split import Split, split_segment
 from volumen.errors import SettingsError
 from volumen.recipes.opening import open_all
+from volumen.recipes.volume_survey import slow_layout
 from volumen.sources.segment import RASTERS
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ class Lessons:
     def warnings(self) -> list[str]:
         """What the person should know before training."""
         told = [text for split in self.splits for text in split.warnings]
+        crop = self.windows[0][1].shape
+        told += [slow for segment in self.segments if (slow := slow_layout(segment, crop)) is not None]
         windows = [window for split in self.splits for window in split.train]
         if len(windows) < len(self.windows):
             told.append(

@@ -1,4 +1,4 @@
-"""Open the segments that a verb was given, each with its labels and masks, and say in which pieces they are stored."""
+"""Open the segments that a verb was given, each with its labels and masks."""
 
 from __future__ import annotations
 
@@ -46,9 +46,3 @@ def open_all(paths: Sequence[str], labels: LabelPaths, *, colours: bool = False)
         )
         for index, path in enumerate(paths)
     )
-
-
-def chunk_of(segment: Segment) -> tuple[int, int] | None:
-    """Return height and width in pixels of the pieces that a segment is stored in; None if unknown."""
-    chunks = getattr(segment.levels[0], "chunks", None)
-    return (chunks[-2], chunks[-1]) if chunks else None

@@ -81,7 +81,7 @@ class Pupil:
         model = build_spark(
             settings.encoder_name, corpus.layer_count, width=settings.decoder_width, patch=settings.patch
         )
-        warnings = take_encoder(model, settings.encoder)
+        warnings = [*corpus.warnings, *take_encoder(model, settings.encoder)]
         probe = None
         if settings.probe_epochs:
             try:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from volumen.sources.arrays.layer_stack import LayerStack
-from volumen.sources.arrays.zarr_volume import ZarrVolume
+from volumen.sources.decoded import decoded_at_once, layer_by_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
 _BUDGET = 3_000_000_000  # voxels that may be decoded: most of a minute for LZW on one core
 _LEAST_PIXELS = 2000  # of ink and of background, to compare the two
+# Decoded for a crop, and times what the crop holds. Chunks of 16 × 256 × 256, which conversion makes, need 28 million
+# at worst for 20 × 320 × 320.
+_SLOW_VOXELS, _SLOW_RATIO = 30_000_000, 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,24 +72,26 @@ class VolumeSurvey:
     ink_on_blank: float
 
 
-def piece_of(segment: Segment) -> tuple[int, int, int]:
-    """Return the box (Z, Y, X) that must be decoded to read one voxel; one voxel where the disk can be mapped."""
-    volume = segment.levels[0]
-    if isinstance(volume, ZarrVolume):
-        depth, height, width = volume.chunks
-        return (depth, height, width)
-    if isinstance(volume, LayerStack) and any(layer.map() is None for layer in volume.layers):
-        return (1, volume.rows_at_once, segment.shape[2])
-    return (1, 1, 1)
-
-
 def decoded_voxels(segment: Segment, box: tuple[int, int, int]) -> int:
     """Return how many voxels are decoded, at worst, to read a box of (Z, Y, X) voxels."""
     decoded = 1
-    for length, piece, wanted in zip(segment.shape, piece_of(segment), box, strict=True):
+    for length, piece, wanted in zip(segment.shape, decoded_at_once(segment), box, strict=True):
         whole = -(-wanted // piece) * piece + (piece if piece > 1 else 0)
         decoded *= min(whole, -(-length // piece) * piece)
     return decoded
+
+
+def slow_layout(segment: Segment, crop: tuple[int, int, int]) -> str | None:
+    """Say what it costs to read crops of (Z, Y, X) voxels, and the cure, where it costs too much to train on them."""
+    if math.prod(segment.shape) <= _SLOW_VOXELS:
+        return None
+    decoded, wanted = decoded_voxels(segment, crop), math.prod(crop)
+    if decoded <= _SLOW_VOXELS or decoded <= _SLOW_RATIO * wanted:
+        return None
+    return (
+        f"To read a crop of {crop[0]} x {crop[1]} x {crop[2]} voxels of {segment.name}, {decoded / wanted:.0f} times "
+        "as many must be decoded. Convert the volume first: volumen convert SRC DST.zarr."
+    )
 
 
 def affordable(segment: Segment, side: int, count: int) -> int:
@@ -95,12 +99,6 @@ def affordable(segment: Segment, side: int, count: int) -> int:
     if layer_by_layer(segment):
         return count
     return int(np.clip(_BUDGET // decoded_voxels(segment, (segment.depth, side, side)), 2, count))
-
-
-def layer_by_layer(segment: Segment) -> bool:
-    """Whether layers are decoded so nearly whole that all windows should be read from each in turn."""
-    depth, height, width = piece_of(segment)
-    return depth == 1 and height * width >= segment.shape[1] * segment.shape[2] / 8 and height > 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

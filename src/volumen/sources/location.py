@@ -81,6 +81,19 @@ class Location:
             raise self._unreachable(error) from error
         return None if document is None else document.data
 
+    def contents(self) -> bytes:
+        """Return the file's bytes.
+
+        Raises
+        ------
+        SourceNotFoundError
+            When there is no such file.
+        """
+        found = self.read()
+        if found is None:
+            raise self.missing()
+        return found
+
     def exists(self) -> bool:
         """Whether a file is there; on this machine, a folder too."""
         try:
@@ -120,17 +133,25 @@ class Location:
                 return open(self.path, "rb")
             found = open_remote(self.path)
         except FileNotFoundError as error:
-            raise SourceNotFoundError(f"There is no file at {self}; check the path.") from error
+            raise self.missing() from error
         except (OSError, ClientError) as error:
             raise self._unreachable(error) from error
         if found is None:
-            raise SourceNotFoundError(f"There is no file at {self}; check the path.")
+            raise self.missing()
         return found
 
     def size(self) -> int:
         """Return the file's length in bytes."""
         with self.open() as file:
             return file.seek(0, 2)
+
+    def missing(self, what: str = "no file") -> SourceNotFoundError:
+        """Return the error that says so; of a server, also that it may refuse what it has, which looks the same."""
+        if self.local:
+            return SourceNotFoundError(f"There is {what} at {self}; check the path.")
+        return SourceNotFoundError(
+            f"There is {what} at {self}, or the server refuses it. Check the address, and the login if it wants one."
+        )
 
     def _unreachable(self, error: Exception) -> SourceError:
         return SourceError(f"{self} cannot be read: {described(error)}")

@@ -7,10 +7,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from volumen.errors import SourceError, SourceNotFoundError
+from volumen.errors import SourceError
 from volumen.plain_json import parse
 from volumen.sources.arrays.images import PICTURES, TIFFS, is_picture, suffix
-from volumen.sources.arrays.layer_stack import LayerStack, find_layers, open_picture, open_stack, open_tiff_stack
+from volumen.sources.arrays.layer_names import find_layers
+from volumen.sources.arrays.layer_stack import LayerStack, open_picture, open_stack, open_tiff_stack
 from volumen.sources.arrays.npy_volume import open_npy
 from volumen.sources.arrays.ome import edge_um
 from volumen.sources.arrays.zarr_volume import open_zarr
@@ -150,7 +151,7 @@ def _open_volume(location: Location, *, colours: bool = False) -> _Found:
         if files:
             return _folder(folder, open_stack(files))
     if not location.exists() and location.listing() is None:
-        raise SourceNotFoundError(f"There is nothing at {location}; check the path.")
+        raise location.missing("nothing")
     raise SourceError(
         f"{location} holds no volume that is understood: expected numbered layer images (00.tif …), "
         f"{' or '.join(name + '/' for name in _LAYER_FOLDERS)} with such, a TIFF, a .npy, a zarr or an image."

@@ -10,6 +10,7 @@ import torch
 
 from volumen.crops.normalize import Normalization
 from volumen.crops.papyrus_windows import papyrus_corners
+from volumen.crops.region import cut_out
 from volumen.crops.select import centre_layers, spread
 from volumen.errors import SettingsError
 from volumen.memory import out_of_memory
@@ -19,6 +20,7 @@ from volumen.models.pooled import load_pooled
 from volumen.prediction.forward import Forward
 from volumen.recipes.first_weights import digest
 from volumen.run_folder import weights_file
+from volumen.sources.decoded import read_windows
 from volumen.sources.index.window_index import ENCODER, WindowIndex, create_index
 from volumen.training.devices import pick_device
 from volumen.windows import Window
@@ -129,15 +131,12 @@ def _some(settings: Index, embedding: dict[str, Any], segment: Segment) -> list[
     side = settings.window
     chosen = spread(range(len(corners)), _MEASURED_WINDOWS)
     places = ((int(corners[row][0]), int(corners[row][1])) for row in chosen)
-    return [segment.read(Window(layers, (y, y + side), (x, x + side))) for y, x in places]
+    return list(read_windows(segment, [Window(layers, (y, y + side), (x, x + side)) for y, x in places]))
 
 
 def corners_of(settings: Index, segment: Segment, layers: Range) -> NDArray[Any]:
     """Return the corners of the windows to index, int32 (windows, 2)."""
-    within = segment.window.layers(*layers)
-    if settings.region is not None:
-        y0, y1, x0, x1 = settings.region
-        within &= Window(layers, (y0, y1), (x0, x1))
+    within = cut_out(segment, segment.window.layers(*layers), settings.region)
     return papyrus_corners(
         segment, within, side=settings.window, stride=settings.window_stride, least=settings.min_papyrus
     )

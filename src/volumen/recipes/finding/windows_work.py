@@ -7,10 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from volumen.prediction.cells import cell_side
+from volumen.prediction.cells import cell_size
 from volumen.prediction.embed import Opened
 from volumen.recipes.finding.embedding import load_embedder
-from volumen.recipes.opening import chunk_of, open_all
+from volumen.recipes.opening import open_all
+from volumen.sources.decoded import decoded_at_once
 from volumen.sources.index.window_index import WindowIndex
 from volumen.training.devices import limit_memory
 
@@ -56,7 +57,8 @@ def open_embedder(settings: Index) -> Forward:
 
 def ready(forward: Forward, segment: Segment, settings: Index, layers: Range) -> Opened:
     """Return what embeds windows of a segment, and what reads it."""
-    return Opened(forward.plain, segment.read, segment.shape, layers, settings.window, cell_side(chunk_of(segment)))
+    cell = cell_size(decoded_at_once(segment)[1:])
+    return Opened(forward.plain, segment.read, segment.shape, layers, settings.window, cell)
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from volumen.crops.photo_split import PhotoSplit, split_photos
 from volumen.errors import LabelError
 from volumen.events import Warned
-from volumen.sources.lines.line_list import told
+from volumen.sources.left_out import told
 from volumen.sources.photos.read_photos import read_photos
 
 if TYPE_CHECKING:

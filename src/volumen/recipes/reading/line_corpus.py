@@ -14,9 +14,9 @@ from volumen.crops.line_images import LineForm
 from volumen.crops.line_splits import Group, LineSplit, given_split, split_by
 from volumen.crops.select import spread
 from volumen.errors import LabelError, SettingsError
-from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.arrays.recent import Recent
+from volumen.sources.left_out import told
 from volumen.sources.lines.line import DECODED_BYTES
-from volumen.sources.lines.line_list import told
 from volumen.sources.lines.read_lines import read_lines
 from volumen.sources.location import Location
 

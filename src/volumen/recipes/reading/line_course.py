@@ -11,7 +11,7 @@ from volumen.errors import SourceError
 from volumen.events import Warned
 from volumen.recipes.bookkeeping import batch_threads
 from volumen.recipes.course import Learner, course
-from volumen.sources.lines.line_list import told
+from volumen.sources.left_out import told
 from volumen.training.optimizers import Rates, warm_up_cosine
 
 if TYPE_CHECKING:

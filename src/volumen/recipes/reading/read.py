@@ -14,7 +14,7 @@ from volumen.prediction.transcribe import transcribe
 from volumen.recipes.reading.line_corpus import joined_lines
 from volumen.recipes.reading.line_model import load_line_model
 from volumen.recipes.reading.readings import read_line, score_texts, write_readings
-from volumen.sources.lines.line_list import told
+from volumen.sources.left_out import told
 from volumen.sources.lines.read_lines import read_lines
 from volumen.training.devices import limit_memory, pick_device
 from volumen.whole_files import refuse_existing

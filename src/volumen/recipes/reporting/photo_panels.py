@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volumen.sources.lines.cut import Outline
+    from volumen.sources.outlines import Outline
 
 _SIDE = 320  # px, of the longer side of a picture
 _IGNORED = 110  # grey of what does not count, in the picture of the truth

@@ -48,24 +48,41 @@ class FlatImage:
         Number of values a pixel; 1 is grey.
     dtype
         Type of a value.
+    palette
+        Whether its pixels are numbers of colours in a palette.
     """
 
     location: Location
     shape: tuple[int, int]
     channels: int
     dtype: np.dtype[Any]
+    palette: bool = False
 
     def read(self) -> NDArray[Any]:
-        """Decode the whole image: YX, or YXC where it has colour or alpha.
+        """Decode the whole image: YX, or YXC where it has colour or alpha; a palette's colours have 8 bit.
 
         Raises
         ------
         SourceError
             When the file is damaged or truncated.
         """
+        return self._decoded(shown=True)
+
+    def numbers(self) -> NDArray[Any]:
+        """Decode the whole image as its values are stored: the numbers of a palette's colours, YX; else as `read`.
+
+        Raises
+        ------
+        SourceError
+            When the file is damaged or truncated.
+        """
+        return self._decoded(shown=False)
+
+    def _decoded(self, *, shown: bool) -> NDArray[Any]:
+        decode = _tiff_pixels if suffix(self.location) in TIFFS else _picture_pixels
         try:
             with self.location.open() as file:
-                pixels = _tiff_pixels(file) if suffix(self.location) in TIFFS else _picture_pixels(self.location, file)
+                pixels = decode(self.location, file, shown)
         except DAMAGE as error:
             raise damaged(self.location, error) from error
         if pixels.shape[:2] != self.shape:
@@ -126,12 +143,14 @@ def open_image(location: Location) -> FlatImage:
         raise SourceError(f"{location} must be a PNG, JPEG or TIFF, by its ending; got {kind or 'none'}.")
     with location.open() as file:
         try:
-            shape, channels, dtype = _tiff_header(file) if kind in TIFFS else _picture_header(location, file)
+            image = (_tiff_header if kind in TIFFS else _picture_header)(location, file)
         except DAMAGE as error:
             raise damaged(location, error) from error
-    if shape[0] * shape[1] > _MOST_PIXELS:
-        raise SourceError(f"{location} says {shape[0]} x {shape[1]} px; over 4 gigapixels is taken for damage.")
-    return FlatImage(location=location, shape=shape, channels=channels, dtype=dtype)
+    if image.shape[0] * image.shape[1] > _MOST_PIXELS:
+        raise SourceError(
+            f"{location} says {image.shape[0]} x {image.shape[1]} px; over 4 gigapixels is taken for damage."
+        )
+    return image
 
 
 def is_picture(location: Location) -> bool:
@@ -157,23 +176,30 @@ def _picture(location: Location, file: IO[bytes]) -> ImageFile:
     return PngImageFile(file) if suffix(location) == ".png" else JpegImageFile(file)
 
 
-def _picture_header(location: Location, file: IO[bytes]) -> tuple[tuple[int, int], int, np.dtype[Any]]:
+def _picture_header(location: Location, file: IO[bytes]) -> FlatImage:
     with _picture(location, file) as image:
         width, height = image.size
-        return (height, width), len(image.getbands()), np.dtype(_TYPES.get(image.mode, "uint8"))
+        return FlatImage(
+            location=location,
+            shape=(height, width),
+            channels=len(image.getbands()),
+            dtype=np.dtype(_TYPES.get(image.mode, "uint8")),
+            palette=image.mode == "P",
+        )
 
 
-def _picture_pixels(location: Location, file: IO[bytes]) -> NDArray[Any]:
+def _picture_pixels(location: Location, file: IO[bytes], shown: bool) -> NDArray[Any]:
+    """Decode a PNG or JPEG; a palette to its colours, or, where they are not to be shown, to their numbers."""
     with _picture(location, file) as image:
         image.load()
-        if image.mode == "P":
+        if image.mode == "P" and shown:
             return np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
-        if image.mode not in _TYPES and image.mode not in ("LA", "RGB", "RGBA"):
+        if image.mode not in _TYPES and image.mode not in ("P", "LA", "RGB", "RGBA"):
             return np.asarray(image.convert("RGB"))
         return np.asarray(image)
 
 
-def _tiff_header(file: IO[bytes]) -> tuple[tuple[int, int], int, np.dtype[Any]]:
+def _tiff_header(location: Location, file: IO[bytes]) -> FlatImage:
     with open_tiff(file) as tiff:
         page = tiff.pages.first
         if page.dtype is None or len(tiff.series[0].pages) > 1:
@@ -183,15 +209,33 @@ def _tiff_header(file: IO[bytes]) -> tuple[tuple[int, int], int, np.dtype[Any]]:
             raise ValueError(f"its page lies in {pieces} pieces, of which {len(page.dataoffsets)} are listed")
         if not lies_within(file, page.dataoffsets, page.databytecounts):
             raise ValueError("it ends before its last pixels")
-        return (page.imagelength, page.imagewidth), page.samplesperpixel, page.dtype
+        palette = _palette(page) is not None
+        return FlatImage(
+            location=location,
+            shape=(page.imagelength, page.imagewidth),
+            channels=page.samplesperpixel,
+            dtype=np.dtype(np.uint8) if palette else page.dtype,
+            palette=palette,
+        )
 
 
-def _tiff_pixels(file: IO[bytes]) -> NDArray[Any]:
+def _palette(page: tifffile.TiffPage) -> NDArray[np.uint8] | None:
+    """Return a page's palette, (colours, 3), or None where it has none."""
+    if page.photometric != tifffile.PHOTOMETRIC.PALETTE or page.colormap is None:
+        return None
+    colours = np.asarray(page.colormap).T
+    # 16 bit, as the format has it; careless writers fill in 8
+    return np.ascontiguousarray(colours >> 8 if colours.max() > 255 else colours, dtype=np.uint8)
+
+
+def _tiff_pixels(location: Location, file: IO[bytes], shown: bool) -> NDArray[Any]:
+    """Decode a TIFF; a palette to its colours, or, where they are not to be shown, to their numbers."""
     with open_tiff(file) as tiff:
         page = tiff.pages.first
         pixels = page.asarray()
-        if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-            return np.moveaxis(page.colormap[:, pixels], 0, -1)  # CYX -> YXC, 16-bit colours
+        palette = _palette(page)
+        if palette is not None:
+            return palette[pixels] if shown else pixels  # YX of numbers -> YXC
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)  # CYX -> YXC
         if page.photometric == tifffile.PHOTOMETRIC.SEPARATED and pixels.shape[2:] == (4,) and pixels.dtype == np.uint8:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,18 +9,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from volumen.errors import SourceError
-from volumen.sources.arrays.images import PICTURES, TIFFS, FlatImage, eight_bit, open_image
+from volumen.sources.arrays.images import TIFFS, FlatImage, eight_bit, open_image
+from volumen.sources.arrays.recent import Recent
 from volumen.sources.arrays.tiff import open_tiff_layers
-from volumen.sources.raster_names import names_raster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from volumen.sources.location import Location
 
-_LAYER_NAME = re.compile(rf"(.*?)(\d{{1,5}})({'|'.join(map(re.escape, (*TIFFS, *PICTURES)))})", re.IGNORECASE)
 _MAPS = 32  # each map holds a file descriptor
 
 
@@ -138,9 +134,10 @@ class LayerStack:
         return self.layers[0].dtype
 
     @property
-    def rows_at_once(self) -> int:
-        """Rows of a layer that must be decoded to read one of them."""
-        return max(1 if layer.map() is not None else layer.piece[0] for layer in self.layers)
+    def piece(self) -> tuple[int, int]:
+        """(rows, columns) of a layer that are decoded at once, at most; one pixel where every layer is mapped."""
+        pieces = [(1, 1) if layer.map() is not None else layer.piece for layer in self.layers]
+        return (max(rows for rows, _ in pieces), max(columns for _, columns in pieces))
 
     def __getitem__(self, key: tuple[slice | int, ...], /) -> NDArray[Any]:
         ranges = [
@@ -176,83 +173,6 @@ class LayerStack:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (LayerStack, (self.layers, self.cache_bytes))
-
-
-class Recent:
-    """The values used last, up to a cost in all; the very last one always stays.
-
-    Parameters
-    ----------
-    limit
-        Cost that may be kept.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
-        self._spent = 0
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable, make: Callable[[], Any], cost: Callable[[Any], int]) -> Any:
-        """Return the value kept under ``key``, or make and keep it."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key][0]
-        value = make()  # outside the lock: two threads may decode the same piece, none waits for another's
-        with self._lock:
-            self._spent += cost(value) - self._kept.pop(key, (None, 0))[1]
-            self._kept[key] = (value, cost(value))
-            while len(self._kept) > 1 and self._spent > self._limit:
-                self._spent -= self._kept.popitem(last=False)[1][1]
-        return value
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # What is kept stays behind: a worker process decodes for itself.
-        return (Recent, (self._limit,))
-
-
-def find_layers(folder: Location) -> list[Location]:
-    """Return the numbered layer images of a folder, in order; none where there are none; see `choose_layers`."""
-    return [folder / name for name in choose_layers(folder.listing() or (), str(folder))]
-
-
-def choose_layers(names: Iterable[str], folder: str) -> list[str]:
-    """Return which names of a folder are its layer images, in order; none where there are none.
-
-    Where the same layers are there in several forms, TIFF comes before PNG and JPEG. Labels and masks, which may be
-    numbered too (``inklabels_v2.png``), are no layers.
-
-    Raises
-    ------
-    SourceError
-        When numbers are missing or double: a stack with a gap has its surface in the wrong place.
-    """
-    stacks: dict[tuple[int, str], dict[int, str]] = {}
-    for name in names:
-        match = _LAYER_NAME.fullmatch(name)
-        if match and not names_raster(name):
-            ending = (*TIFFS, *PICTURES).index(match[3].lower())
-            numbers = stacks.setdefault((ending, match[1]), {})
-            if int(match[2]) in numbers:
-                raise SourceError(
-                    f"{folder} holds layer {int(match[2])} twice: {numbers[int(match[2])]} and {name}; remove one."
-                )
-            numbers[int(match[2])] = name
-    stacks = {key: numbers for key, numbers in stacks.items() if len(numbers) > 1}
-    if not stacks:
-        return []
-    # Plain numbers first, then the best form.
-    numbers = stacks[min(stacks, key=lambda key: (key[1] != "", key[0], key[1]))]
-    first, last = min(numbers), max(numbers)
-    missing = [number for number in range(first, last + 1) if number not in numbers]
-    if missing:
-        listed = ", ".join(map(str, missing[:8])) + (" …" if len(missing) > 8 else "")
-        raise SourceError(
-            f"{folder} lacks layer{'s' if len(missing) > 1 else ''} {listed} between {numbers[first]} and "
-            f"{numbers[last]}; copy the missing files, the writing surface is counted from the middle."
-        )
-    return [numbers[number] for number in sorted(numbers)]
 
 
 def open_stack(files: Sequence[Location]) -> LayerStack:

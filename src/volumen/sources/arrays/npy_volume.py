@@ -25,6 +25,16 @@ HEADER = 1000
 
 
 @dataclass(frozen=True)
+class NpyHeader:
+    """What a ``.npy`` file says of its array: its shape, its type on disk, where it starts, and whether columns run."""
+
+    shape: tuple[int, ...]
+    stored: np.dtype[Any]
+    offset: int
+    fortran: bool
+
+
+@dataclass(frozen=True)
 class NpyVolume:
     """An uncompressed array in C order, in a local file.
 
@@ -76,6 +86,29 @@ def open_npy(location: Location) -> NpyVolume | LayerStack:
         When the file is damaged, shorter than its header says, in Fortran order or pickled; or when a remote one is
         not ZYX.
     """
+    header = read_npy_header(location)
+    shape, stored = header.shape, header.stored
+    if header.fortran:
+        raise SourceError(f"{location} must hold plain numbers in C order; save np.ascontiguousarray(…) of it.")
+    if location.local:
+        return NpyVolume(location, shape, stored, header.offset)
+    if len(shape) != 3 or 0 in shape:
+        raise SourceError(f"{location} should be a volume of three axes, ZYX; it has shape {shape}.")
+    depth, height, width = shape
+    starts = [header.offset + layer * height * width * stored.itemsize for layer in range(depth)]
+    return LayerStack(
+        tuple(flat_layer(location, layer, (height, width), stored, start) for layer, start in enumerate(starts))
+    )
+
+
+def read_npy_header(location: Location) -> NpyHeader:
+    """Read the header of a ``.npy`` file.
+
+    Raises
+    ------
+    SourceError
+        When the file is damaged, shorter than its header says, or pickled.
+    """
     with location.open() as file:
         try:
             version = npy.read_magic(file)
@@ -87,17 +120,26 @@ def open_npy(location: Location) -> NpyVolume | LayerStack:
         length = file.seek(0, 2)
     if any(side < 0 for side in shape) or not stored.itemsize:
         raise SourceError(f"{location} is damaged: its header says shape {shape} of {stored}. Copy it again.")
-    if fortran or stored.hasobject:
-        raise SourceError(f"{location} must hold plain numbers in C order; save np.ascontiguousarray(…) of it.")
+    if stored.hasobject:
+        raise SourceError(f"{location} must hold plain numbers, and is pickled; save an array of one number type.")
     needed = offset + math.prod(shape) * stored.itemsize
     if length < needed:
         raise SourceError(f"{location} is truncated: {needed} bytes expected, {length} there. Copy it again.")
-    if location.local:
-        return NpyVolume(location, shape, stored, offset)
-    if len(shape) != 3 or 0 in shape:
-        raise SourceError(f"{location} should be a volume of three axes, ZYX; it has shape {shape}.")
-    depth, height, width = shape
-    starts = [offset + layer * height * width * stored.itemsize for layer in range(depth)]
-    return LayerStack(
-        tuple(flat_layer(location, layer, (height, width), stored, start) for layer, start in enumerate(starts))
-    )
+    return NpyHeader(shape, stored, offset, fortran)
+
+
+def read_npy(location: Location) -> NDArray[Any]:
+    """Read a ``.npy`` file in either order of its axes; mapped, and so lazy, on this machine.
+
+    Raises
+    ------
+    SourceError
+        When the file is damaged.
+    """
+    try:
+        if location.local:
+            return np.asarray(np.load(location.path, mmap_mode="r", allow_pickle=False, max_header_size=HEADER))
+        with location.open() as file:
+            return np.asarray(np.load(file, allow_pickle=False, max_header_size=HEADER))
+    except DAMAGE as error:
+        raise SourceError(f"{location} is damaged ({described(error)}); copy it again.") from error

@@ -31,6 +31,7 @@ class StackedRows:
 
     Examples
     --------
+    >>> import numpy as np
     >>> rows = StackedRows((np.array([[1], [2]]), np.array([[3]])), 1)
     >>> rows.shape, rows[1:3].tolist()
     ((3, 1), [[2], [3]])
@@ -47,11 +48,13 @@ class StackedRows:
     def __getitem__(self, key: slice) -> NDArray[Any]:
         """Read the rows of a slice without a step."""
         start, stop, _ = key.indices(self.shape[0])
-        parts: list[NDArray[Any]] = [np.empty((0, self.columns), np.float16)]
+        parts: list[NDArray[Any]] = []
         above = 0
         for array in self.arrays:
             first, last = max(start - above, 0), min(stop - above, array.shape[0])
             if first < last:
                 parts.append(array[first:last])
             above += array.shape[0]
-        return parts[1] if len(parts) == 2 else np.concatenate(parts)
+        if not parts:
+            return np.empty((0, self.columns), np.float16)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -239,9 +239,8 @@ def _check(location: Location, tiff: tifffile.TiffFile) -> None:
     """Refuse colour, several images or stacks, odd bit depths, and a chain of pages that breaks off."""
     first = tiff.series[0].keyframe
     if first.samplesperpixel != 1 or first.colormap is not None:
-        raise SourceError(
-            f"{location} is in colour ({first.samplesperpixel} channels); layers must be grey. Convert it to grey."
-        )
+        found = "a palette" if first.colormap is not None else f"{first.samplesperpixel} channels"
+        raise SourceError(f"{location} is in colour ({found}); layers must be grey. Convert it to grey.")
     if len(tiff.series) > 1:
         shapes = ", ".join(str(one.shape) for one in tiff.series)
         raise SourceError(f"{location} holds images of several sizes or types, {shapes}; save one stack of equal ones.")

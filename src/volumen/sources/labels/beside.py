@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volumen.errors import LabelError, SourceNotFoundError
-from volumen.sources.arrays.images import PICTURES, TIFFS, FlatImage, damaged, open_image, suffix
-from volumen.sources.arrays.npy_volume import HEADER
+from volumen.errors import SourceNotFoundError
+from volumen.sources.arrays.images import PICTURES, TIFFS, FlatImage, open_image, suffix
+from volumen.sources.arrays.npy_volume import read_npy, read_npy_header
 from volumen.sources.arrays.zarr_volume import ZarrImage, ZarrVolume, flat_layer, open_zarr
-from volumen.sources.damage import DAMAGE
-from volumen.sources.labels.rasters import Pixels, Raster, to_uint8
+from volumen.sources.labels.rasters import Pixels, Raster, not_flat, painted, to_uint8
 from volumen.sources.raster_names import NAMES, names_raster
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from numpy.typing import NDArray
 
     from volumen.sources.location import Location
 
@@ -64,7 +61,7 @@ def find_rasters(folder: Location, identity: str, *, own: bool) -> dict[str, Loc
 
 def holds_one_volume(names: Iterable[str]) -> bool:
     """Whether a folder holds a single volume, so that a plain ``mask.png`` in it can only be that one's."""
-    volumes = [name for name in names if name.endswith((".zarr", ".npy", *TIFFS)) and not names_raster(name)]
+    volumes = [name for name in names if name.lower().endswith((".zarr", ".npy", *TIFFS)) and not names_raster(name)]
     return len(volumes) == 1
 
 
@@ -82,8 +79,10 @@ def open_raster(location: Location) -> Raster:
         image = open_image(location)
         return _raster(location, image.shape, partial(_decode_image, image))
     if suffix(location) == ".npy":
-        pixels = _read_npy(location)
-        return _raster(location, pixels.shape, partial(_decode_array, pixels, str(location)))
+        shape = read_npy_header(location).shape
+        if len(shape) != 2:
+            raise not_flat(str(location), shape)
+        return _raster(location, (shape[0], shape[1]), partial(_decode_npy, location))
     store = open_zarr(location)
     if store is None:
         raise SourceNotFoundError(f"There is no flat image at {location}; expected a PNG, JPEG, TIFF, .npy or zarr.")
@@ -94,9 +93,7 @@ def raster_of_zarr(location: Location, store: ZarrImage) -> Raster:
     """Take an opened zarr for a raster: a flat array, or a volume that has it on the middle layer."""
     level = store.levels[0]
     if level.ndim < 2:
-        raise LabelError(
-            f"{location} should be a flat YX image; it has shape {level.shape}. Save it as one grey image."
-        )
+        raise not_flat(str(location), level.shape)
     shape = (level.shape[-2], level.shape[-1])
     if "volumen" in store.attributes and level.ndim == 2 and level.dtype == np.uint8:
         return _raster(location, shape, partial(_keep, level))  # ours: 0 to 255 for certain, so boxes suffice
@@ -108,29 +105,12 @@ def _raster(location: Location, shape: tuple[int, int], decode: partial[Pixels])
 
 
 def _decode_image(image: FlatImage) -> Pixels:
-    return to_uint8(image.read(), str(image.location))
+    pixels = image.read()
+    return to_uint8(painted(pixels) if image.palette else pixels, str(image.location))
 
 
-def _decode_array(pixels: NDArray[Any], source: str) -> Pixels:
-    return to_uint8(pixels, source)
-
-
-def _read_npy(location: Location) -> NDArray[Any]:
-    """Read a flat array; mapped, and so lazy, on this machine."""
-    try:
-        if location.local:
-            location.size()  # says that the file is missing in our own words
-            pixels = np.load(location.path, mmap_mode="r", allow_pickle=False, max_header_size=HEADER)
-        else:
-            with location.open() as file:
-                pixels = np.load(file, allow_pickle=False, max_header_size=HEADER)
-    except DAMAGE as error:
-        raise damaged(location, error) from error
-    if pixels.ndim != 2:
-        raise LabelError(
-            f"{location} should be a flat YX image; it has shape {pixels.shape}. Save it as one grey image."
-        )
-    return np.asarray(pixels)
+def _decode_npy(location: Location) -> Pixels:
+    return to_uint8(read_npy(location), str(location))
 
 
 def _decode_zarr(level: ZarrVolume) -> Pixels:

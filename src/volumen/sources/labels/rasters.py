@@ -135,7 +135,7 @@ def to_uint8(pixels: NDArray[Any], source: str) -> NDArray[np.uint8]:
     """Bring an image to YX uint8, 0 to 255.
 
     Reads 1-bit, 8-bit (0 to 255, or 0 and 1), 16-bit and float grey, with colour and alpha: colour becomes
-    luma (ITU-R 601), alpha is laid over black.
+    luma (ITU-R 601), alpha is laid over black. For the colours of a palette, see `painted`.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def to_uint8(pixels: NDArray[Any], source: str) -> NDArray[np.uint8]:
     if pixels.ndim == 3 and 1 <= pixels.shape[2] <= 4:
         pixels = luminance(pixels)
     if pixels.ndim != 2:
-        raise LabelError(f"{source} should be a flat YX image; it has shape {pixels.shape}. Save it as one grey image.")
+        raise not_flat(source, pixels.shape)
     if pixels.dtype == np.bool_:
         return np.where(pixels, np.uint8(255), np.uint8(0))
     if pixels.dtype.kind not in "uif":
@@ -173,6 +173,33 @@ def to_uint8(pixels: NDArray[Any], source: str) -> NDArray[np.uint8]:
         else:
             eight[top : top + rows] = np.rint(band * np.float32(255) if high <= 1 else band)
     return eight
+
+
+def not_flat(source: str, shape: tuple[int, ...]) -> LabelError:
+    """Return the error that says that something is no label or mask, by its shape."""
+    return LabelError(f"{source} should be a flat YX image; it has shape {shape}. Save it as one grey image.")
+
+
+def painted(colours: NDArray[np.uint8]) -> NDArray[Any]:
+    """Return what a palette's colours say as a label: shades of grey as they are; else where anything is painted.
+
+    Colours tell classes apart, and how bright they are means nothing: what is neither black nor transparent counts.
+
+    Parameters
+    ----------
+    colours
+        YXC, RGB or RGBA, decoded from a palette.
+
+    Examples
+    --------
+    >>> painted(np.array([[[0, 0, 0], [0, 0, 90], [255, 255, 255]]], np.uint8)).tolist()
+    [[False, True, True]]
+    """
+    red, green, blue = (colours[:, :, channel] for channel in range(3))
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return colours
+    there = (red > 0) | (green > 0) | (blue > 0)
+    return there & (colours[:, :, 3] > 0) if colours.shape[2] == 4 else there
 
 
 def _keep(pixels: NDArray[np.uint8]) -> Pixels:

@@ -12,22 +12,18 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from volumen.errors import SourceError
+from volumen.sources.outlines import FARTHEST, Outline, area_of, box_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volumen.sources.segment import LazyArray
 
-Outline = tuple[tuple[float, float], ...]
-"""Corners (x, y) of a polygon, in pixels of the page; the last is joined to the first."""
-
 NO_POLYGON = "no polygon"
 OUTSIDE = "outside the page"
 
 _WHITE = np.uint8(255)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-FARTHEST = 1e7
-"""Px; a corner beyond is damage, and nothing is drawn that far."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,27 +111,3 @@ def fault(corners: Outline, shape: tuple[int, ...]) -> str:
         return NO_POLYGON
     y0, y1, x0, x1 = box_of(corners, shape)
     return "" if y0 < y1 and x0 < x1 else OUTSIDE
-
-
-def area_of(corners: Outline) -> float:
-    """Return the area that a polygon encloses, in px², by the shoelace formula.
-
-    Examples
-    --------
-    >>> area_of(((0, 0), (4, 0), (4, 3)))
-    6.0
-    """
-    following = (*corners[1:], *corners[:1])
-    return abs(sum(x * v - u * y for (x, y), (u, v) in zip(corners, following, strict=True))) / 2
-
-
-def box_of(corners: Outline, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Return the part of a page of (H, W) px that holds a polygon, (y0, y1, x0, x1), the ends excluded."""
-    xs, ys = zip(*corners, strict=True)
-    height, width = shape
-    return (
-        max(0, math.floor(min(ys))),
-        min(height, math.floor(max(ys)) + 1),
-        max(0, math.floor(min(xs))),
-        min(width, math.floor(max(xs)) + 1),
-    )

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from volumen.errors import SourceError, SourceNotFoundError
+from volumen.errors import SourceError
 from volumen.sources.arrays.images import PICTURES, TIFFS
-from volumen.sources.arrays.layer_stack import Recent
-from volumen.sources.lines.line import DECODED_BYTES, MISSING_IMAGE, Line, Part
+from volumen.sources.arrays.recent import Recent
+from volumen.sources.left_out import MISSING_IMAGE
+from volumen.sources.lines.line import DECODED_BYTES, Line, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from volumen.sources.lines.line_list import Drops
+    from volumen.sources.left_out import Drops
     from volumen.sources.location import Location
 
 MARKED_ERR = "marked err in the list"
@@ -84,9 +85,7 @@ def read_iam(location: Location, drops: Drops) -> tuple[Line, ...]:
 
 def _rows(location: Location) -> list[list[str]]:
     """Return the fields of each row; a comment begins with #."""
-    raw = location.read()
-    if raw is None:
-        raise SourceNotFoundError(f"There is no file at {location}; check the path.")
+    raw = location.contents()
     rows = list(_fields(raw.decode("utf-8", errors="replace")))
     if not rows or not _NAME.fullmatch(rows[0][0]):
         raise SourceError(

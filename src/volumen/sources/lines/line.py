@@ -14,7 +14,9 @@ import numpy as np
 
 from volumen.errors import SourceError, SourceNotFoundError
 from volumen.sources.arrays.images import eight_bit, open_image
-from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.arrays.recent import Recent
+from volumen.sources.image_files import distinct
+from volumen.sources.left_out import MISSING_IMAGE
 from volumen.sources.lines.cut import CutImage
 from volumen.sources.location import Location
 from volumen.sources.numerals import whole
@@ -26,14 +28,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volumen.sources.lines.cut import Outline
-    from volumen.sources.lines.line_list import Drops
+    from volumen.sources.left_out import Drops
+    from volumen.sources.outlines import Outline
 
 Part = Literal["train", "val", "test", ""]
 
 DECODED_BYTES = 64 * 2**20  # of images kept decoded, by all lines of a list together
-MISSING_IMAGE = "missing image"
-UNREADABLE_IMAGE = "unreadable image"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -164,18 +164,6 @@ def read_table(location: Location, drops: Drops) -> tuple[Line, ...]:
     return _lines(location, [(number, row) for number, row in rows if row["file"] not in missing])
 
 
-def distinct(files: Sequence[str]) -> list[str]:
-    """Return the stems of paths, or the paths themselves where stems are alike: names of lines.
-
-    Examples
-    --------
-    >>> distinct(["a/0.png", "a/1.png"]), distinct(["a/0.png", "b/0.png"])
-    (['0', '1'], ['a/0.png', 'b/0.png'])
-    """
-    stems = [PurePosixPath(file).stem for file in files]
-    return stems if len(set(stems)) == len(stems) else list(files)
-
-
 def _lines(location: Location, rows: Sequence[tuple[int, dict[str, str]]]) -> tuple[Line, ...]:
     folder, recent = location.parent, Recent(DECODED_BYTES)
     return tuple(
@@ -195,9 +183,7 @@ def _lines(location: Location, rows: Sequence[tuple[int, dict[str, str]]]) -> tu
 
 def _read(location: Location) -> list[tuple[int, dict[str, str]]]:
     """Return the rows of a TSV, each with the number of its line; empty lines are passed over."""
-    raw = location.read()
-    if raw is None:
-        raise SourceNotFoundError(f"There is no file at {location}; check the path.")
+    raw = location.contents()
     try:
         reader = csv.DictReader(StringIO(raw.decode("utf-8-sig"), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
         columns = reader.fieldnames or ()

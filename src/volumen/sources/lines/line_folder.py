@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, cast, get_args
 
-from volumen.errors import SourceNotFoundError
 from volumen.sources.arrays.images import PICTURES, TIFFS
-from volumen.sources.arrays.layer_stack import Recent
-from volumen.sources.lines.line import DECODED_BYTES, MISSING_IMAGE, Line, Part, distinct
+from volumen.sources.arrays.recent import Recent
+from volumen.sources.image_files import distinct, is_image
+from volumen.sources.left_out import MISSING_IMAGE
+from volumen.sources.lines.line import DECODED_BYTES, Line, Part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from volumen.sources.lines.line_list import Drops
+    from volumen.sources.left_out import Drops
     from volumen.sources.location import Location
 
 TRANSCRIPT = ".gt.txt"
@@ -22,28 +22,6 @@ NO_TRANSCRIPT = "no transcript"
 NOT_UTF8 = "transcript not in UTF-8"
 
 _PREPARED = (".bin", ".nrm", ".dew")  # stems of images that OCRopus made black and white, grey or straight
-
-
-def files_below(folder: Location) -> list[str]:
-    """Return the paths of all files in a folder and those inside it, from it on, sorted; hidden ones left out.
-
-    A remote folder gives only what lies in itself.
-
-    Raises
-    ------
-    SourceNotFoundError
-        When there is no such folder, or nothing in it.
-    """
-    found = _walked(Path(folder.path)) if folder.local else list(folder.listing() or ())
-    files = sorted(name for name in found if not any(part.startswith(".") for part in PurePosixPath(name).parts))
-    if not files:
-        raise SourceNotFoundError(f"There are no files in {folder}; expected images of lines, or PAGE or ALTO XML.")
-    return files
-
-
-def is_image(file: str) -> bool:
-    """Whether a file is an image that can be read, by its ending."""
-    return PurePosixPath(file).suffix.lower() in (*PICTURES, *TIFFS)
 
 
 def read_images(folder: Location, files: Sequence[str]) -> tuple[Line, ...]:
@@ -88,10 +66,6 @@ def read_pairs(folder: Location, files: Sequence[str], drops: Drops, *, keep_ima
             drops.add(NO_TRANSCRIPT, image)
     pairs.sort()
     return _lines(folder, [image for image, _ in pairs], [text for _, text in pairs])
-
-
-def _walked(root: Path) -> list[str]:
-    return [(Path(parent) / name).relative_to(root).as_posix() for parent, _, names in os.walk(root) for name in names]
 
 
 def _by_stem(files: Sequence[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""LineList: lines that can be read, and a count of those that cannot, each reason with its first names."""
+"""LineList: lines that can be read, and a count of those that cannot."""
 
 from __future__ import annotations
 
@@ -6,32 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from volumen.errors import SourceError
+from volumen.sources.left_out import told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from volumen.sources.left_out import Dropped, Drops
     from volumen.sources.lines.line import Line
-
-_FIRST = 3  # names that are kept for each reason
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dropped:
-    """How much was left out for one reason.
-
-    Parameters
-    ----------
-    count
-        Number of lines or photographs, or of files that should have held some.
-    first
-        Names of the first of them.
-    """
-
-    count: int
-    first: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.count} ({', '.join(self.first)}{' …' if self.count > len(self.first) else ''})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,32 +40,6 @@ class LineList:
     def transcribed(self) -> bool:
         """Whether any line says what is written in it."""
         return any(line.text for line in self.lines)
-
-
-class Drops:
-    """Counts what is left out while a source is read."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, list[str]] = {}
-
-    def add(self, reason: str, name: str) -> None:
-        """Count one line or photograph, by its name, or one file that should have held some."""
-        self._names.setdefault(reason, []).append(name)
-
-    @property
-    def reasons(self) -> set[str]:
-        """Why something was left out so far."""
-        return {*self._names}
-
-    def counted(self) -> Mapping[str, Dropped]:
-        """Return the counts, most frequent reason first."""
-        ranked = sorted(self._names.items(), key=lambda item: -len(item[1]))
-        return {reason: Dropped(count=len(names), first=tuple(names[:_FIRST])) for reason, names in ranked}
-
-
-def told(dropped: Mapping[str, Dropped]) -> str:
-    """Say what was left out and why, in one clause."""
-    return "; ".join(f"{reason}: {count}" for reason, count in dropped.items())
 
 
 def listed(source: str, lines: Sequence[Line], drops: Drops) -> LineList:

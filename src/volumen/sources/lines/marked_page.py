@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from volumen.sources.lines.cut import outline
 
 if TYPE_CHECKING:
-    from volumen.sources.lines.cut import Outline
+    from volumen.sources.outlines import Outline
 
 
 @dataclass(frozen=True, kw_only=True)

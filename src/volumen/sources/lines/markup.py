@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import TreeBuilder
 from xml.parsers import expat
 
-from volumen.errors import SourceError, SourceNotFoundError
+from volumen.errors import SourceError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -27,9 +27,7 @@ def read_xml(location: Location) -> Element:
         When it is damaged, declares a document type (entities could then grow without end, or read other files), or
         nests deeper than any page does.
     """
-    raw = location.read()
-    if raw is None:
-        raise SourceNotFoundError(f"There is no file at {location}; check the path.")
+    raw = location.contents()
     parser = expat.ParserCreate()
     builder = _Tree(location, parser)
     try:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from volumen.errors import SourceError, SourceNotFoundError
 from volumen.sources.arrays.images import PICTURES, TIFFS, open_image
-from volumen.sources.arrays.layer_stack import Recent
+from volumen.sources.arrays.recent import Recent
+from volumen.sources.left_out import MISSING_IMAGE, UNREADABLE_IMAGE
 from volumen.sources.lines.alto import alto_pages
 from volumen.sources.lines.cut import fault
-from volumen.sources.lines.line import DECODED_BYTES, MISSING_IMAGE, UNREADABLE_IMAGE, Line
+from volumen.sources.lines.line import DECODED_BYTES, Line
 from volumen.sources.lines.markup import read_xml
 from volumen.sources.lines.page_xml import page_xml_pages
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from xml.etree.ElementTree import Element
 
-    from volumen.sources.lines.line_list import Drops
+    from volumen.sources.left_out import Drops
     from volumen.sources.lines.marked_page import MarkedPage
     from volumen.sources.location import Location
 

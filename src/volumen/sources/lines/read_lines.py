@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from volumen.errors import SourceError, SourceNotFoundError
 from volumen.sources.arrays.images import open_image
+from volumen.sources.image_files import files_below, is_image
+from volumen.sources.left_out import MISSING_IMAGE, UNREADABLE_IMAGE, Drops
 from volumen.sources.lines.iam import read_iam
-from volumen.sources.lines.line import MISSING_IMAGE, UNREADABLE_IMAGE, read_table
-from volumen.sources.lines.line_folder import TRANSCRIPT, files_below, is_image, read_images, read_pairs
-from volumen.sources.lines.line_list import Drops, LineList, listed
+from volumen.sources.lines.line import read_table
+from volumen.sources.lines.line_folder import TRANSCRIPT, read_images, read_pairs
+from volumen.sources.lines.line_list import LineList, listed
 from volumen.sources.lines.page_lines import NOT_A_PAGE, read_page, read_pages
 from volumen.sources.location import Location
 
@@ -94,7 +96,7 @@ def _read(location: Location, drops: Drops, *, keep_untranscribed: bool) -> tupl
         raise SourceError(
             f"{location} should be a TSV, an IAM list (.txt), PAGE or ALTO XML, an image, or a folder of these."
         )
-    files = files_below(location)
+    files = files_below(location, "images of lines, or PAGE or ALTO XML")
     lists = [file for file in files if _LIST.fullmatch(file)]
     if len(lists) > 1:
         raise SourceError(f"{location} holds several lists of lines, {', '.join(lists)}; name the one that you mean.")

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from volumen.errors import SourceError, SourceNotFoundError
+from volumen.errors import SourceError
 from volumen.plain_json import parse_object
 from volumen.sources.photos.photo import Character, Listed, Polygons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from volumen.sources.lines.cut import Outline
     from volumen.sources.location import Location
+    from volumen.sources.outlines import Outline
 
 _FOLDERS = ("", "images", "../images")  # where the images of a list may lie, from its folder on
 
@@ -33,9 +33,7 @@ def read_ctw(location: Location) -> list[Listed]:
     SourceError
         When a line of it is no JSON, or lacks what it should say.
     """
-    raw = location.read()
-    if raw is None:
-        raise SourceNotFoundError(f"There is no file at {location}; check the path.")
+    raw = location.contents()
     places = [location.parent / folder if folder else location.parent for folder in _FOLDERS]
     where = {name: place / name for place in reversed(places) for name in place.listing() or ()}
     return [_listed(location, number, line, where) for number, line in _lines(location, raw)]

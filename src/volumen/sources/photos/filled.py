@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volumen.sources.lines.cut import FARTHEST, area_of, box_of
+from volumen.sources.outlines import FARTHEST, area_of, box_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from volumen.sources.lines.cut import Outline
+    from volumen.sources.outlines import Outline
 
 FEW_CORNERS = "polygon of fewer than three corners"
 NOT_FINITE = "polygon with a corner that is no number"

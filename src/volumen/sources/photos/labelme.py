@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from volumen.errors import SourceError, SourceNotFoundError
+from volumen.errors import SourceError
 from volumen.plain_json import parse_object
 from volumen.sources.photos.ctw import corners
 from volumen.sources.photos.photo import Character, Listed, Polygons
 
 if TYPE_CHECKING:
-    from volumen.sources.lines.cut import Outline
     from volumen.sources.location import Location
+    from volumen.sources.outlines import Outline
 
 IGNORE = "ignore"
 """Label of the regions that never count."""
@@ -33,9 +33,7 @@ def read_labelme(location: Location) -> Listed:
     SourceError
         When it is damaged, or in another form.
     """
-    raw = location.read()
-    if raw is None:
-        raise SourceNotFoundError(f"There is no file at {location}; check the path.")
+    raw = location.contents()
     try:
         said = parse_object(raw)
         drawn = [(str(shape["label"]), _outline(shape)) for shape in said["shapes"]]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from volumen.errors import LabelError, SourceError
-from volumen.sources.lines.line_list import told
+from volumen.sources.left_out import told
 from volumen.sources.photos.filled import filled
 from volumen.sources.photos.photo_image import open_photo, read_mask
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from volumen.sources.lines.cut import Outline
-    from volumen.sources.lines.line_list import Dropped
+    from volumen.sources.left_out import Dropped
     from volumen.sources.location import Location
+    from volumen.sources.outlines import Outline
 
 
 class Character(NamedTuple):

@@ -26,7 +26,6 @@ UPRIGHT = 1
 """How EXIF counts an image that is not turned."""
 
 _ORIENTATION = 274  # EXIF and TIFF tag
-_INDEXED = ("1", "L", "P", "I;16", "I")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,14 +152,8 @@ def _on_white(colours: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[n
 
 def _indices(image: FlatImage) -> NDArray[Any]:
     """Return the values of a mask, YX; a palette's numbers, not its colours."""
-    if suffix(image.location) == ".png":
-        try:
-            with image.location.open() as file, PngImageFile(file) as picture:
-                if picture.mode in _INDEXED:
-                    return np.asarray(picture).astype(np.int64)
-        except DAMAGE as error:
-            raise damaged(image.location, error) from error
-    return image.grey(ground=0.0).astype(np.int64)
+    flat = image.palette or image.channels == 1
+    return (image.numbers() if flat else image.grey(ground=0.0)).astype(np.int64)
 
 
 def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:

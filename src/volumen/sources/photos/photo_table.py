@@ -6,7 +6,7 @@ import csv
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from volumen.errors import SourceError, SourceNotFoundError
+from volumen.errors import SourceError
 from volumen.sources.numerals import whole
 from volumen.sources.photos.photo import Listed
 
@@ -31,9 +31,7 @@ def read_photo_table(location: Location) -> list[Listed]:
     SourceError
         When it is no such table.
     """
-    raw = location.read()
-    if raw is None:
-        raise SourceNotFoundError(f"There is no file at {location}; check the path.")
+    raw = location.contents()
     try:
         reader = csv.DictReader(StringIO(raw.decode("utf-8-sig"), newline=""))
         columns = reader.fieldnames or ()

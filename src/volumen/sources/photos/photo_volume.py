@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from volumen.sources.arrays.images import TIFFS, suffix
-from volumen.sources.arrays.layer_stack import LayerStack, Recent
+from volumen.sources.arrays.layer_stack import LayerStack
+from volumen.sources.arrays.recent import Recent
 from volumen.sources.arrays.tiff import open_colour_tiff
 from volumen.sources.photos.photo_image import UPRIGHT, PhotoImage, open_photo
 

@@ -9,9 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from volumen.errors import SourceError, SourceNotFoundError
-from volumen.sources.lines.line import MISSING_IMAGE, UNREADABLE_IMAGE, distinct
-from volumen.sources.lines.line_folder import files_below, is_image
-from volumen.sources.lines.line_list import Drops, told
+from volumen.sources.image_files import distinct, files_below, is_image
+from volumen.sources.left_out import MISSING_IMAGE, UNREADABLE_IMAGE, Drops, told
 from volumen.sources.location import Location
 from volumen.sources.photos.ctw import read_ctw
 from volumen.sources.photos.filled import REACHING_OUT, polygon_fault, reaches_out
@@ -23,7 +22,7 @@ from volumen.sources.photos.photo_table import read_photo_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from volumen.sources.lines.cut import Outline
+    from volumen.sources.outlines import Outline
 
 __all__ = ["Character", "Photo", "PhotoList", "Polygons", "read_photos"]
 
@@ -134,7 +133,7 @@ def _read(location: Location) -> list[Listed]:
         location = location / _IMAGES
     else:
         masks = {}
-    files = [file for file in files_below(location) if is_image(file)]
+    files = [file for file in files_below(location, "photographs, or a list of them") if is_image(file)]
     return [Listed(file=file, location=location / file, mask=masks.get(PurePosixPath(file).stem)) for file in files]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from volumen.sources.arrays.layer_stack import LayerStack
 from volumen.sources.arrays.zarr_volume import ZarrVolume
+from volumen.sources.decoded import decoded_at_once
 from volumen.whole_files import out_of_space
 
 if TYPE_CHECKING:
@@ -28,16 +29,6 @@ if TYPE_CHECKING:
 _THREADS = min(8, os.cpu_count() or 1)
 
 _COPIES = 3  # of a layer that is being decoded: compressed, decoded, laid out
-
-
-def decoded_at_once(segment: Segment) -> tuple[int, int, int]:
-    """Return the extent ZYX of what the source must decode to read a single voxel."""
-    volume = segment.levels[0]
-    if isinstance(volume, ZarrVolume):
-        return (volume.chunks[0], volume.chunks[1], volume.chunks[2])
-    if isinstance(volume, LayerStack) and volume.rows_at_once > 1:
-        return (1, volume.rows_at_once, segment.shape[2])
-    return (1, 1, 1)
 
 
 @dataclass(eq=False)

@@ -11,13 +11,12 @@ from volumen.cluster import open_cluster
 from volumen.drafts import clear_drafts, draft_of
 from volumen.errors import LabelError, OutputExistsError, SettingsError, SourceError
 from volumen.events import Event, Finished, Saved, Warned
+from volumen.sources.decoded import decoded_at_once
 from volumen.sources.location import Location
-from volumen.sources.pyramids.block_reader import decoded_at_once
 from volumen.sources.pyramids.blocks import Cut
 from volumen.sources.pyramids.conversion import Conversion, open_given, rasters_of, sweep
 from volumen.sources.pyramids.journal import Journal
 from volumen.sources.pyramids.pyramid import check_replaceable, create_pyramid, level_count, open_pyramid
-from volumen.sources.segment import Segment
 from volumen.whole_files import out_of_space, refuse_existing
 from volumen.writer import sole_output
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from volumen.errors import SettingsError, SourceError
-from volumen.sources.arrays.layer_stack import choose_layers
+from volumen.sources.arrays.layer_names import choose_layers
 from volumen.sources.remote.index_page import list_folder
 
 if TYPE_CHECKING:

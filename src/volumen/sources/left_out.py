@@ -1,0 +1,59 @@
+"""Drops: what of a list of lines or photographs cannot be used, counted by reason, each with its first names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MISSING_IMAGE = "missing image"
+UNREADABLE_IMAGE = "unreadable image"
+
+_FIRST = 3  # names that are kept for each reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """How much was left out for one reason.
+
+    Parameters
+    ----------
+    count
+        Number of lines or photographs, or of files that should have held some.
+    first
+        Names of the first of them.
+    """
+
+    count: int
+    first: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.count} ({', '.join(self.first)}{' …' if self.count > len(self.first) else ''})"
+
+
+class Drops:
+    """Counts what is left out while a source is read."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, list[str]] = {}
+
+    def add(self, reason: str, name: str) -> None:
+        """Count one line or photograph, by its name, or one file that should have held some."""
+        self._names.setdefault(reason, []).append(name)
+
+    @property
+    def reasons(self) -> set[str]:
+        """Why something was left out so far."""
+        return {*self._names}
+
+    def counted(self) -> Mapping[str, Dropped]:
+        """Return the counts, most frequent reason first."""
+        ranked = sorted(self._names.items(), key=lambda item: -len(item[1]))
+        return {reason: Dropped(count=len(names), first=tuple(names[:_FIRST])) for reason, names in ranked}
+
+
+def told(dropped: Mapping[str, Dropped]) -> str:
+    """Say what was left out and why, in one clause."""
+    return "; ".join(f"{reason}: {count}" for reason, count in dropped.items())
