@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from subprocess import run as run_process
 from typing import TYPE_CHECKING
@@ -87,6 +88,7 @@ def test_the_second_epoch_of_crops_makes_no_request(server: Served, threads: int
     assert not server.log
 
 
+@pytest.mark.usefixtures("same_threads")
 def test_training_asks_for_everything_once_and_a_second_process_for_nothing(server: Served, tmp_path: Path) -> None:
     url = f"{server.url}/seg.zarr"
     asked = []
@@ -104,9 +106,8 @@ def test_training_asks_for_everything_once_and_a_second_process_for_nothing(serv
         "from volumen.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     words = ["predict", str(tmp_path / "run"), url, "--out", str(tmp_path / "remote.zarr"), "--device", "cpu"]
-    done = run_process(
-        [sys.executable, "-c", code, *words, "--tile", "96"], capture_output=True, check=False, text=True
-    )
+    program, one_thread = [sys.executable, "-c", code, *words, "--tile", "96"], {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = run_process(program, capture_output=True, check=False, env=one_thread, text=True)
     assert done.returncode == 0, done.stderr
     assert not server.log
 
