@@ -168,7 +168,7 @@ def tiff_with(path, tag, value, dtype=None, colours=1):
     return path
 
 
-_SIGNED = 9  # TIFF's type SLONG
+_TEXT, _SIGNED = 2, 9  # TIFF's types ASCII and SLONG
 
 
 @pytest.mark.parametrize(
@@ -179,6 +179,7 @@ _SIGNED = 9  # TIFF's type SLONG
         ("StripByteCounts", [9, 9], None),
         ("StripByteCounts", [0] * 5, None),  # tifffile makes up blank strips
         ("StripByteCounts", [-9] * 5, _SIGNED),
+        ("StripByteCounts", "12345", _TEXT),
         ("StripOffsets", [8], None),
         ("StripOffsets", [10**9] * 5, None),
         ("StripOffsets", [-9] * 5, _SIGNED),

@@ -129,10 +129,10 @@ def open_tiff_layers(location: Location) -> tuple[TiffLayer, ...]:
     with location.open() as file:
         try:
             layers = _layers(location, file)
+            for layer in layers:
+                _refuse_truncated(layer, file)
         except DAMAGE as error:
             raise damaged(location, error) from error
-        for layer in layers:
-            _refuse_truncated(layer, file)
     return layers
 
 
