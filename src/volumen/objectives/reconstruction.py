@@ -81,9 +81,14 @@ class Reconstruction:
             raise SettingsError(f"A patch is made of cells of {self.cell} px; got {self.patch}.")
 
     @property
+    def of_voxels(self) -> bool:
+        """Whether voxels are painted, each with a number of its own in the target, rather than their texture told."""
+        return self.targets != "gradient"
+
+    @property
     def cell(self) -> int:
         """Side of what has one number in a target, in px."""
-        return _CELL if self.targets == "gradient" else 1
+        return 1 if self.of_voxels else _CELL
 
     def __call__(self, prediction: Tensor, image: Tensor, visible: Tensor, papyrus: Tensor) -> LossTerms:
         """Score a batch.
@@ -126,24 +131,23 @@ class Reconstruction:
         return self._whole(self._described(self._cut(image.float())), image)
 
     def restore(self, prediction: Tensor, image: Tensor) -> Tensor:
-        """Return a prediction in the units of the image, NCHW float32: with each patch's own mean and deviation.
+        """Return a prediction in the units of the image, NCHW float32: `target` undone, for pictures beside `shown`.
 
-        For pictures beside `shown`, since the model never knew them: `target` undone, but for the logarithm alone where
-        that is of gradients.
+        Voxels get their patch's own mean and deviation, which the model never knew; texture becomes how steep it is.
         """
         cut = self._cut(prediction.float())
-        if self.targets == "gradient":
+        if not self.of_voxels:
             return self._whole((self._averaged(cut).exp() - _FAINT) * _STEEP, image)
         mean, std = self._statistics(self._cut(image.float()))
         return (cut * std + mean).reshape(image.shape)
 
     def shown(self, image: Tensor) -> Tensor:
         """Return what a perfect prediction is restored to, NCHW float32: the image, or how steep each cell of it is."""
-        return self.restore(self.target(image), image) if self.targets == "gradient" else image.float()
+        return image.float() if self.of_voxels else self.restore(self.target(image), image)
 
     def _described(self, cut: Tensor) -> Tensor:
         """Return the target of what `_cut` returned, cut likewise, a number for each cell."""
-        if self.targets == "gradient":
+        if not self.of_voxels:
             down, across = torch.gradient(cut, dim=(3, 5))  # within a patch: others may hold anything
             steep: Tensor = torch.hypot(down, across)
             return (self._averaged(steep) / _STEEP + _FAINT).log()

@@ -90,14 +90,14 @@ class Unseen:
         """
         total = squares = weight = 0.0
         features = []
-        voxels, painted = Reconstruction(patch=self.loss.patch, targets="pixels"), self.loss.targets != "gradient"
+        voxels = Reconstruction(patch=self.loss.patch, targets="pixels")
         for part in self._parts():
             images, papyrus, visible = self.images[part], self.papyrus[part], self.visible[part]
             predicted, deepest = self._reconstruct(model, images, visible)
             terms = self.loss(predicted, images, visible, papyrus)
             patches = float(terms.terms["patches"]) * len(images)
             total, weight = total + patches * float(terms.total), weight + patches
-            if painted:
+            if self.loss.of_voxels:
                 error = voxels(self.loss.restore(predicted, images), images, visible, papyrus).total
                 squares += patches * float(error)
             features.append(deepest)
@@ -105,7 +105,7 @@ class Unseen:
         width = feature_spread(rows[list(spread(range(len(rows)), _POSITIONS))].numpy())
         return {
             "loss": total / max(weight, 1.0),
-            **({"pixel_error": math.sqrt(squares / max(weight, 1.0))} if painted else {}),
+            **({"pixel_error": math.sqrt(squares / max(weight, 1.0))} if self.loss.of_voxels else {}),
             **self.baselines,
             "spread": width["spread"],
             "effective_rank": width["effective_rank"],
