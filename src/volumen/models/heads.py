@@ -37,6 +37,7 @@ def build_head(name: HeadName, features: int) -> nn.Module:
 
     Examples
     --------
+    >>> import torch
     >>> head = build_head("bilstm", 8)
     >>> head(torch.rand(2, 26, 8), torch.tensor([26, 11])).shape
     torch.Size([2, 26, 8])

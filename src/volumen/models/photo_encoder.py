@@ -57,6 +57,7 @@ def build_photo_encoder(
 
     Examples
     --------
+    >>> import torch
     >>> model = build_photo_encoder("resnet18", 128, head="embedding")
     >>> embeddings = model(torch.rand(2, 3, 64, 48))
     >>> embeddings.shape, embeddings.norm(dim=1).round(decimals=4).tolist()

@@ -67,8 +67,8 @@ def window_around(view: Window, shape: tuple[int, int], chunk: int) -> Window | 
 
     Examples
     --------
-    >>> window_around(Window((0, 1), (9000, 9900), (0, 1600)), (20000, 20000), 512).box
-    (8704, 10752, 0, 2048)
+    >>> window_around(Window((0, 1), (9000, 9900), (0, 1500)), (20000, 20000), 512).box
+    (8192, 10240, 0, 2048)
     >>> window_around(Window((0, 1), (0, 20000), (0, 20000)), (20000, 20000), 512) is None
     True
     """
