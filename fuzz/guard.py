@@ -39,10 +39,11 @@ _NEVER = frozenset(
             "os.spawn",
             "pty.spawn",
         ),
-        *("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request"),
+        *("socket.connect", "socket.bind", "socket.gethostbyname", "urllib.Request"),
         *("pickle.find_class", "webbrowser.open", "ftplib.connect"),
     )
 )
+_LOOKS_FOR = "socket.getaddrinfo"
 _SYSTEM = (
     "/proc/",
     "/sys/",
@@ -71,7 +72,7 @@ class Guard:
     folder
         Where may be written.
     anywhere
-        Whether files elsewhere may be read.
+        Whether files elsewhere may be read, and servers by their names looked for.
     """
 
     def __init__(self, folder: Path, *, anywhere: bool) -> None:
@@ -111,7 +112,7 @@ class Guard:
         elif event == "ctypes.dlopen":
             if os.sep in str(given[0]):  # drivers are asked for by name
                 self._refuse(f"loads {given[0]!r}")
-        elif event in _NEVER:
+        elif event in _NEVER or (event == _LOOKS_FOR and not self._anywhere):
             self._refuse(f"{event} {given!r:.200}")
         elif event == "exec" and given[0].co_filename.startswith("<") and not _imports():
             self._refuse(f"runs code from {given[0].co_filename}")

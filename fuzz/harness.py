@@ -41,7 +41,7 @@ class Harness:
     words
         What the format is written with, for the fuzzer to put in.
     points_elsewhere
-        Whether such a file may rightly name files anywhere, to be read.
+        Whether such a file may rightly name files anywhere, also on servers, to be read.
     """
 
     name: str

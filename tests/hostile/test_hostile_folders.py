@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,6 +112,18 @@ def test_a_run_whose_events_are_gone(tmp_path):
     (tmp_path / "recipe.json").write_text("{}")
     with pytest.raises(SourceNotFoundError, match=r"events\.jsonl"):
         list(RunFolder.open(tmp_path).events())
+
+
+def test_only_where_a_format_may_name_a_server_is_one_looked_for(attempt, harness):
+    from guard import OutOfBounds
+    from harness import join
+
+    door = harness("run folder")
+    settings = {"segments": ["http://host.invalid/x"], "out": "x", "label_share": 1}
+    recipe = json.dumps({"verb": "finetune", "settings": settings, "segments": [1]}).encode()
+    stranger = join((recipe, b"{"))  # the run was killed as it wrote its first event
+    assert attempt(door, stranger) is None
+    assert isinstance(attempt(replace(door, points_elsewhere=False), stranger), OutOfBounds)
 
 
 @pytest.mark.parametrize("settings", [{"segments": 5}, {"segments": "abc"}, {"segments": [1], "ink": 7}, {"ink": "a"}])
