@@ -6,6 +6,7 @@ import csv
 import json
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,7 +28,9 @@ from volumen.models.weights import read_safetensors
 from volumen.recipes.compare_handwriting import compare_handwriting
 from volumen.recipes.comparing.readers.cells import ReaderCell, cells_of
 from volumen.recipes.comparing.readers.examples import choose
+from volumen.recipes.comparing.readers.results import difference_rows
 from volumen.recipes.comparing.readers.scoring import SCORES, ReaderScores, check_same_lines
+from volumen.recipes.comparing.readers.tables import verdict_table
 from volumen.training.run import Run
 
 FEW = {**SMALL, "steps": 2, "score_steps": 1, "resamples": 40, "examples": 2}
@@ -150,6 +153,32 @@ def test_each_pretraining_is_held_against_random_weights_of_its_own_kind(compare
     assert found == {
         (decoder, share, "pupil-full", "random-full") for decoder in ("ctc", "transformer") for share in ("0.5", "1")
     }
+
+
+def test_every_two_weights_are_held_against_each_other_the_later_minus_the_earlier():
+    cells = [
+        ReaderCell(decoder="ctc", share=share, encoder=encoder, frozen=frozen)
+        for share in (0.1, 1.0)
+        for encoder in ("random", "rotation", "flip")
+        for frozen in (True, False)
+    ]
+    values = {"random": 0.5, "rotation": 0.25, "flip": 0.125}
+
+    def run(cell):
+        score = values[cell.encoder]
+        return SimpleNamespace(scores=dict.fromkeys(SCORES, score), draws=dict.fromkeys(SCORES, np.array([score])))
+
+    rows = difference_rows({cell: (run(cell), run(cell)) for cell in cells})
+    assert {(row.cell.share, row.line): row.estimate.mean for row in rows if row.score == "cer"} == {
+        (share, f"{better}-{mode} − {worse}-{mode}"): values[better] - values[worse]
+        for share in (0.1, 1.0)
+        for mode in ("frozen", "full")
+        for worse, better in (("random", "rotation"), ("random", "flip"), ("rotation", "flip"))
+    }
+    header, lines = verdict_table(rows)
+    assert header == ["ctc, 10 % of the labels", "ctc, all labels"]
+    assert len(lines) == 4
+    assert all(" − random-" in name for name, _ in lines)
 
 
 def test_costs_are_those_of_the_readers(compared):

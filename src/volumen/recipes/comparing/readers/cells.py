@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,10 +52,9 @@ class ReaderCell:
         """What to call it while it is trained."""
         return f"{self.decoder}, {self.name}, {self.share:g} of the labels"
 
-    @property
-    def random(self) -> ReaderCell:
-        """The same from random weights: what pretraining is held against."""
-        return ReaderCell(decoder=self.decoder, share=self.share, encoder=RANDOM, frozen=self.frozen)
+    def differs_in_weights(self, other: ReaderCell) -> bool:
+        """Say whether it differs from another cell in what its recogniser starts from, and in nothing else."""
+        return self != other and replace(self, encoder=other.encoder) == other
 
     def folder(self, out: str, seed: int) -> Path:
         """Where its run with a seed is."""

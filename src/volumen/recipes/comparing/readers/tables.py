@@ -21,6 +21,7 @@ from volumen.recipes.comparing.rows import (
 )
 from volumen.recipes.reporting.line_runs import NAMES
 from volumen.recipes.reporting.tables import csv_text
+from volumen.settings.comparing import RANDOM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _READING = (
     "Means over the seeds with 95 % intervals over seeds; the best at each share is bold. For error rates (CER, WER) "
     "lower is better. CER is the edits of all test lines over all their characters; its mean of lines weighs short "
-    "lines as much as long ones. Differences are taken seed by seed, pretrained minus random."
+    "lines as much as long ones. Differences are taken seed by seed."
 )
 _COST_HEADER = (
     "decoder",
@@ -48,7 +49,7 @@ HEADER = tuple(NAMES[score] for score in SCORES)
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderTable:
-    """The scores of one decoder in one mode, and what pretraining changes; a line for each share and cell."""
+    """The scores of one decoder in one mode, and their differences; a line for each share and cell or pair of cells."""
 
     decoder: str
     mode: str
@@ -68,7 +69,7 @@ def decoder_tables(scores: Sequence[Row[ReaderCell]], differences: Sequence[Row[
 
 def verdict_table(differences: Sequence[Row[ReaderCell]]) -> tuple[list[str], list[tuple[str, list[Mark]]]]:
     """Return what pretraining does to the CER: header, and a line for each cell with a mark by decoder and share."""
-    rows = [row for row in differences if row.score == "cer"]
+    rows = [row for row in differences if row.score == "cer" and row.than is not None and row.than.encoder == RANDOM]
     columns = dict.fromkeys((row.cell.decoder, row.cell.share) for row in rows)
     header = [f"{decoder}, {share_name(share).lower()}" for decoder, share in columns]
     return header, [(name, [mark_of(row) for row in line]) for name, line in by_line(rows)]
