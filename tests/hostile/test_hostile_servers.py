@@ -11,6 +11,7 @@ import pytest
 from volumen.errors import SourceError
 from volumen.settings import Download, Listing
 from volumen.sources.location import Location
+from volumen.sources.open import open_segment
 from volumen.sources.remote import gzipped
 from volumen.sources.remote.catalogue import read_catalogue
 from volumen.sources.remote.download import download
@@ -41,6 +42,12 @@ def test_gzip_that_unpacks_to_any_size(monkeypatch):
 
 def test_gzip_of_very_many_empty_members():
     assert unpack(gzip.compress(b"") * 200_000 + gzip.compress(b"ink") + bytes(9)) == b"ink"
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".invalid", "data..invalid"])
+def test_names_of_servers_that_cannot_be_looked_for(host):
+    with pytest.raises(SourceError, match="no URL of a server"):
+        open_segment(f"http://{host}/segment")
 
 
 @pytest.mark.parametrize(

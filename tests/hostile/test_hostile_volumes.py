@@ -67,6 +67,15 @@ def test_chunks_without_a_voxel(tmp_path):
         open_segment(tmp_path / "seg.zarr")
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_more_voxels_than_can_be_counted(tmp_path, version):
+    array = zarr.create_array(tmp_path / "seg.zarr", data=VOLUME, chunks=(4, 9, 11), zarr_format=version)
+    path = tmp_path / "seg.zarr" / {2: ".zarray", 3: "zarr.json"}[version]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "shape": [10**30, *array.shape[1:]]}))
+    with pytest.raises(SourceError, match="says that its shape"):
+        open_segment(tmp_path / "seg.zarr")
+
+
 def test_a_tiff_does_not_choose_other_files_to_be_read(tmp_path, monkeypatch):
     path = tmp_path / "scan.tif"
     elsewhere = tmp_path / "other.tif"

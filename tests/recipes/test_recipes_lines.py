@@ -184,6 +184,18 @@ def test_a_frozen_recogniser_keeps_its_weights_and_is_shown_each_line_once(words
     assert all(torch.equal(t, before[n]) for n, t in load_reader(kept["checkpoint"])[0].recognizer.state_dict().items())
 
 
+def test_a_recogniser_that_starts_from_weights_may_learn_more_slowly_than_the_decoder(words, flipped, tmp_path):
+    encoder = flipped / "best.safetensors"
+    told = result(train_reader(reader(words, tmp_path / "run", encoder=str(encoder), encoder_lr_mult=1e-6)))
+    before, (after, _) = read_safetensors(encoder)[0], load_reader(told["checkpoint"])
+    torch.manual_seed(SMALL.get("seed", 0))
+    begun = Reader(after.architecture["classes"], decoder="ctc", features="contextual", width=SMALL["model_width"])
+    moved = {name: (tensor - before[name]).abs().max() for name, tensor in after.recognizer.state_dict().items()}
+    assert max(shift for name, shift in moved.items() if "running_" not in name and "num_batches" not in name) < 1e-5
+    decoders = zip(begun.decoder.parameters(), after.decoder.parameters(), strict=True)
+    assert max(float((one - other).detach().abs().max()) for one, other in decoders) > 1e-4
+
+
 def test_a_bilstm_that_no_pretraining_has_touched_is_said(words, tmp_path):
     result(pretrain_lines(pretext("flip", words, tmp_path / "pretrained", features="visual")))
     for features, said in (("contextual", True), ("visual", False)):

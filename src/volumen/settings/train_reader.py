@@ -24,6 +24,9 @@ class ReaderTraining(LineTraining):
         "measured",
         description="Norm statistics of a frozen recogniser: measured once, without transcripts, or those it came with",
     )
+    encoder_lr_mult: float = Field(
+        1.0, gt=0, description="Learning rate of a recogniser that starts from weights, over that of the decoder"
+    )
     score: Literal["cer", "loss"] = Field("cer", description="Held-out score that says which weights are best")
 
 

@@ -116,7 +116,13 @@ def warn_broken(run: Run, dataset: LineDataset, said: Sequence[str]) -> Iterator
 
 
 def line_course(
-    run: Run, learner: LineLearner, *, work: str, detail: Mapping[str, Any], score: str
+    run: Run,
+    learner: LineLearner,
+    *,
+    work: str,
+    detail: Mapping[str, Any],
+    score: str,
+    lr_scales: Mapping[str, float] | None = None,
 ) -> Generator[Event, None, Outcome]:
     """Teach a learner, and return how that ended.
 
@@ -137,5 +143,6 @@ def line_course(
             epochs=rounds,
             steps_per_epoch=per_round,
             rates=lambda step: Rates(warm_up_cosine(step, steps=total, warm_up=warm_up, peak=settings.learning_rate)),
+            lr_scales=lr_scales,
         )
     )

@@ -246,7 +246,14 @@ def _too_long(model: Reader, alphabet: Alphabet, dataset: LineDataset) -> list[L
 def _train(run: Run, apprentice: Apprentice) -> Iterator[Event]:
     detail = {"lines": len(apprentice.train), "held_out_lines": len(apprentice.held_out)}
     settings = apprentice.settings
-    outcome = yield from line_course(run, apprentice, work="train reader", detail=detail, score=settings.score)
+    outcome = yield from line_course(
+        run,
+        apprentice,
+        work="train reader",
+        detail=detail,
+        score=settings.score,
+        lr_scales={"recognizer": settings.encoder_lr_mult} if settings.encoder else {},  # random weights learn as fast
+    )
     if apprentice.fabric.is_global_zero:
         yield from warn_broken(run, apprentice.train, apprentice.warnings)
         reader, _ = load_reader(run.best_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _METADATA = {3: "zarr.json", 2: ".zarray"}
 _PICKLE = "pickle"
+_MOST_VOXELS = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,8 @@ def _array(location: Location, version: Literal[2, 3], state: str | None, *, reu
     array = zarr.open_array(store, mode="r", zarr_format=version)
     if 0 in array.chunks:
         raise SourceError(f"{location} is damaged: it says that it lies in chunks of {array.chunks}. Copy it again.")
+    if prod(array.shape) > _MOST_VOXELS:
+        raise SourceError(f"{location} is damaged: it says that its shape is {array.shape}. Copy it again.")
     if any(getattr(codec, "codec_id", "") == _PICKLE for codec in (*array.filters, *array.compressors)):
         raise SourceError(
             f"{location} is coded by {_PICKLE}, which can run any code when it is read, and was not. Save it otherwise."

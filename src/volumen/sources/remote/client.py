@@ -154,6 +154,7 @@ def address(url: str) -> URL:
     try:
         target = URL(url)
         target.origin()
+        (target.raw_host or "").encode("idna")  # as names are looked for: no part may be empty or too long
     except ValueError as error:
         raise SourceError(f"{url} is no URL of a server ({error}); expected one like https://host/folder.") from error
     return target
