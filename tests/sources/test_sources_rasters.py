@@ -90,6 +90,18 @@ def test_a_palette_in_colours_is_painted_wherever_it_is_neither_black_nor_clear(
         np.testing.assert_array_equal(read, expected.astype(np.float32), err_msg=path.name)
 
 
+def test_of_a_colour_the_brightest_channel_counts_and_alpha_is_laid_over_black(tmp_path: Path) -> None:
+    colours = np.random.default_rng(4).integers(0, 256, (20, 30, 4), dtype=np.uint8)
+    colours[0, 0], colours[0, 1] = (255, 0, 0, 255), (0, 40, 255, 0)
+    bright = colours[:, :, :3].max(axis=2)
+    Image.fromarray(colours[:, :, :3]).save(tmp_path / "rgb.png")
+    Image.fromarray(colours).save(tmp_path / "rgba.png")
+    tifffile.imwrite(tmp_path / "rgb.tif", colours[:, :, :3], photometric="rgb")
+    for name, expected in {"rgb.png": bright, "rgb.tif": bright, "rgba.png": bright * (colours[:, :, 3] / 255)}.items():
+        read = open_raster(Location.of(tmp_path / name)).read(Window((0, 1), (0, 20), (0, 30)))
+        np.testing.assert_allclose(read, expected / 255, atol=0.51 / 255, err_msg=name)
+
+
 def test_a_palette_of_greys_is_as_soft_as_they(tmp_path: Path, grey: np.ndarray) -> None:
     order = np.random.default_rng(3).permutation(256).astype(np.uint8)
     picture = Image.fromarray(np.argsort(order).astype(np.uint8)[grey], mode="P")

@@ -134,8 +134,9 @@ class Raster:
 def to_uint8(pixels: NDArray[Any], source: str) -> NDArray[np.uint8]:
     """Bring an image to YX uint8, 0 to 255.
 
-    Reads 1-bit, 8-bit (0 to 255, or 0 and 1), 16-bit and float grey, with colour and alpha: colour becomes
-    luma (ITU-R 601), alpha is laid over black. For the colours of a palette, see `painted`.
+    Reads 1-bit, 8-bit (0 to 255, or 0 and 1), 16-bit and float grey, with colour and alpha. Of a colour its brightest
+    channel counts, so that what is painted in red is as much ink as in white; alpha is laid over black. For the
+    colours of a palette, see `painted`.
 
     Parameters
     ----------
@@ -145,7 +146,7 @@ def to_uint8(pixels: NDArray[Any], source: str) -> NDArray[np.uint8]:
         Where it comes from, for messages.
     """
     if pixels.ndim == 3 and 1 <= pixels.shape[2] <= 4:
-        pixels = luminance(pixels)
+        pixels = luminance(_brightest(pixels))
     if pixels.ndim != 2:
         raise not_flat(source, pixels.shape)
     if pixels.dtype == np.bool_:
@@ -200,6 +201,14 @@ def painted(colours: NDArray[np.uint8]) -> NDArray[Any]:
         return colours
     there = (red > 0) | (green > 0) | (blue > 0)
     return there & (colours[:, :, 3] > 0) if colours.shape[2] == 4 else there
+
+
+def _brightest(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Turn the colours of YXC into their brightest channel; alpha stays."""
+    if pixels.shape[2] < 3:
+        return pixels
+    red, green, blue, *alpha = np.moveaxis(pixels, 2, 0)
+    return np.stack([np.maximum(np.maximum(red, green), blue), *alpha], axis=2)
 
 
 def _keep(pixels: NDArray[np.uint8]) -> Pixels:
