@@ -177,7 +177,7 @@ def tiff_with(path, tag, value, dtype=None, colours=1):
     return path
 
 
-_TEXT, _SIGNED = 2, 9  # TIFF's types ASCII and SLONG
+_TEXT, _SIGNED, _FRACTION = 2, 9, 12  # TIFF's types ASCII, SLONG and DOUBLE
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,9 @@ _TEXT, _SIGNED = 2, 9  # TIFF's types ASCII and SLONG
         ("StripByteCounts", [0] * 5, None),  # tifffile makes up blank strips
         ("StripByteCounts", [-9] * 5, _SIGNED),
         ("StripByteCounts", "12345", _TEXT),
+        ("StripByteCounts", [9.5] * 5, _FRACTION),
         ("StripOffsets", [8], None),
+        ("StripOffsets", [8.0] * 5, _FRACTION),
         ("StripOffsets", [10**9] * 5, None),
         ("StripOffsets", [-9] * 5, _SIGNED),
         ("BitsPerSample", 77, None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import TYPE_CHECKING
 
 import tifffile
@@ -24,6 +25,13 @@ def open_tiff(file: IO[bytes] | Path) -> tifffile.TiffFile:
 
 
 def lies_within(file: IO[bytes], offsets: Sequence[int], lengths: Sequence[int]) -> bool:
-    """Whether every strip or tile of a page is in the file; tifffile makes up blank ones for those that are not."""
+    """Whether every strip or tile of a page is in the file; tifffile makes up blank ones for those that are not.
+
+    Raises
+    ------
+    TypeError
+        Where they lie is said in fractions or in words.
+    """
     end = file.seek(0, 2)
-    return all(start >= 0 and 0 < length <= end - start for start, length in zip(offsets, lengths, strict=True))
+    pieces = zip(map(index, offsets), map(index, lengths), strict=True)
+    return all(start >= 0 and 0 < length <= end - start for start, length in pieces)
