@@ -208,6 +208,24 @@ def test_a_tiff_whose_pieces_do_not_make_up_its_page(tmp_path, tag, value, dtype
         open_photo(Location.of(path)).read()
 
 
+@pytest.mark.parametrize("colours", [1, 3])
+def test_lzw_that_begins_with_a_code_not_known_yet(tmp_path, colours):
+    path = tmp_path / "scan.tif"
+    page = VOLUME[0] if colours == 1 else np.stack([VOLUME[0]] * colours, axis=-1)
+    tifffile.imwrite(path, page, compression="lzw", metadata=None)
+    with tifffile.TiffFile(path) as file:
+        start = file.pages[0].dataoffsets[0]
+    raw = bytearray(path.read_bytes())
+    assert raw[start : start + 2] == b"\x80\x00"  # forget all codes, 100000000, then one of 9 bits below 256
+    raw[start + 1] |= 0b0111_1000  # 011110000: 240 above 256, which ended the process now and then
+    path.write_bytes(raw)
+    for _ in range(20):
+        with pytest.raises(SourceError, match=r"scan\.tif"):
+            open_segment(path).read(Window((0, 1), (0, 9), (0, 11)))
+        with pytest.raises(SourceError, match=r"scan\.tif"):
+            open_photo(Location.of(path)).read()
+
+
 def test_a_tiff_whose_directories_go_in_circles_ends(tmp_path):
     path = tmp_path / "scan.tif"
     tifffile.imwrite(path, VOLUME[:2], metadata=None)

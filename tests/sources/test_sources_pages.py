@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from typing import TYPE_CHECKING, Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -14,8 +16,9 @@ from volumen.crops.datasets import CropDataset
 from volumen.crops.normalize import Normalization
 from volumen.crops.unlabelled import split_unlabelled
 from volumen.errors import SourceError, SourceNotFoundError
-from volumen.sources.arrays.images import FlatImage
+from volumen.sources.arrays.images import FlatImage, open_image
 from volumen.sources.arrays.luminance import luminance
+from volumen.sources.location import Location
 from volumen.sources.open import open_segment
 
 if TYPE_CHECKING:
@@ -93,6 +96,29 @@ def test_a_jpeg_reads_near_enough(tmp_path: Path) -> None:
         read = segment.read(segment.window)[0].astype(int)
         assert np.abs(read - smooth).max() < 8
         assert segment.dtype == np.uint8
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["", "bits-turned"])
+@pytest.mark.parametrize("tile", [None, (16, 32)])
+@pytest.mark.parametrize("predictor", [False, True])
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2", "f4"])
+def test_lzw_is_unpacked_as_it_was_packed(
+    tmp_path: Path, dtype: str, predictor: bool, tile: tuple[int, int] | None, turned: bool
+) -> None:
+    path, order = tmp_path / "a.tif", dtype[0] if dtype[0] in "<>" else "<"
+    pixels = (np.random.default_rng(5).random((37, 53)) * 200).astype(dtype)
+    how: dict[str, Any] = {"tile": tile} if tile else {"rowsperstrip": 7}
+    tag = (65000, 3, 1, 2, True)  # becomes FillOrder, 266, which tifffile does not write
+    tifffile.imwrite(path, pixels, byteorder=order, compression="lzw", predictor=predictor, extratags=[tag], **how)
+    if turned:
+        ours, theirs = (struct.pack(f"{order}HHI", number, 3, 1) for number in (65000, 266))
+        raw = bytearray(path.read_bytes().replace(ours, theirs))
+        with tifffile.TiffFile(path) as file:
+            for start, length in zip(file.pages[0].dataoffsets, file.pages[0].databytecounts, strict=True):
+                raw[start : start + length] = imagecodecs.bitorder_decode(bytes(raw[start : start + length]))
+        path.write_bytes(raw)
+    np.testing.assert_array_equal(open_image(Location.of(path)).read(), pixels)
+    np.testing.assert_array_equal(open_segment(path).levels[0][0:1, 0:37, 0:53][0], pixels)
 
 
 def test_luma_of_large_values_does_not_run_over() -> None:

@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from volumen.errors import SourceError
 from volumen.sources.arrays.luminance import luminance
-from volumen.sources.arrays.tiff_file import lies_within, open_tiff
+from volumen.sources.arrays.tiff_file import decoder, lies_within, open_tiff
 from volumen.sources.damage import DAMAGE, described
 
 if TYPE_CHECKING:
@@ -232,6 +232,7 @@ def _tiff_pixels(location: Location, file: IO[bytes], shown: bool) -> NDArray[An
     """Decode a TIFF; a palette to its colours, or, where they are not to be shown, to their numbers."""
     with open_tiff(file) as tiff:
         page = tiff.pages.first
+        page.decode = decoder(page)
         pixels = page.asarray()
         palette = _palette(page)
         if palette is not None:

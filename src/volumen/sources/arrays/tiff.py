@@ -12,7 +12,7 @@ import tifffile
 
 from volumen.errors import SourceError
 from volumen.sources.arrays.images import damaged, inverted
-from volumen.sources.arrays.tiff_file import lies_within, open_tiff
+from volumen.sources.arrays.tiff_file import decoder, lies_within, open_tiff
 from volumen.sources.damage import DAMAGE
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ class TiffLayer:
             keyframe = page.keyframe
             if keyframe is None:
                 raise SourceError(f"{self.location} has no directory for page {self.page}; copy it again.")
-            return keyframe.decode if page.jpegtables is None else partial(keyframe.decode, jpegtables=page.jpegtables)
+            decode = decoder(keyframe)
+            return decode if page.jpegtables is None else partial(decode, jpegtables=page.jpegtables)
 
     def __getstate__(self) -> dict[str, Any]:
         # tifffile's decoder is a closure, which cannot be pickled; a worker process makes its own.

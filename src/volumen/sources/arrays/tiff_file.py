@@ -1,16 +1,22 @@
-"""open_tiff: a TIFF by itself; what its metadata say of other files is not followed."""
+"""open_tiff: a TIFF by itself; what its metadata say of other files is not followed, nor is damage decoded."""
 
 from __future__ import annotations
 
+import struct
+from copy import copy
 from operator import index
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import imagecodecs
 import tifffile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from typing import IO
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def open_tiff(file: IO[bytes] | Path) -> tifffile.TiffFile:
@@ -35,3 +41,36 @@ def lies_within(file: IO[bytes], offsets: Sequence[int], lengths: Sequence[int])
     end = file.seek(0, 2)
     pieces = zip(map(index, offsets), map(index, lengths), strict=True)
     return all(start >= 0 and 0 < length <= end - start for start, length in pieces)
+
+
+def decoder(page: tifffile.TiffPage) -> Callable[..., tuple[Any, ...]]:
+    """Return what decodes a strip or tile of a page from its bytes and its number: tifffile's own, but for LZW.
+
+    The LZW of imagecodecs, which tifffile asks, takes codes of a damaged strip from a table that does not have them
+    yet, which ends the process now and then (2026.3.6). libtiff's notices, and is no slower.
+    """
+    if page.compression != tifffile.COMPRESSION.LZW:
+        return page.decode
+    bare = copy(page)
+    for made in ("decode", "hash"):
+        bare.__dict__.pop(made, None)
+    bare.compression, bare.fillorder = tifffile.COMPRESSION.NONE, 1
+    turned = page.fillorder == 2
+
+    def decode(raw: bytes | None, number: int, **how: Any) -> tuple[Any, ...]:
+        if raw is None:
+            return bare.decode(None, number, **how)
+        _, _, (depth, rows, columns, samples) = bare.decode(None, number)
+        size = depth * rows * (-(-columns * samples * page.bitspersample // 8))
+        return bare.decode(_unpacked(imagecodecs.bitorder_decode(raw) if turned else raw, size), number, **how)
+
+    return decode
+
+
+def _unpacked(lzw: bytes | bytearray, size: int) -> NDArray[np.uint8]:
+    """Let libtiff unpack LZW to so many bytes: it is handed over as a TIFF of one row."""
+    tags = {256: size, 257: 1, 258: 8, 259: 5, 262: 1, 273: 8 + 2 + 9 * 12 + 4, 277: 1, 278: 1, 279: len(lzw)}
+    fields = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    header = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + fields + bytes(4)
+    row: NDArray[np.uint8] = imagecodecs.tiff_decode(header + lzw)
+    return row.reshape(-1)
