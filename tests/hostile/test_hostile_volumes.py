@@ -16,9 +16,11 @@ import zarr
 
 from volumen.errors import SourceError, VolumenError
 from volumen.sources.arrays.ome import read_ome
+from volumen.sources.labels.beside import open_raster
 from volumen.sources.location import Location
 from volumen.sources.open import open_segment
 from volumen.sources.photos.photo_image import open_photo
+from volumen.sources.pyramids.pyramid import create_pyramid, open_pyramid
 from volumen.windows import Window
 
 VOLUME = np.arange(4 * 9 * 11, dtype=np.uint8).reshape(4, 9, 11)
@@ -67,6 +69,56 @@ def test_chunks_without_a_voxel(tmp_path):
         open_segment(tmp_path / "seg.zarr")
 
 
+def test_a_chunk_far_larger_than_its_array(tmp_path):
+    zarr.create_array(tmp_path / "seg.zarr", data=VOLUME, chunks=(4, 9, 11), zarr_format=2)
+    metadata = json.loads((tmp_path / "seg.zarr/.zarray").read_text())
+    (tmp_path / "seg.zarr/.zarray").write_text(json.dumps({**metadata, "chunks": [1, 2**17, 2**17]}))
+    with pytest.raises(SourceError, match="chunks of"):
+        open_segment(tmp_path / "seg.zarr")
+
+
+@pytest.mark.parametrize("dtype", [[["a", "<i4"], ["b", "<f4"]], "|S0"])
+def test_a_label_that_holds_no_numbers(tmp_path, dtype):
+    zarr.create_array(tmp_path / "ink.zarr", data=VOLUME[0], chunks=(9, 11), zarr_format=2)
+    metadata = json.loads((tmp_path / "ink.zarr/.zarray").read_text())
+    (tmp_path / "ink.zarr/.zarray").write_text(json.dumps({**metadata, "dtype": dtype, "fill_value": None}))
+    with pytest.raises(SourceError, match=r"ink\.zarr"):
+        open_raster(Location.of(tmp_path / "ink.zarr"))
+
+
+def test_voxels_of_words(tmp_path):
+    group = {"zarr_format": 3, "node_type": "array", "shape": [4, 9, 11], "data_type": "string", "fill_value": ""}
+    grid = {"name": "regular", "configuration": {"chunk_shape": [4, 9, 11]}}
+    keys = {"name": "default", "configuration": {"separator": "/"}}
+    said = {**group, "chunk_grid": grid, "chunk_key_encoding": keys, "codecs": [{"name": "vlen-utf8"}]}
+    (tmp_path / "seg.zarr").mkdir()
+    (tmp_path / "seg.zarr/zarr.json").write_text(json.dumps(said))
+    with pytest.raises(SourceError, match="voxels are numbers"):
+        open_segment(tmp_path / "seg.zarr")
+
+
+def _scaled(said):
+    said["attributes"]["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"][-1] = 10**400
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _scaled,
+        lambda said: said["attributes"].update(volumen=[1]),
+        lambda said: said["attributes"]["ome"]["multiscales"][0]["axes"].pop(),
+    ],
+)
+def test_a_pyramid_whose_metadata_were_changed(tmp_path, change):
+    path = tmp_path / "a.zarr"
+    create_pyramid(path, shape=(9, 11), chunks=(4, 4), dtype=np.uint8, axes="yx", voxel_um=7.9)
+    said = json.loads((path / "zarr.json").read_text())
+    change(said)
+    (path / "zarr.json").write_text(json.dumps(said))
+    with pytest.raises(SourceError, match=r"a\.zarr"):
+        open_pyramid(path)
+
+
 @pytest.mark.parametrize("version", [2, 3])
 def test_more_voxels_than_can_be_counted(tmp_path, version):
     array = zarr.create_array(tmp_path / "seg.zarr", data=VOLUME, chunks=(4, 9, 11), zarr_format=version)
@@ -99,6 +151,19 @@ def test_a_tiff_does_not_choose_other_files_to_be_read(tmp_path, monkeypatch):
 
 
 OME = {"axes": [{"name": name} for name in "zyx"], "datasets": [{"path": "0"}]}
+
+
+def test_a_tiff_of_more_planes_than_bytes(tmp_path):
+    path = tmp_path / "scan.tif"
+    said = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+        'DimensionOrder="XYZCT" Type="uint8" SizeX="11" SizeY="9" SizeZ="&#52;0000000" SizeC="1" SizeT="1">'
+        '<Channel ID="Channel:0:0" SamplesPerPixel="1"/><TiffData IFD="0" PlaneCount="1"/></Pixels></Image></OME>'
+    )
+    tifffile.imwrite(path, VOLUME[0], description=said, metadata=None)
+    for open_it in (open_segment, lambda path: open_photo(Location.of(path))):
+        with pytest.raises(SourceError, match="more planes than it has bytes"):
+            open_it(path)
 
 
 @pytest.mark.parametrize(

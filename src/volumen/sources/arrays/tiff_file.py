@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import struct
 from copy import copy
+from math import prod
 from operator import index
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import imagecodecs
 import tifffile
@@ -27,6 +29,8 @@ def open_tiff(file: IO[bytes] | Path) -> tifffile.TiffFile:
     """
     tiff = tifffile.TiffFile(file, _multifile=False, is_mmstack=False, is_ndtiff=False)
     len(tiff.pages)  # finds directories that go in circles, in which tifffile would read for ever
+    if tiff.is_ome and _planes(tiff.ome_metadata or "") > tiff.filehandle.size:
+        raise ValueError("its OME metadata tell of more planes than it has bytes")  # of which tifffile makes a list
     return tiff
 
 
@@ -65,6 +69,15 @@ def decoder(page: tifffile.TiffPage) -> Callable[..., tuple[Any, ...]]:
         return bare.decode(_unpacked(imagecodecs.bitorder_decode(raw) if turned else raw, size), number, **how)
 
     return decode
+
+
+def _planes(ome: str) -> int:
+    """Return how many planes OME metadata give to the image that has most."""
+    try:
+        images = ElementTree.fromstring(ome).findall(".//{*}Pixels")
+    except ElementTree.ParseError:  # tifffile then reads the file without
+        return 0
+    return max((prod(int(image.get(f"Size{axis}", 1)) for axis in "ZCT") for image in images), default=0)
 
 
 def _unpacked(lzw: bytes | bytearray, size: int) -> NDArray[np.uint8]:

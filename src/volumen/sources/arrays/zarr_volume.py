@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _METADATA = {3: "zarr.json", 2: ".zarray"}
 _PICKLE = "pickle"
 _MOST_VOXELS = 2**63 - 1
+_MOST_CHUNK_BYTES = 2**31  # codecs take no more, and a chunk is unpacked as a whole
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,9 @@ def _array(location: Location, version: Literal[2, 3], state: str | None, *, reu
     else:
         store = RemoteStore(location.path, _METADATA[version], state, reuse=reuse)
     array = zarr.open_array(store, mode="r", zarr_format=version)
-    if 0 in array.chunks:
+    if array.dtype.kind == "T" or array.dtype.names:
+        raise SourceError(f"{location} holds {array.dtype}; voxels are numbers. Save it as uint8.")
+    if not 0 < prod(array.chunks) * array.dtype.itemsize < _MOST_CHUNK_BYTES:
         raise SourceError(f"{location} is damaged: it says that it lies in chunks of {array.chunks}. Copy it again.")
     if prod(array.shape) > _MOST_VOXELS:
         raise SourceError(f"{location} is damaged: it says that its shape is {array.shape}. Copy it again.")

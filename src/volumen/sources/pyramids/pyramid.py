@@ -13,7 +13,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from volumen.drafts import draft_of
 from volumen.errors import OutputExistsError, SettingsError, SourceError, SourceNotFoundError
-from volumen.sources.damage import described
+from volumen.sources.damage import DAMAGE, described
 from volumen.sources.pyramids.halving import Downsampling, halve
 from volumen.whole_files import out_of_space
 from volumen.windows import Window
@@ -205,7 +205,10 @@ def open_pyramid(path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -
         axes = "".join(axis["name"] for axis in image["axes"])
         unit = image["axes"][-1].get("unit")
         edge = float(image["datasets"][0]["coordinateTransformations"][0]["scale"][-1])
-    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+        ours = attributes.get("volumen", {})
+        if not isinstance(ours, dict) or any(level.ndim != len(axes) for level in levels):
+            raise ValueError("its metadata contradict each other")
+    except DAMAGE as error:
         raise SourceError(f"{path} is not an OME-Zarr 0.5 image that volumen wrote: {described(error)}") from error
     return Pyramid(
         path=path,
@@ -213,7 +216,7 @@ def open_pyramid(path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -
         axes="yx" if axes == "yx" else "zyx",
         downsampling="nearest" if image.get("type") == "nearest" else "mean",
         voxel_um=edge if unit == "micrometer" else None,
-        attributes=cast("dict[str, Any]", attributes.get("volumen", {})),
+        attributes=cast("dict[str, Any]", ours),
     )
 
 
