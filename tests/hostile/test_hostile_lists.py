@@ -10,6 +10,8 @@ from PIL import Image
 
 from volumen.errors import SourceError
 from volumen.sources.lines.read_lines import read_lines
+from volumen.sources.location import Location
+from volumen.sources.photos.photo_image import open_photo
 from volumen.sources.photos.read_photos import read_photos
 
 BOX = [[5, 5], [30, 5], [30, 20], [5, 20]]
@@ -144,3 +146,14 @@ def test_xml_that_would_grow_or_reach_out(folder, text):
     (folder / "page.xml").write_text(text)
     with pytest.raises(SourceError, match=r"page\.xml"):
         read_lines(folder / "page.xml")
+
+
+def test_a_photograph_larger_than_memory(tmp_path, monkeypatch):
+    def full(*_given, **_options):
+        raise MemoryError
+
+    Image.fromarray(np.zeros((9, 11), np.uint8)).save(tmp_path / "a.png")
+    photo = open_photo(Location.of(tmp_path / "a.png"))
+    monkeypatch.setattr("numpy.repeat", full)
+    with pytest.raises(SourceError, match="more memory than there is: 9 x 11 px"):
+        photo.read()

@@ -55,9 +55,16 @@ class PhotoImage:
         Raises
         ------
         SourceError
-            When the file is damaged, or holds neither 8 nor 16 bit.
+            When the file is damaged, holds neither 8 nor 16 bit, or is larger than memory.
         """
-        return np.ascontiguousarray(_upright(_rgb(self.image), self.orientation))
+        try:
+            return np.ascontiguousarray(_upright(_rgb(self.image), self.orientation))
+        except MemoryError as error:
+            height, width = self.shape
+            raise SourceError(
+                f"{self.image.location} takes more memory than there is: {height} x {width} px (H x W) in RGB. Give a "
+                "smaller photograph."
+            ) from error
 
 
 def open_photo(location: Location) -> PhotoImage:
