@@ -265,6 +265,17 @@ def test_weights_that_are_a_damaged_pickle(tmp_path, content):
         read_weights(path)
 
 
+def test_weights_in_a_nest_without_end(tmp_path):
+    endless = {"weights": {"weight": torch.ones(2)}}
+    endless["again"] = endless
+    many = endless["weights"]
+    for _ in range(60):
+        many = {"one": many, "other": many}
+    for nest in (endless, many):
+        torch.save(nest, tmp_path / "weights.pth")
+        assert read_weights(tmp_path / "weights.pth")["weight"].tolist() == [1, 1]
+
+
 @pytest.mark.parametrize(("name", "value"), [("window", 10**400), ("window", "9" * 400), ("batch", 2**53 + 1)])
 def test_settings_that_nothing_can_count_to(name, value):
     with pytest.raises(ValidationError, match=f"{name} holds a number over"):

@@ -14,8 +14,6 @@ from safetensors import SafetensorError, safe_open
 from volumen.errors import CheckpointError, SourceNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
 _ZIP = b"PK\x03\x04"  # what torch.save has written since 1.6
@@ -95,16 +93,22 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def _largest_group(content: Any) -> dict[str, Tensor]:
-    """Find the mapping with the most numbers in tensors, in whatever nesting it lies."""
-    if not isinstance(content, dict):
-        return {}
-    groups = [_largest_group(value) for value in content.values()]
-    groups.append({name: value for name, value in content.items() if isinstance(value, torch.Tensor)})
-    return max(groups, key=_numbers)
-
-
-def _numbers(tensors: Mapping[str, Tensor]) -> int:
-    return sum(tensor.numel() for tensor in tensors.values())
+    """Find the mapping with the most numbers in tensors, in whatever nesting it lies; of equal ones, the first."""
+    largest: dict[str, Tensor] = {}
+    most = 0
+    seen: set[int] = set()  # a pickle may hold a mapping in itself, or one in many places
+    waiting = [content]
+    while waiting:  # the last first, and the outer before the inner: among equals the one that is met later is taken
+        mapping = waiting.pop()
+        if not isinstance(mapping, dict) or id(mapping) in seen:
+            continue
+        seen.add(id(mapping))
+        waiting.extend(mapping.values())
+        tensors = {name: value for name, value in mapping.items() if isinstance(value, torch.Tensor)}
+        numbers = sum(tensor.numel() for tensor in tensors.values())
+        if numbers >= most:
+            largest, most = tensors, numbers
+    return largest
 
 
 def _is_pickle(path: str | os.PathLike[str]) -> bool:
