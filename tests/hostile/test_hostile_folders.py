@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from dataclasses import replace
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import numpy as np
 import pytest
@@ -262,6 +263,27 @@ def test_weights_that_are_a_damaged_pickle(tmp_path, content):
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"weights\.pth"):
+        read_weights(path)
+
+
+def test_weights_that_unpack_to_more_than_their_file(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({"a": torch.zeros(1000), "b": torch.ones(1000)}, path)
+    with ZipFile(path) as archive:
+        parts = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    with pytest.raises(CheckpointError, match=r"weights\.pth .* compressed"):
+        read_weights(path)
+    with ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+        again = ZipInfo("again")
+        for said in ("header_offset", "CRC", "compress_size", "file_size"):
+            setattr(again, said, getattr(archive.getinfo("weights/data/1"), said))
+        archive.filelist.append(again)
+    with pytest.raises(CheckpointError, match="lie over one another"):
         read_weights(path)
 
 

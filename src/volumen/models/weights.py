@@ -7,6 +7,7 @@ import pickle
 import struct
 import warnings
 from typing import TYPE_CHECKING, Any
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,9 +22,9 @@ _PICKLE = b"\x80"
 
 DAMAGE = (
     *(RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
-    *(AssertionError, MemoryError, struct.error, pickle.UnpicklingError),
+    *(AssertionError, MemoryError, struct.error, pickle.UnpicklingError, BadZipFile),
 )
-"""What torch raises for damaged pickles, whose code it does not run."""
+"""What torch and `check_unpacked` raise for damaged files; of pickles no code is run."""
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -75,6 +76,10 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         # By a path, torch would go by the name's ending instead of the content. It warns of pickles that it did not
         # write itself, which are then read or refused below.
         with open(path, "rb") as file, warnings.catch_warnings():
+            if file.read(len(_ZIP)) == _ZIP:
+                with ZipFile(file) as archive:
+                    check_unpacked(archive)
+            file.seek(0)
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -90,6 +95,21 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not tensors:
         raise CheckpointError(f"{os.fspath(path)} holds no named tensors; expected a state_dict.")
     return tensors
+
+
+def check_unpacked(archive: ZipFile) -> None:
+    """Refuse an archive that would take more memory than the file has bytes: torch.save makes none.
+
+    Raises
+    ------
+    zipfile.BadZipFile
+        If it is compressed, or its parts lie over one another.
+    """
+    entries = archive.infolist()
+    if any(entry.compress_type != ZIP_STORED for entry in entries):
+        raise BadZipFile("it is compressed, which torch.save does not do")
+    if sum(entry.file_size for entry in entries) > archive.start_dir:
+        raise BadZipFile("its parts lie over one another")
 
 
 def _largest_group(content: Any) -> dict[str, Tensor]:
