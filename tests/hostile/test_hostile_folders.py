@@ -203,6 +203,16 @@ def test_a_header_that_nests_without_end(tmp_path):
             load(path)
 
 
+@pytest.mark.parametrize("shape", [[0, 2**63], [2**32, 2**32], [-1], [0.5]])
+def test_a_tensor_of_a_shape_that_none_has(tmp_path, shape):
+    header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}).encode()
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    for read in (read_weights, load_checkpoint):
+        with pytest.raises(CheckpointError, match=r"m\.safetensors"):
+            read(path)
+
+
 EMBEDDING = {"window": 16, "channels": 3, "numbers": "float32"}
 JOB = {"segment": {"name": "a", "shape": [4, 64, 64]}, "source": "a.zarr", "windows": 2, "batch": 16}
 

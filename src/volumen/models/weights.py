@@ -24,7 +24,7 @@ DAMAGE = (
     *(RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
     *(AssertionError, MemoryError, struct.error, pickle.UnpicklingError, BadZipFile),
 )
-"""What torch and `check_unpacked` raise for damaged files; of pickles no code is run."""
+"""What torch, safetensors and `check_unpacked` raise for damaged files; of pickles no code is run."""
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -50,7 +50,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], d
     try:
         with safe_open(os.fspath(path), framework="pt", device="cpu") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, *DAMAGE) as error:
         raise CheckpointError(
             f"{os.fspath(path)} is damaged, cut short or no .safetensors file ({_first_line(error)}); "
             f"make or copy it again."
