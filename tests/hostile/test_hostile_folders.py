@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 from dataclasses import replace
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 import pytest
@@ -294,6 +295,35 @@ def test_weights_that_unpack_to_more_than_their_file(tmp_path):
             setattr(again, said, getattr(archive.getinfo("weights/data/1"), said))
         archive.filelist.append(again)
     with pytest.raises(CheckpointError, match="lie over one another"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_weights_with_a_second_list_of_their_parts(tmp_path, large):
+    """Torch would unpack the parts of the first; Python's zipfile sees the second."""
+    path = tmp_path / "weights.pth"
+    torch.save({"a": torch.zeros(1000)}, path)
+    with ZipFile(path) as archive:
+        parts = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    seen = []  # what lies before the list, and the list
+    for how in (ZIP_STORED, ZIP_DEFLATED):
+        with ZipFile(path, "w", how) as archive:
+            for name, part in parts.items():
+                archive.writestr(name, part)
+        whole = path.read_bytes()[:-22]
+        seen.append((whole[: archive.start_dir], whole[archive.start_dir :]))
+    (_, second), (content, first) = seen
+    written, about = content + first, (len(parts), len(parts), len(first))
+    if large:
+        end = struct.Struct("<4sQ2H2L4Q").pack
+        where = len(written)
+        written += end(b"PK\6\6", 44, 45, 45, 0, 0, *about, len(content)) + second
+        written += end(b"PK\6\6", 44, 45, 45, 0, 0, *about, where + 56) + struct.pack("<4sLQL", b"PK\6\7", 0, where, 1)
+    else:
+        written += second
+    path.write_bytes(written + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *about, len(content), 0))
+    assert torch.load(path, weights_only=True)["a"].shape == (1000,)
+    with pytest.raises(CheckpointError, match=r"not as torch\.save writes it"):
         read_weights(path)
 
 

@@ -6,7 +6,7 @@ import os
 import pickle
 import struct
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
@@ -77,8 +77,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         # write itself, which are then read or refused below.
         with open(path, "rb") as file, warnings.catch_warnings():
             if file.read(len(_ZIP)) == _ZIP:
-                with ZipFile(file) as archive:
-                    check_unpacked(archive)
+                check_unpacked(file)
             file.seek(0)
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
             content = torch.load(file, map_location="cpu", weights_only=True)
@@ -97,19 +96,41 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     return tensors
 
 
-def check_unpacked(archive: ZipFile) -> None:
+def check_unpacked(file: BinaryIO) -> None:
     """Refuse an archive that would take more memory than the file has bytes: torch.save makes none.
 
     Raises
     ------
     zipfile.BadZipFile
-        If it is compressed, or its parts lie over one another.
+        If it is compressed, its parts lie over one another, or torch would see other parts than those looked at here.
     """
-    entries = archive.infolist()
+    with ZipFile(file) as archive:
+        entries, start = archive.infolist(), archive.start_dir
+    if _directory(file) != start:
+        raise BadZipFile("its end is not as torch.save writes it")
     if any(entry.compress_type != ZIP_STORED for entry in entries):
         raise BadZipFile("it is compressed, which torch.save does not do")
-    if sum(entry.file_size for entry in entries) > archive.start_dir:
+    if sum(entry.file_size for entry in entries) > start:
         raise BadZipFile("its parts lie over one another")
+
+
+def _directory(file: BinaryIO) -> int | None:
+    """Return where the end of an archive says that the list of its parts begins: there torch looks for it.
+
+    Python's zipfile takes the list that lies just before the end, so that one file could hold a list for each. None
+    where the end is not the last of the file, or points to another.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 98))
+    tail = file.read()
+    large, locator, small = tail[-98:-42], tail[-42:-22], tail[-22:]
+    if not small.startswith(b"PK\x05\x06"):
+        return None
+    if not locator.startswith(b"PK\x06\x07"):
+        return int.from_bytes(small[16:20], "little")
+    if not large.startswith(b"PK\x06\x06") or int.from_bytes(locator[8:16], "little") != size - len(tail):
+        return None
+    return int.from_bytes(large[48:56], "little")
 
 
 def _largest_group(content: Any) -> dict[str, Tensor]:

@@ -115,8 +115,8 @@ class Run(RunFolder):
 
     def _stored(self) -> dict[str, Any] | None:
         try:
-            with ZipFile(self.state_path) as archive:
-                check_unpacked(archive)
+            with open(self.state_path, "rb") as file, ZipFile(file) as archive:
+                check_unpacked(file)
                 harmed = archive.testzip()  # torch.load does not look at the checksums that torch.save wrote
             if harmed is not None:
                 raise BadZipFile(f"the checksum of {harmed} is wrong")
