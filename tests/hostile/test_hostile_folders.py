@@ -54,6 +54,8 @@ def test_json_of_whole_characters_is_used():
         '{"event": "stepped", "done": 1, "total": 2, "values": {"loss": "low"}}',
         '{"event": "scored", "step": [1], "scores": {}}',
         '{"event": "scored", "step": 1, "scores": 5}',
+        f'{{"event": "scored", "step": 1{"0" * 400}, "scores": {{"auc": 1}}}}',
+        f'{{"event": "tile_written", "done": 1, "total": 2, "box": [0, 1, 0, {-(2**53) - 1}]}}',
         f'{{"event": "scored", "step": 1, "scores": {{"auc": 1{"0" * 400}}}}}',
         '{"event": "tile_written", "done": 1, "total": 2, "box": [1, 2]}',
         '{"event": "finished", "result": []}',
@@ -76,6 +78,7 @@ def test_a_line_that_is_no_event(tmp_path, line):
     [
         Stepped(done=1, total=2, values={"loss": float("nan"), "rate": 1}),
         Scored(step=1, scores={"auc": 0.5}, best=True),
+        Scored(step=2**53, scores={}),
         TileWritten(done=1, total=2, box=(0, 1, 2, 3)),
         Finished(result={"a": [1, {"b": None}]}),
     ],
