@@ -29,6 +29,7 @@ from volumen.settings import PretrainSpark, Resume
 from volumen.settings.job_file import JobFile
 from volumen.sources.index.window_index import WindowIndex
 from volumen.tail import Tail
+from volumen.training.run import Run
 
 DEEP = "[" * 5000 + "]" * 5000
 
@@ -117,6 +118,15 @@ def test_a_run_whose_events_are_gone(tmp_path):
     (tmp_path / "recipe.json").write_text("{}")
     with pytest.raises(SourceNotFoundError, match=r"events\.jsonl"):
         list(RunFolder.open(tmp_path).events())
+
+
+@pytest.mark.parametrize("position", [-5, -(10**400), 10**400, 0.0, None])
+def test_a_state_from_before_the_events_or_after(tmp_path, position):
+    run = Run.create(tmp_path / "run", {})
+    run.save_state({})
+    torch.save({"events_position": position}, run.state_path)
+    with pytest.raises(CheckpointError, match=r"elete .*last"):
+        run.rewind()
 
 
 def test_only_where_a_format_may_name_a_server_is_one_looked_for(attempt, harness):
