@@ -125,8 +125,7 @@ class Run(RunFolder):
             return None
         except DAMAGE as error:
             raise self._damaged(f"{error}".splitlines()[0] if f"{error}" else type(error).__name__) from error
-        position = state.get(_POSITION) if isinstance(state, dict) else None
-        if not isinstance(position, int) or position < 0:
+        if not isinstance(state, dict) or not isinstance(state.get(_POSITION), int) or state[_POSITION] < 0:
             raise self._damaged("it was not written by a run")
         return state
 
