@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from volumen.errors import CheckpointError, SettingsError, SourceError, SourceNotFoundError
 from volumen.events import Finished, Scored, Stepped, TileWritten, Warned, from_json, to_json
-from volumen.models.checkpoint import load_checkpoint, read_origin
+from volumen.models.checkpoint import load_checkpoint, load_encoder, read_origin
 from volumen.models.reader_checkpoint import load_reader
 from volumen.models.segmenters import build_segmenter
 from volumen.models.weights import read_weights
@@ -338,6 +338,26 @@ def test_weights_with_a_second_list_of_their_parts(tmp_path, large):
     assert torch.load(path, weights_only=True)["a"].shape == (1000,)
     with pytest.raises(CheckpointError, match=r"not as torch\.save writes it"):
         read_weights(path)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch, for kinds of tensors that it gives up or tries out
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        (1, torch.clone),
+        (b"weight", torch.clone),
+        ("weight", torch.Tensor.to_sparse),
+        ("weight", lambda tensor: tensor.to("meta")),
+        ("weight", lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8)),
+    ],
+)
+def test_weights_that_no_model_holds(tmp_path, name, change):
+    path, model = tmp_path / "weights.pth", torch.nn.Conv2d(1, 2, 1)
+    torch.save({name: change(torch.ones(2, 1, 1, 1))}, path)
+    with pytest.raises(CheckpointError, match="no named tensors"):
+        load_encoder(model, path)
+    torch.save({name: change(torch.ones(2, 1, 1, 1)), "weight" if name != "weight" else "bias": torch.ones(2)}, path)
+    assert len(read_weights(path)) == 1
 
 
 def test_weights_in_a_nest_without_end(tmp_path):

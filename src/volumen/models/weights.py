@@ -61,6 +61,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read named tensors from .safetensors, or from .pth/.pt with ``weights_only=True``; the content decides which.
 
     Nested checkpoints are searched: of ``{"epoch": …, "state_dict": {…}}`` the largest group of tensors is taken.
+    What has no text as its name, and tensors that are sparse, quantized or without data, count as none.
 
     Raises
     ------
@@ -145,11 +146,21 @@ def _largest_group(content: Any) -> dict[str, Tensor]:
             continue
         seen.add(id(mapping))
         waiting.extend(mapping.values())
-        tensors = {name: value for name, value in mapping.items() if isinstance(value, torch.Tensor)}
+        tensors = {name: value for name, value in mapping.items() if isinstance(name, str) and _is_plain(value)}
         numbers = sum(tensor.numel() for tensor in tensors.values())
         if numbers >= most:
             largest, most = tensors, numbers
     return largest
+
+
+def _is_plain(value: Any) -> bool:
+    """Say whether a value is a tensor whose numbers are there, one by one: not sparse, quantized or without data."""
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and not value.is_quantized
+        and value.device.type == "cpu"
+    )
 
 
 def _is_pickle(path: str | os.PathLike[str]) -> bool:
