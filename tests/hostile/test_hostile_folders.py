@@ -360,6 +360,16 @@ def test_weights_that_no_model_holds(tmp_path, name, change):
     assert len(read_weights(path)) == 1
 
 
+def test_a_kernel_of_more_channels_than_can_be_averaged(tmp_path):
+    path, model = tmp_path / "weights.pth", torch.nn.Conv2d(1, 2, 1)
+    endless = torch.zeros(1).as_strided((2, 2**50, 1, 1), (0, 0, 0, 0))  # in the file one number
+    torch.save({"weight": endless, "bias": torch.ones(2)}, path)
+    report = load_encoder(model, path, adapt_channels=True)
+    assert report.adapted == ()
+    with pytest.raises(CheckpointError, match=f"see {2**50} input channels"):
+        report.check(path)
+
+
 def test_weights_in_a_nest_without_end(tmp_path):
     endless = {"weights": {"weight": torch.ones(2)}}
     endless["again"] = endless
