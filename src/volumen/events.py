@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from volumen.errors import VolumenError
-from volumen.plain_json import parse_object
+from volumen.plain_json import LARGEST, parse_object
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int)
+    return isinstance(value, int) and abs(value) <= LARGEST
 
 
 _FORMS: dict[str, Callable[[Any], bool]] = {

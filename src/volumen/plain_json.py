@@ -6,6 +6,9 @@ import json
 import re
 from typing import Any
 
+LARGEST = 2**53
+"""Of whole numbers: beyond, floats skip some."""
+
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # half of a pair that makes one character; alone it is none
 
 

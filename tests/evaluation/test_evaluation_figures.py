@@ -68,6 +68,17 @@ def test_a_level_is_a_line_across_the_plot_at_its_height() -> None:
     assert heights[0] > heights[2] + 50
 
 
+@pytest.mark.parametrize("huge", [1.7e308, -1.7e308, float("inf")])
+def test_values_that_no_axis_can_hold_are_left_out(huge: float) -> None:
+    def drawn(value: float, *, from_zero: bool) -> bytes:
+        curve = figures.Curve(name="first", x=[1, 2, 3], y=[0.5, value, value], best=2)
+        level = figures.Level(name="guess", y=value)
+        return figures.plot_curves([curve], title="Loss", levels=[level], from_zero=from_zero)
+
+    for from_zero in (False, True):
+        assert drawn(huge, from_zero=from_zero) == drawn(float("nan"), from_zero=from_zero)
+
+
 def test_a_band_is_as_high_as_its_range_and_missing_where_it_is_not_known() -> None:
     def shaded(low: list[float], high: list[float]) -> int:
         band = figures.Band(name="full", x=[1, 2], y=[0.5, 0.5], low=low, high=high)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 from dataclasses import replace
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from safetensors.torch import save_file
 
 from volumen.errors import CheckpointError, SettingsError, SourceError, SourceNotFoundError
 from volumen.events import Finished, Scored, Stepped, TileWritten, Warned, from_json, to_json
-from volumen.models.checkpoint import load_checkpoint, read_origin
+from volumen.models.checkpoint import load_checkpoint, load_encoder, read_origin
 from volumen.models.reader_checkpoint import load_reader
 from volumen.models.segmenters import build_segmenter
 from volumen.models.weights import read_weights
@@ -27,6 +29,7 @@ from volumen.settings import PretrainSpark, Resume
 from volumen.settings.job_file import JobFile
 from volumen.sources.index.window_index import WindowIndex
 from volumen.tail import Tail
+from volumen.training.run import Run
 
 DEEP = "[" * 5000 + "]" * 5000
 
@@ -52,6 +55,8 @@ def test_json_of_whole_characters_is_used():
         '{"event": "stepped", "done": 1, "total": 2, "values": {"loss": "low"}}',
         '{"event": "scored", "step": [1], "scores": {}}',
         '{"event": "scored", "step": 1, "scores": 5}',
+        f'{{"event": "scored", "step": 1{"0" * 400}, "scores": {{"auc": 1}}}}',
+        f'{{"event": "tile_written", "done": 1, "total": 2, "box": [0, 1, 0, {-(2**53) - 1}]}}',
         f'{{"event": "scored", "step": 1, "scores": {{"auc": 1{"0" * 400}}}}}',
         '{"event": "tile_written", "done": 1, "total": 2, "box": [1, 2]}',
         '{"event": "finished", "result": []}',
@@ -74,6 +79,7 @@ def test_a_line_that_is_no_event(tmp_path, line):
     [
         Stepped(done=1, total=2, values={"loss": float("nan"), "rate": 1}),
         Scored(step=1, scores={"auc": 0.5}, best=True),
+        Scored(step=2**53, scores={}),
         TileWritten(done=1, total=2, box=(0, 1, 2, 3)),
         Finished(result={"a": [1, {"b": None}]}),
     ],
@@ -112,6 +118,15 @@ def test_a_run_whose_events_are_gone(tmp_path):
     (tmp_path / "recipe.json").write_text("{}")
     with pytest.raises(SourceNotFoundError, match=r"events\.jsonl"):
         list(RunFolder.open(tmp_path).events())
+
+
+@pytest.mark.parametrize("position", [-5, -(10**400), 10**400, 0.0, None])
+def test_a_state_from_before_the_events_or_after(tmp_path, position):
+    run = Run.create(tmp_path / "run", {})
+    run.save_state({})
+    torch.save({"events_position": position}, run.state_path)
+    with pytest.raises(CheckpointError, match=r"elete .*last"):
+        run.rewind()
 
 
 def test_only_where_a_format_may_name_a_server_is_one_looked_for(attempt, harness):
@@ -202,6 +217,16 @@ def test_a_header_that_nests_without_end(tmp_path):
             load(path)
 
 
+@pytest.mark.parametrize("shape", [[0, 2**63], [2**32, 2**32], [-1], [0.5]])
+def test_a_tensor_of_a_shape_that_none_has(tmp_path, shape):
+    header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}).encode()
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    for read in (read_weights, load_checkpoint):
+        with pytest.raises(CheckpointError, match=r"m\.safetensors"):
+            read(path)
+
+
 EMBEDDING = {"window": 16, "channels": 3, "numbers": "float32"}
 JOB = {"segment": {"name": "a", "shape": [4, 64, 64]}, "source": "a.zarr", "windows": 2, "batch": 16}
 
@@ -263,6 +288,97 @@ def test_weights_that_are_a_damaged_pickle(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"weights\.pth"):
         read_weights(path)
+
+
+def test_weights_that_unpack_to_more_than_their_file(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({"a": torch.zeros(1000), "b": torch.ones(1000)}, path)
+    with ZipFile(path) as archive:
+        parts = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    with pytest.raises(CheckpointError, match=r"weights\.pth .* compressed"):
+        read_weights(path)
+    with ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+        again = ZipInfo("again")
+        for said in ("header_offset", "CRC", "compress_size", "file_size"):
+            setattr(again, said, getattr(archive.getinfo("weights/data/1"), said))
+        archive.filelist.append(again)
+    with pytest.raises(CheckpointError, match="lie over one another"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_weights_with_a_second_list_of_their_parts(tmp_path, large):
+    """Torch would unpack the parts of the first; Python's zipfile sees the second."""
+    path = tmp_path / "weights.pth"
+    torch.save({"a": torch.zeros(1000)}, path)
+    with ZipFile(path) as archive:
+        parts = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    seen = []  # what lies before the list, and the list
+    for how in (ZIP_STORED, ZIP_DEFLATED):
+        with ZipFile(path, "w", how) as archive:
+            for name, part in parts.items():
+                archive.writestr(name, part)
+        whole = path.read_bytes()[:-22]
+        seen.append((whole[: archive.start_dir], whole[archive.start_dir :]))
+    (_, second), (content, first) = seen
+    written, about = content + first, (len(parts), len(parts), len(first))
+    if large:
+        end = struct.Struct("<4sQ2H2L4Q").pack
+        where = len(written)
+        written += end(b"PK\6\6", 44, 45, 45, 0, 0, *about, len(content)) + second
+        written += end(b"PK\6\6", 44, 45, 45, 0, 0, *about, where + 56) + struct.pack("<4sLQL", b"PK\6\7", 0, where, 1)
+    else:
+        written += second
+    path.write_bytes(written + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *about, len(content), 0))
+    assert torch.load(path, weights_only=True)["a"].shape == (1000,)
+    with pytest.raises(CheckpointError, match=r"not as torch\.save writes it"):
+        read_weights(path)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch, for kinds of tensors that it gives up or tries out
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        (1, torch.clone),
+        (b"weight", torch.clone),
+        ("weight", torch.Tensor.to_sparse),
+        ("weight", lambda tensor: tensor.to("meta")),
+        ("weight", lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8)),
+    ],
+)
+def test_weights_that_no_model_holds(tmp_path, name, change):
+    path, model = tmp_path / "weights.pth", torch.nn.Conv2d(1, 2, 1)
+    torch.save({name: change(torch.ones(2, 1, 1, 1))}, path)
+    with pytest.raises(CheckpointError, match="no named tensors"):
+        load_encoder(model, path)
+    torch.save({name: change(torch.ones(2, 1, 1, 1)), "weight" if name != "weight" else "bias": torch.ones(2)}, path)
+    assert len(read_weights(path)) == 1
+
+
+def test_a_kernel_of_more_channels_than_can_be_averaged(tmp_path):
+    path, model = tmp_path / "weights.pth", torch.nn.Conv2d(1, 2, 1)
+    endless = torch.zeros(1).as_strided((2, 2**50, 1, 1), (0, 0, 0, 0))  # in the file one number
+    torch.save({"weight": endless, "bias": torch.ones(2)}, path)
+    report = load_encoder(model, path, adapt_channels=True)
+    assert report.adapted == ()
+    with pytest.raises(CheckpointError, match=f"see {2**50} input channels"):
+        report.check(path)
+
+
+def test_weights_in_a_nest_without_end(tmp_path):
+    endless = {"weights": {"weight": torch.ones(2)}}
+    endless["again"] = endless
+    many = endless["weights"]
+    for _ in range(60):
+        many = {"one": many, "other": many}
+    for nest in (endless, many):
+        torch.save(nest, tmp_path / "weights.pth")
+        assert read_weights(tmp_path / "weights.pth")["weight"].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(("name", "value"), [("window", 10**400), ("window", "9" * 400), ("batch", 2**53 + 1)])

@@ -131,6 +131,18 @@ def test_an_index_of_a_reading_without_end(folder):
     assert [line.text for line in read_lines(folder / "page.xml").lines] == ["x"]
 
 
+def test_lines_that_take_one_another_s_names(folder):
+    """Each line of a name goes on where the one before it found a number that was free."""
+    ids = ["a", *(f"a#{number}" for number in range(102, 202)), *["a"] * 3, "a#204", *["a", "a#2"] * 50]
+    lines = "".join(f"<TextLine id='{name}'><Coords points='0,0 9,0 9,9'/></TextLine>" for name in ids)
+    (folder / "page.xml").write_text(f"<PcGts><Page imageFilename='a.png'>{lines}</Page></PcGts>")
+    expected: list[str] = []
+    for number, wanted in enumerate(ids, start=1):
+        free = (f"{wanted}#{tried}" for tried in range(number, 4 * len(ids)))
+        expected.append(wanted if wanted not in expected else next(name for name in free if name not in expected))
+    assert [line.name for line in read_lines(folder / "page.xml").lines] == [f"page/{name}" for name in expected]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from volumen.evaluation.counts import LevelCounts
 
 _SIZE = (4.0, 2.8)  # inches
 _DPI = 160
 _PEAKED = 5  # times the lowest value, from which on peaks flatten the rest
+_LARGEST = 1e100  # that is drawn: near the largest floats the arithmetic of axes overflows
 _LEGEND_LETTERS = 40  # in one line under a plot
 
 
@@ -72,7 +74,7 @@ def plot_curves(
     from_zero: bool = False,
     theme: Theme = LIGHT,
 ) -> bytes:
-    """Draw curves over epochs, values that are not finite left out, and levels; a dot marks the best epoch.
+    """Draw curves over epochs, and levels; a dot marks the best epoch. Values over 1e100 or not finite are left out.
 
     With ``from_zero`` the y axis begins at 0, so that nearness to it shows.
 
@@ -84,7 +86,7 @@ def plot_curves(
     """
     figure, axes = canvas(title, theme)
     for curve in curves:
-        x, y = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
+        x, y = np.asarray(curve.x, dtype=float), _drawable(curve.y)
         colour = theme.series[curve.series % len(theme.series)]
         axes.plot(
             x,
@@ -101,7 +103,8 @@ def plot_curves(
             axes.plot(x[chosen], y[chosen], "o", color=colour, markersize=6)
     for level in levels:
         colour = theme.series[level.series % len(theme.series)]
-        axes.axhline(level.y, color=colour, label=level.name, linestyle=(0, (1, 1.5)), linewidth=1.4)
+        height = float(_drawable(level.y))
+        axes.axhline(height, color=colour, label=level.name, linestyle=(0, (1, 1.5)), linewidth=1.4)
     if from_zero:
         axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
     axes.set_xlabel(x_label, color=theme.text)
@@ -109,6 +112,12 @@ def plot_curves(
     if len(curves) + len(levels) > 1:
         legend(axes, theme)
     return to_png(figure)
+
+
+def _drawable(values: Sequence[float] | float) -> NDArray[np.float64]:
+    """Return values, those left out as NaN."""
+    numbers = np.asarray(values, dtype=float)
+    return np.where(np.abs(numbers) <= _LARGEST, numbers, np.nan)
 
 
 @dataclass(frozen=True, kw_only=True)

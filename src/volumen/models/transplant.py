@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 
+_MOST = 2**28  # numbers of a kernel that is adapted; one that repeats its numbers may have any count in a small file
+
 
 @dataclass(frozen=True, kw_only=True)
 class KeyReport:
@@ -127,7 +129,8 @@ def load_encoder(model: nn.Module, path: str | os.PathLike[str], *, adapt_channe
 
     fitting = {key: theirs[name] for key, name in partner.items() if theirs[name].shape == ours[key].shape}
     other = {key: theirs[name] for key, name in partner.items() if _other_channels(theirs[name].shape, ours[key].shape)}
-    adapted = {key: _adapt(kernel, ours[key].shape[1]) for key, kernel in other.items()} if adapt_channels else {}
+    small = {key: kernel for key, kernel in other.items() if adapt_channels and kernel.numel() <= _MOST}
+    adapted = {key: _adapt(kernel, ours[key].shape[1]) for key, kernel in small.items()}
     if not any(tensor.ndim for tensor in fitting.values()):
         raise CheckpointError(
             f"None of the {len(theirs)} keys of {os.fspath(path)} fits this encoder: "

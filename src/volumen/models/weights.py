@@ -6,7 +6,8 @@ import os
 import pickle
 import struct
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,8 +15,6 @@ from safetensors import SafetensorError, safe_open
 from volumen.errors import CheckpointError, SourceNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
 _ZIP = b"PK\x03\x04"  # what torch.save has written since 1.6
@@ -23,9 +22,9 @@ _PICKLE = b"\x80"
 
 DAMAGE = (
     *(RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
-    *(AssertionError, MemoryError, struct.error, pickle.UnpicklingError),
+    *(AssertionError, MemoryError, struct.error, pickle.UnpicklingError, BadZipFile),
 )
-"""What torch raises for damaged pickles, whose code it does not run."""
+"""What torch, safetensors and `check_unpacked` raise for damaged files; of pickles no code is run."""
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -51,7 +50,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], d
     try:
         with safe_open(os.fspath(path), framework="pt", device="cpu") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, *DAMAGE) as error:
         raise CheckpointError(
             f"{os.fspath(path)} is damaged, cut short or no .safetensors file ({_first_line(error)}); "
             f"make or copy it again."
@@ -62,6 +61,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read named tensors from .safetensors, or from .pth/.pt with ``weights_only=True``; the content decides which.
 
     Nested checkpoints are searched: of ``{"epoch": …, "state_dict": {…}}`` the largest group of tensors is taken.
+    What has no text as its name, and tensors that are sparse, quantized or without data, count as none.
 
     Raises
     ------
@@ -77,6 +77,9 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         # By a path, torch would go by the name's ending instead of the content. It warns of pickles that it did not
         # write itself, which are then read or refused below.
         with open(path, "rb") as file, warnings.catch_warnings():
+            if file.read(len(_ZIP)) == _ZIP:
+                check_unpacked(file)
+            file.seek(0)
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -94,17 +97,70 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     return tensors
 
 
+def check_unpacked(file: BinaryIO) -> None:
+    """Refuse an archive that would take more memory than the file has bytes: torch.save makes none.
+
+    Raises
+    ------
+    zipfile.BadZipFile
+        If it is compressed, its parts lie over one another, or torch would see other parts than those looked at here.
+    """
+    with ZipFile(file) as archive:
+        entries, start = archive.infolist(), archive.start_dir
+    if _directory(file) != start:
+        raise BadZipFile("its end is not as torch.save writes it")
+    if any(entry.compress_type != ZIP_STORED for entry in entries):
+        raise BadZipFile("it is compressed, which torch.save does not do")
+    if sum(entry.file_size for entry in entries) > start:
+        raise BadZipFile("its parts lie over one another")
+
+
+def _directory(file: BinaryIO) -> int | None:
+    """Return where the end of an archive says that the list of its parts begins: there torch looks for it.
+
+    Python's zipfile takes the list that lies just before the end, so that one file could hold a list for each. None
+    where the end is not the last of the file, or points to another.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 98))
+    tail = file.read()
+    large, locator, small = tail[-98:-42], tail[-42:-22], tail[-22:]
+    if not small.startswith(b"PK\x05\x06"):
+        return None
+    if not locator.startswith(b"PK\x06\x07"):
+        return int.from_bytes(small[16:20], "little")
+    if not large.startswith(b"PK\x06\x06") or int.from_bytes(locator[8:16], "little") != size - len(tail):
+        return None
+    return int.from_bytes(large[48:56], "little")
+
+
 def _largest_group(content: Any) -> dict[str, Tensor]:
-    """Find the mapping with the most numbers in tensors, in whatever nesting it lies."""
-    if not isinstance(content, dict):
-        return {}
-    groups = [_largest_group(value) for value in content.values()]
-    groups.append({name: value for name, value in content.items() if isinstance(value, torch.Tensor)})
-    return max(groups, key=_numbers)
+    """Find the mapping with the most numbers in tensors, in whatever nesting it lies; of equal ones, the first."""
+    largest: dict[str, Tensor] = {}
+    most = 0
+    seen: set[int] = set()  # a pickle may hold a mapping in itself, or one in many places
+    waiting = [content]
+    while waiting:  # the last first, and the outer before the inner: among equals the one that is met later is taken
+        mapping = waiting.pop()
+        if not isinstance(mapping, dict) or id(mapping) in seen:
+            continue
+        seen.add(id(mapping))
+        waiting.extend(mapping.values())
+        tensors = {name: value for name, value in mapping.items() if isinstance(name, str) and _is_plain(value)}
+        numbers = sum(tensor.numel() for tensor in tensors.values())
+        if numbers >= most:
+            largest, most = tensors, numbers
+    return largest
 
 
-def _numbers(tensors: Mapping[str, Tensor]) -> int:
-    return sum(tensor.numel() for tensor in tensors.values())
+def _is_plain(value: Any) -> bool:
+    """Say whether a value is a tensor whose numbers are there, one by one: not sparse, quantized or without data."""
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and not value.is_quantized
+        and value.device.type == "cpu"
+    )
 
 
 def _is_pickle(path: str | os.PathLike[str]) -> bool:

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-_LARGEST = 2**53  # beyond, floats skip whole numbers
+from volumen.plain_json import LARGEST
+
 _MEETING = ("resume", "overwrite")  # what to do with an output that is there
 
 
@@ -52,8 +53,8 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _count(self) -> Self:
         for name in type(self).model_fields:
-            if any(abs(number) > _LARGEST for number in _whole_numbers(getattr(self, name))):
-                raise ValueError(f"{name} holds a number over {_LARGEST}; give a smaller one")
+            if any(abs(number) > LARGEST for number in _whole_numbers(getattr(self, name))):
+                raise ValueError(f"{name} holds a number over {LARGEST}; give a smaller one")
         return self
 
     @classmethod

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import ZIP_STORED, BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
 from volumen.drafts import draft_of
 from volumen.errors import CheckpointError, OutputExistsError
 from volumen.events import to_json
-from volumen.models.weights import DAMAGE
+from volumen.models.weights import DAMAGE, check_unpacked
 from volumen.run_folder import EVENTS, RECIPE, RunFolder
 from volumen.whole_files import out_of_space, whole_file
 from volumen.writer import only_writer
@@ -115,18 +115,17 @@ class Run(RunFolder):
 
     def _stored(self) -> dict[str, Any] | None:
         try:
-            with ZipFile(self.state_path) as archive:
-                if any(entry.compress_type != ZIP_STORED for entry in archive.infolist()):
-                    raise BadZipFile("it is compressed, which no run does")
+            with open(self.state_path, "rb") as file, ZipFile(file) as archive:
+                check_unpacked(file)
                 harmed = archive.testzip()  # torch.load does not look at the checksums that torch.save wrote
             if harmed is not None:
                 raise BadZipFile(f"the checksum of {harmed} is wrong")
             state = torch.load(self.state_path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             return None
-        except (BadZipFile, *DAMAGE) as error:
+        except DAMAGE as error:
             raise self._damaged(f"{error}".splitlines()[0] if f"{error}" else type(error).__name__) from error
-        if not isinstance(state, dict) or not isinstance(state.get(_POSITION), int):
+        if not isinstance(state, dict) or not isinstance(state.get(_POSITION), int) or state[_POSITION] < 0:
             raise self._damaged("it was not written by a run")
         return state
 

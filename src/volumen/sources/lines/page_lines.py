@@ -120,11 +120,14 @@ def _lines(
 def _distinct(page: MarkedPage) -> list[str]:
     """Return names for a page's lines, all different: their own; a number is added where it is taken or missing."""
     names: dict[str, None] = {}
-    for number, line in enumerate(page.lines, start=1):
-        wanted = name = line.name or str(number)
+    following: dict[str, int] = {}  # by wanted name: the number to go on from; those its last line tried are taken
+    for position, line in enumerate(page.lines, start=1):
+        wanted = name = line.name or str(position)
+        number = max(position, following.get(wanted, 0))
         while name in names:
             name = f"{wanted}#{number}"
             number += 1
+        following[wanted] = number
         names[name] = None
     return list(names)
 
