@@ -34,6 +34,8 @@ class Fault:
     ----------
     status, retry_after
         Answer so, with that ``Retry-After``.
+    location
+        Where an answer in the three hundreds leads to.
     slow
         Seconds before anything is sent.
     after
@@ -48,6 +50,7 @@ class Fault:
 
     status: int = 0
     retry_after: str = ""
+    location: str = ""
     slow: float = 0.0
     after: int | None = None
     reset: bool = False
@@ -172,7 +175,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             time.sleep(fault.slow)
             if fault.status:
-                self._refuse(fault.status, {"Retry-After": fault.retry_after} if fault.retry_after else {})
+                said = {"Retry-After": fault.retry_after, "Location": fault.location}
+                self._refuse(fault.status, {name: value for name, value in said.items() if value})
             elif self.served.login and not self._knows_login():
                 self._refuse(401, {"WWW-Authenticate": 'Basic realm="data"'})
             else:

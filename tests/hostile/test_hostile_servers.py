@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from http_server import Fault, serving
 from volumen.errors import SourceError
 from volumen.settings import Download, Listing
 from volumen.sources.location import Location
@@ -48,6 +49,17 @@ def test_gzip_of_very_many_empty_members():
 def test_names_of_servers_that_cannot_be_looked_for(host):
     with pytest.raises(SourceError, match="no URL of a server"):
         open_segment(f"http://{host}/segment")
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".invalid", "data..invalid"])
+def test_servers_that_lead_to_one_that_cannot_be_looked_for(tmp_path, host):
+    with serving(tmp_path) as server:
+        server.storm(seed=0, share=1.0, faults=[Fault(status=302, location=f"http://{host}/x")], in_a_row=99)
+        place = Location(f"{server.url}/x.png")
+        there = Listing(layout="volpkg", host=server.url)
+        for call in (place.read, place.exists, place.listing, place.open, lambda: list(list_segments(there))):
+            with pytest.raises(SourceError, match="leads to a server that cannot be looked for"):
+                call()
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,13 @@ class Client:
         self, method: str, target: URL, headers: Mapping[str, str] | None, login: str | None
     ) -> ClientResponse:
         given = {"Authorization": login} if login else {}
-        return await self._session.request(method, target, headers={**(headers or {}), **given})
+        try:
+            return await self._session.request(method, target, headers={**(headers or {}), **given})
+        except UnicodeError as error:  # a redirect; `address` has looked at the first host only
+            raise SourceError(
+                f"{target} leads to a server that cannot be looked for ({error}). Check the address, and if it is "
+                "right, tell those who keep it."
+            ) from error
 
     def _judge(self, response: ClientResponse, target: URL) -> None:
         if target.scheme == "https" and response.url.scheme != "https":
