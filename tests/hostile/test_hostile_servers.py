@@ -11,6 +11,8 @@ import pytest
 from http_server import Fault, serving
 from volumen.errors import SourceError
 from volumen.settings import Download, Listing
+from volumen.sources.arrays.ome import MOST_LEVELS
+from volumen.sources.arrays.zarr_volume import open_zarr
 from volumen.sources.location import Location
 from volumen.sources.open import open_segment
 from volumen.sources.remote import gzipped
@@ -148,6 +150,19 @@ def test_a_zarr_on_a_server_asks_for_what_it_must_not(tmp_path, files, words):
         answered(lambda method, path: ok(files.get(path.partition(".zarr/")[2])), lambda: list(download(chosen)))
     assert {path.name for path in tmp_path.iterdir()} == {"to"}
     assert {path.name for path in (tmp_path / "to").iterdir()} == {"20230827161847.partial"}
+
+
+@pytest.mark.parametrize("said", [{}, {"multiscales": [{"datasets": [{"path": str(n)} for n in range(99)]}]}])
+def test_a_zarr_of_levels_without_end(said):
+    from canned import ok
+
+    def answer(method, path):
+        inner = path.partition(".zarr/")[2]
+        found = {".zgroup": b'{"zarr_format": 2}', ".zattrs": json.dumps(said).encode()}.get(inner)
+        return ok(zarr_of() if inner.endswith("/.zarray") else found)
+
+    image = answered(answer, lambda: open_zarr(Location(f"{HOST}/levels-{len(said)}.zarr")))
+    assert len(image.levels) == MOST_LEVELS
 
 
 @pytest.mark.parametrize("url", ["http://[", "http://", "https:///a", "http://host:port/a", "http://[::1/a.zarr"])

@@ -12,6 +12,9 @@ from volumen.sources.damage import described
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+MOST_LEVELS = 16
+"""Most levels of an image that are looked for: each halves the last, and a store may name arrays without end."""
+
 _MICROMETRES = {
     "nanometer": 1e-3,
     "nanometre": 1e-3,
@@ -34,7 +37,7 @@ class OmeImage:
     Parameters
     ----------
     paths
-        Its arrays from the store on, full size first; none where the metadata name none.
+        Its arrays from the store on, full size first, `MOST_LEVELS` of them at most; none where the metadata name none.
     voxel_um
         Edge of a voxel in micrometres, where it is said as one can be.
     """
@@ -59,7 +62,7 @@ def read_ome(attributes: Mapping[str, Any], source: str) -> OmeImage | None:
         _check_axes(image, source)
         named = [_inside(str(dataset["path"]), source) for dataset in image.get("datasets", [])]
         paths = tuple(dict.fromkeys(named))  # one that is named twice is there once
-        return OmeImage(paths=paths, voxel_um=_voxel_um(image) if paths else None)
+        return OmeImage(paths=paths[:MOST_LEVELS], voxel_um=_voxel_um(image) if paths else None)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise SourceError(
             f"{source} has OME-Zarr metadata that are not understood ({described(error)}); write them again."
