@@ -82,7 +82,8 @@ class Served:
     missing
         Status of what is not there.
     etag
-        ``md5`` as object stores, ``parts`` as those after an upload in parts, ``opaque`` as file servers, or ``none``.
+        ``md5`` as object stores, ``parts`` as those after an upload in parts, ``opaque`` as file servers, ``latin`` as
+        no server should (with a byte beyond UTF-8), or ``none``.
     checksums
         Of ``Content-MD5``, ``x-amz-checksum-sha256``, ``x-amz-checksum-crc32``, those to send with whole files; the
         latter two only to who asks for them, as object stores do.
@@ -225,6 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
             "md5": hashlib.md5(data).hexdigest(),
             "parts": f"{hashlib.md5(data[::-1]).hexdigest()}-2",
             "opaque": f"{file.stat().st_mtime_ns:x}-{len(data):x}",
+            "latin": f"\xe9{file.stat().st_mtime_ns:x}",
         }
         if self.served.etag not in marks:
             return {}
