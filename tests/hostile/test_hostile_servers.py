@@ -72,6 +72,22 @@ def test_a_catalogue_that_is_damaged(raw):
         read_catalogue(raw, "there")
 
 
+def test_a_catalogue_of_more_volumes_than_a_segment_has():
+    volumes = {f"{20230000 + number}-1.0um-1keV": {} for number in range(2000)}
+    segments = {str(number): {"original_volume_id": "20231999-1.0um-1keV"} for number in range(2000)}
+    raw = json.dumps({"samples": {"s": {"volumes": volumes, "segments": segments}}}).encode()
+    for entry in read_catalogue(raw, "there"):
+        assert len(entry.volumes) < 100
+        assert entry.volumes[0] == f"s/segments/{entry.identity}/surface-volumes/1um-1keV-volume-20231999.zarr"
+
+
+def test_a_catalogue_of_voxel_sizes_without_end():
+    volumes = {f"20230827-1.{'0' * 200_000}.1um-1keV": {}}
+    raw = json.dumps({"samples": {"s": {"volumes": volumes, "segments": {"1": {}}}}}).encode()
+    (entry,) = read_catalogue(raw, "there")
+    assert entry.volumes[0].endswith("0.1um-1keV-volume-20230827.zarr")
+
+
 @pytest.mark.parametrize(
     "said", ["²", "9" * 400, "Mon, 01 Jan 0001 00:00:00 +2359", "Mon, 32 Jan 2020 99:99:99 GMT", "-5", "nan"]
 )
