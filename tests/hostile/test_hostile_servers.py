@@ -22,6 +22,7 @@ from volumen.sources.remote.gzipped import unpack
 from volumen.sources.remote.index_page import names_on
 from volumen.sources.remote.listing import list_segments
 from volumen.sources.remote.retry import retry_after
+from volumen.sources.remote.zarr_files import chunk_files
 
 HOST = "http://data.invalid"
 
@@ -149,6 +150,11 @@ def zarr_of(**said):
         ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "../../../escaped"}]}]}'}, "outside of itself"),
         ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "/escaped"}]}]}'}, "outside of itself"),
         ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "C:escaped"}]}]}'}, "outside of itself"),
+        ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "a\\u0000b"}]}]}'}, "no folder"),
+        ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "%s"}]}]}' % (b"a" * 300)}, "no folder"),
+        ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "%s"}]}]}' % (b"a/" * 3000 + b"a")}, "no folder"),
+        ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "0/Zarr.json"}]}]}'}, "no folder"),
+        ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "0/c"}, {"path": "0"}]}]}'}, "inside of another"),
         ({".zattrs": b'{"multiscales": [{"datasets": 7}]}'}, "not understood"),
         ({".zarray": zarr_of(shape=[4, 10**7, 10**7], chunks=[1, 1, 1])}, "chunks"),
         ({".zarray": zarr_of(shape=[0, 9, 11])}, "shape"),
@@ -166,6 +172,17 @@ def test_a_zarr_on_a_server_asks_for_what_it_must_not(tmp_path, files, words):
         answered(lambda method, path: ok(files.get(path.partition(".zarr/")[2])), lambda: list(download(chosen)))
     assert {path.name for path in tmp_path.iterdir()} == {"to"}
     assert {path.name for path in (tmp_path / "to").iterdir()} == {"20230827161847.partial"}
+
+
+def test_levels_of_other_axes_than_the_first_are_passed_over(tmp_path):
+    group = tmp_path / "g.zarr"
+    group.mkdir()
+    (group / ".zattrs").write_text('{"multiscales": [{"datasets": [{"path": "0"}, {"path": "1"}]}]}')
+    for name, shape in (("0", [9, 9]), ("1", [5])):
+        (group / name).mkdir()
+        (group / name / ".zarray").write_bytes(zarr_of(shape=shape, chunks=shape))
+    found = chunk_files(f"{HOST}/g.zarr", tmp_path, "g.zarr", layers=None, region=None, flat=True)
+    assert [file.path for file in found] == ["g.zarr/0/0.0"]
 
 
 @pytest.mark.parametrize("said", [{}, {"multiscales": [{"datasets": [{"path": str(n)} for n in range(99)]}]}])

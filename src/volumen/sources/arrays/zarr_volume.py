@@ -230,7 +230,8 @@ def _numbered(location: Location, version: Literal[2, 3], axes: int) -> tuple[Za
 
 def _same_depth(levels: tuple[ZarrVolume, ...]) -> tuple[ZarrVolume, ...]:
     """Keep the levels that have all layers: a level that mixes layers has another writing surface."""
-    return tuple(level for level in levels if level.shape[:-2] == levels[0].shape[:-2])
+    first = levels[0]
+    return tuple(level for level in levels if (level.ndim, level.shape[:-2]) == (first.ndim, first.shape[:-2]))
 
 
 def _box(key: tuple[slice, ...]) -> str:
