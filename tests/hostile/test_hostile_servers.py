@@ -11,6 +11,7 @@ import pytest
 from http_server import Fault, serving
 from volumen.errors import SourceError
 from volumen.settings import Download, Listing
+from volumen.sources.arrays.npy_volume import open_npy
 from volumen.sources.arrays.ome import MOST_LEVELS
 from volumen.sources.arrays.zarr_volume import open_zarr
 from volumen.sources.location import Location
@@ -21,6 +22,7 @@ from volumen.sources.remote.download import download
 from volumen.sources.remote.gzipped import unpack
 from volumen.sources.remote.index_page import names_on
 from volumen.sources.remote.listing import list_segments
+from volumen.sources.remote.remote_file import BLOCK
 from volumen.sources.remote.retry import retry_after
 from volumen.sources.remote.zarr_files import chunk_files
 
@@ -172,6 +174,19 @@ def test_a_zarr_on_a_server_asks_for_what_it_must_not(tmp_path, files, words):
         answered(lambda method, path: ok(files.get(path.partition(".zarr/")[2])), lambda: list(download(chosen)))
     assert {path.name for path in tmp_path.iterdir()} == {"to"}
     assert {path.name for path in (tmp_path / "to").iterdir()} == {"20230827161847.partial"}
+
+
+@pytest.mark.parametrize("shape", [(5 * 10**6, 1, 1), (1, 10**15, 1), (60_000, 10_000, 2**20)])
+def test_a_npy_of_layers_without_end(shape):
+    raw = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    head = (b"\x93NUMPY\x01\x00" + len(raw).to_bytes(2, "little") + raw).ljust(BLOCK, b"\0")
+
+    def answer(method, path):
+        length = 10**17 if method == "HEAD" else len(head)
+        return f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode() + head
+
+    with pytest.raises(SourceError, match="taken for damage"):
+        answered(answer, lambda: open_npy(Location(f"{HOST}/{shape[0]}.npy")))
 
 
 def test_levels_of_other_axes_than_the_first_are_passed_over(tmp_path):
