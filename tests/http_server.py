@@ -34,6 +34,8 @@ class Fault:
     ----------
     status, retry_after
         Answer so, with that ``Retry-After``.
+    location
+        Where an answer in the three hundreds leads to.
     slow
         Seconds before anything is sent.
     after
@@ -48,6 +50,7 @@ class Fault:
 
     status: int = 0
     retry_after: str = ""
+    location: str = ""
     slow: float = 0.0
     after: int | None = None
     reset: bool = False
@@ -79,7 +82,8 @@ class Served:
     missing
         Status of what is not there.
     etag
-        ``md5`` as object stores, ``parts`` as those after an upload in parts, ``opaque`` as file servers, or ``none``.
+        ``md5`` as object stores, ``parts`` as those after an upload in parts, ``opaque`` as file servers, ``latin`` as
+        no server should (with a byte beyond UTF-8), or ``none``.
     checksums
         Of ``Content-MD5``, ``x-amz-checksum-sha256``, ``x-amz-checksum-crc32``, those to send with whole files; the
         latter two only to who asks for them, as object stores do.
@@ -172,7 +176,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             time.sleep(fault.slow)
             if fault.status:
-                self._refuse(fault.status, {"Retry-After": fault.retry_after} if fault.retry_after else {})
+                said = {"Retry-After": fault.retry_after, "Location": fault.location}
+                self._refuse(fault.status, {name: value for name, value in said.items() if value})
             elif self.served.login and not self._knows_login():
                 self._refuse(401, {"WWW-Authenticate": 'Basic realm="data"'})
             else:
@@ -221,6 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
             "md5": hashlib.md5(data).hexdigest(),
             "parts": f"{hashlib.md5(data[::-1]).hexdigest()}-2",
             "opaque": f"{file.stat().st_mtime_ns:x}-{len(data):x}",
+            "latin": f"\xe9{file.stat().st_mtime_ns:x}",
         }
         if self.served.etag not in marks:
             return {}

@@ -8,8 +8,12 @@ from contextlib import suppress
 
 import pytest
 
+from http_server import Fault, serving
 from volumen.errors import SourceError
 from volumen.settings import Download, Listing
+from volumen.sources.arrays.npy_volume import open_npy
+from volumen.sources.arrays.ome import MOST_LEVELS
+from volumen.sources.arrays.zarr_volume import open_zarr
 from volumen.sources.location import Location
 from volumen.sources.open import open_segment
 from volumen.sources.remote import gzipped
@@ -18,7 +22,9 @@ from volumen.sources.remote.download import download
 from volumen.sources.remote.gzipped import unpack
 from volumen.sources.remote.index_page import names_on
 from volumen.sources.remote.listing import list_segments
+from volumen.sources.remote.remote_file import BLOCK
 from volumen.sources.remote.retry import retry_after
+from volumen.sources.remote.zarr_files import chunk_files
 
 HOST = "http://data.invalid"
 
@@ -50,12 +56,39 @@ def test_names_of_servers_that_cannot_be_looked_for(host):
         open_segment(f"http://{host}/segment")
 
 
+@pytest.mark.parametrize("host", ["a" * 64 + ".invalid", "data..invalid"])
+def test_servers_that_lead_to_one_that_cannot_be_looked_for(tmp_path, host):
+    with serving(tmp_path) as server:
+        server.storm(seed=0, share=1.0, faults=[Fault(status=302, location=f"http://{host}/x")], in_a_row=99)
+        place = Location(f"{server.url}/x.png")
+        there = Listing(layout="volpkg", host=server.url)
+        for call in (place.read, place.exists, place.listing, place.open, lambda: list(list_segments(there))):
+            with pytest.raises(SourceError, match="leads to a server that cannot be looked for"):
+                call()
+
+
 @pytest.mark.parametrize(
     "raw", [b"\x1f\x8b", gzip.compress(b"{}", mtime=0)[:-4], b"[" * 5000, gzip.compress(b"[" * 5000, mtime=0)]
 )
 def test_a_catalogue_that_is_damaged(raw):
     with pytest.raises(SourceError, match="damaged"):
         read_catalogue(raw, "there")
+
+
+def test_a_catalogue_of_more_volumes_than_a_segment_has():
+    volumes = {f"{20230000 + number}-1.0um-1keV": {} for number in range(2000)}
+    segments = {str(number): {"original_volume_id": "20231999-1.0um-1keV"} for number in range(2000)}
+    raw = json.dumps({"samples": {"s": {"volumes": volumes, "segments": segments}}}).encode()
+    for entry in read_catalogue(raw, "there"):
+        assert len(entry.volumes) < 100
+        assert entry.volumes[0] == f"s/segments/{entry.identity}/surface-volumes/1um-1keV-volume-20231999.zarr"
+
+
+def test_a_catalogue_of_voxel_sizes_without_end():
+    volumes = {f"20230827-1.{'0' * 200_000}.1um-1keV": {}}
+    raw = json.dumps({"samples": {"s": {"volumes": volumes, "segments": {"1": {}}}}}).encode()
+    (entry,) = read_catalogue(raw, "there")
+    assert entry.volumes[0].endswith("0.1um-1keV-volume-20230827.zarr")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +152,11 @@ def zarr_of(**said):
         ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "../../../escaped"}]}]}'}, "outside of itself"),
         ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "/escaped"}]}]}'}, "outside of itself"),
         ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "C:escaped"}]}]}'}, "outside of itself"),
+        ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "a\\u0000b"}]}]}'}, "no folder"),
+        ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "%s"}]}]}' % (b"a" * 300)}, "no folder"),
+        ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "%s"}]}]}' % (b"a/" * 3000 + b"a")}, "no folder"),
+        ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "0/Zarr.json"}]}]}'}, "no folder"),
+        ({".zattrs": b'{"multiscales": [{"datasets": [{"path": "0/c"}, {"path": "0"}]}]}'}, "inside of another"),
         ({".zattrs": b'{"multiscales": [{"datasets": 7}]}'}, "not understood"),
         ({".zarray": zarr_of(shape=[4, 10**7, 10**7], chunks=[1, 1, 1])}, "chunks"),
         ({".zarray": zarr_of(shape=[0, 9, 11])}, "shape"),
@@ -136,6 +174,43 @@ def test_a_zarr_on_a_server_asks_for_what_it_must_not(tmp_path, files, words):
         answered(lambda method, path: ok(files.get(path.partition(".zarr/")[2])), lambda: list(download(chosen)))
     assert {path.name for path in tmp_path.iterdir()} == {"to"}
     assert {path.name for path in (tmp_path / "to").iterdir()} == {"20230827161847.partial"}
+
+
+@pytest.mark.parametrize("shape", [(5 * 10**6, 1, 1), (1, 10**15, 1), (60_000, 10_000, 2**20)])
+def test_a_npy_of_layers_without_end(shape):
+    raw = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    head = (b"\x93NUMPY\x01\x00" + len(raw).to_bytes(2, "little") + raw).ljust(BLOCK, b"\0")
+
+    def answer(method, path):
+        length = 10**17 if method == "HEAD" else len(head)
+        return f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode() + head
+
+    with pytest.raises(SourceError, match="taken for damage"):
+        answered(answer, lambda: open_npy(Location(f"{HOST}/{shape[0]}.npy")))
+
+
+def test_levels_of_other_axes_than_the_first_are_passed_over(tmp_path):
+    group = tmp_path / "g.zarr"
+    group.mkdir()
+    (group / ".zattrs").write_text('{"multiscales": [{"datasets": [{"path": "0"}, {"path": "1"}]}]}')
+    for name, shape in (("0", [9, 9]), ("1", [5])):
+        (group / name).mkdir()
+        (group / name / ".zarray").write_bytes(zarr_of(shape=shape, chunks=shape))
+    found = chunk_files(f"{HOST}/g.zarr", tmp_path, "g.zarr", layers=None, region=None, flat=True)
+    assert [file.path for file in found] == ["g.zarr/0/0.0"]
+
+
+@pytest.mark.parametrize("said", [{}, {"multiscales": [{"datasets": [{"path": str(n)} for n in range(99)]}]}])
+def test_a_zarr_of_levels_without_end(said):
+    from canned import ok
+
+    def answer(method, path):
+        inner = path.partition(".zarr/")[2]
+        found = {".zgroup": b'{"zarr_format": 2}', ".zattrs": json.dumps(said).encode()}.get(inner)
+        return ok(zarr_of() if inner.endswith("/.zarray") else found)
+
+    image = answered(answer, lambda: open_zarr(Location(f"{HOST}/levels-{len(said)}.zarr")))
+    assert len(image.levels) == MOST_LEVELS
 
 
 @pytest.mark.parametrize("url", ["http://[", "http://", "https:///a", "http://host:port/a", "http://[::1/a.zarr"])

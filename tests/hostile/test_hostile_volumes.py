@@ -128,6 +128,14 @@ def test_more_voxels_than_can_be_counted(tmp_path, version):
         open_segment(tmp_path / "seg.zarr")
 
 
+@pytest.mark.parametrize("depth", [3 * 10**9, 2**63])
+def test_a_tiff_of_layers_without_end(tmp_path, depth):
+    said = json.dumps({"shape": [depth, 1, 1], "truncated": True})
+    tifffile.imwrite(tmp_path / "seg.tif", np.zeros((1, 1), "uint8"), description=said, metadata=None)
+    with pytest.raises(SourceError, match="taken for damage"):
+        open_segment(tmp_path / "seg.tif")
+
+
 def test_a_tiff_does_not_choose_other_files_to_be_read(tmp_path, monkeypatch):
     path = tmp_path / "scan.tif"
     elsewhere = tmp_path / "other.tif"

@@ -110,6 +110,17 @@ def test_a_segment_is_found_without_saying_the_layout(root, tmp_path, layout):
         check(bring(server, tmp_path)["paths"][0], layout)
 
 
+def test_marks_that_no_text_has_are_kept_as_they_can_be(root, tmp_path):
+    LAYOUTS["dev-zarr"](root)
+    with serving(root, etag="latin") as server:
+        bring(server, tmp_path, "dev-zarr")
+        story = json.loads((tmp_path / "here" / ID / "provenance.json").read_text())
+        assert all(each["etag"].startswith('"\\udce9') for each in story["named"])
+        server.forget()
+        bring(server, tmp_path, "dev-zarr")
+        assert not server.requests
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_bad_weather_changes_nothing(root, tmp_path, layout, seed):

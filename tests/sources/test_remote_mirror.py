@@ -159,9 +159,10 @@ def test_a_damaged_entry_is_fetched_again(server: Served) -> None:
     assert sum(server.requests.values()) == len(entries[::2])
 
 
-def test_a_store_that_changed_gives_its_own_voxels(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("etag", ["opaque", "latin"])
+def test_a_store_that_changed_gives_its_own_voxels(server: Served, etag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     later(monkeypatch)
-    server.etag = "opaque"  # the description is the same to the byte
+    server.etag = etag  # the description is the same to the byte
     for seed in range(3):
         write(server.folder / "a.zarr", noise(seed))
         for _ in range(2):
@@ -310,7 +311,7 @@ def test_neighbouring_blocks_come_with_one_request(server: Served) -> None:
     assert not server.log
 
 
-@pytest.mark.parametrize("etag", ["md5", "opaque", "parts", "none"])
+@pytest.mark.parametrize("etag", ["md5", "opaque", "parts", "latin", "none"])
 def test_a_file_that_changes_while_it_is_read_is_an_error(
     server: Served, etag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

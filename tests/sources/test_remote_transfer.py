@@ -123,7 +123,7 @@ def test_another_process_goes_on_at_the_byte(folder, tmp_path, etag):
     assert (tmp_path / "data.bin").read_bytes() == TRUTH
 
 
-@pytest.mark.parametrize("etag", ["md5", "opaque", "none"])
+@pytest.mark.parametrize("etag", ["md5", "opaque", "latin", "none"])
 @pytest.mark.parametrize("longer", [-1_600_000, 0, 500])
 def test_a_file_that_changed_meanwhile_is_fetched_anew(folder, tmp_path, etag, longer):
     leave_half(folder, tmp_path, etag=etag)

@@ -12,7 +12,7 @@ from numpy.lib import format as npy
 
 from volumen.errors import SourceError
 from volumen.sources.arrays.layer_stack import LayerStack
-from volumen.sources.arrays.tiff import flat_layer
+from volumen.sources.arrays.tiff import flat_layers
 from volumen.sources.damage import DAMAGE, described
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def open_npy(location: Location) -> NpyVolume | LayerStack:
     ------
     SourceError
         When the file is damaged, shorter than its header says, in Fortran order or pickled; or when a remote one is
-        not ZYX.
+        not ZYX, or of more layers than volumes have.
     """
     header = read_npy_header(location)
     shape, stored = header.shape, header.stored
@@ -95,10 +95,7 @@ def open_npy(location: Location) -> NpyVolume | LayerStack:
     if len(shape) != 3 or 0 in shape:
         raise SourceError(f"{location} should be a volume of three axes, ZYX; it has shape {shape}.")
     depth, height, width = shape
-    starts = [header.offset + layer * height * width * stored.itemsize for layer in range(depth)]
-    return LayerStack(
-        tuple(flat_layer(location, layer, (height, width), stored, start) for layer, start in enumerate(starts))
-    )
+    return LayerStack(flat_layers(location, (depth, height, width), stored, header.offset))
 
 
 def read_npy_header(location: Location) -> NpyHeader:

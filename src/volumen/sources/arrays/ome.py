@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SourceError
 from volumen.sources.damage import described
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+MOST_LEVELS = 16
+"""Most levels of an image that are looked for: each halves the last, and a store may name arrays without end."""
 
 _MICROMETRES = {
     "nanometer": 1e-3,
@@ -25,6 +29,8 @@ _MICROMETRES = {
     "mm": 1e3,
 }
 _LARGEST = 1e9  # µm, beyond any voxel
+_LONGEST = 200  # bytes of a path: what is downloaded must have room for it below any folder
+_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +40,7 @@ class OmeImage:
     Parameters
     ----------
     paths
-        Its arrays from the store on, full size first; none where the metadata name none.
+        Its arrays from the store on, full size first, `MOST_LEVELS` of them at most; none where the metadata name none.
     voxel_um
         Edge of a voxel in micrometres, where it is said as one can be.
     """
@@ -58,7 +64,8 @@ def read_ome(attributes: Mapping[str, Any], source: str) -> OmeImage | None:
         image = images[0]
         _check_axes(image, source)
         named = [_inside(str(dataset["path"]), source) for dataset in image.get("datasets", [])]
-        paths = tuple(dict.fromkeys(named))  # one that is named twice is there once
+        paths = tuple(dict.fromkeys(named))[:MOST_LEVELS]  # one that is named twice is there once
+        _check_apart(paths, source)
         return OmeImage(paths=paths, voxel_um=_voxel_um(image) if paths else None)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise SourceError(
@@ -86,10 +93,20 @@ def _check_axes(image: Mapping[str, Any], source: str) -> None:
 
 def _inside(path: str, source: str) -> str:
     """Return a path that a store names, if it stays inside the store: somebody else must not choose what is read."""
+    parts = path.split("/")
+    too_long = not path.isprintable() or len(path.encode()) > _LONGEST
+    if too_long or any(part.lower() in _METADATA for part in parts):
+        raise SourceError(f"{source} names an array {path[:_LONGEST]!r}, as no folder can be called; it is not opened.")
     # a colon parts drive or stream from name on Windows, where "C:x" leaves the folder that it is put below
-    if "\\" in path or ":" in path or any(part in ("", ".", "..") for part in path.split("/")):
+    if "\\" in path or ":" in path or any(part in ("", ".", "..") for part in parts):
         raise SourceError(f"{source} names an array outside of itself, {path!r}; it is not opened.")
     return path
+
+
+def _check_apart(paths: Sequence[str], source: str) -> None:
+    for outer, inner in permutations(paths, 2):
+        if inner.startswith(f"{outer}/"):
+            raise SourceError(f"{source} names an array {inner!r} inside of another, {outer!r}; it is not opened.")
 
 
 def _voxel_um(image: Mapping[str, Any]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 
 _BAND_BYTES = 2**20
+_MOST_LAYERS = 2**16  # volumes have hundreds, or a few tens of thousands
+_MOST_BANDS = 2**21  # of a terabyte at least
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -189,16 +192,15 @@ def _layers(location: Location, file: IO[bytes]) -> tuple[TiffLayer, ...]:
         dtype = np.dtype(first.dtype)
         stored = dtype.newbyteorder(tiff.byteorder)
         white = first.photometric == tifffile.PHOTOMETRIC.MINISWHITE
-        count = int(np.prod(series.shape, dtype=np.int64)) // (shape[0] * shape[1])
+        count = math.prod(series.shape) // (shape[0] * shape[1])
         if series.dataoffset is not None:  # one run of voxels, whatever number of pages describes it
-            size = shape[0] * shape[1] * dtype.itemsize
-            starts = [series.dataoffset + index * size for index in range(count)]
-            return tuple(flat_layer(location, page, shape, stored, start, white) for page, start in enumerate(starts))
+            return flat_layers(location, (count, *shape), stored, series.dataoffset, white)
         pages = [page for page in series.pages if page is not None]
         if len(pages) != count:
             raise SourceError(f"{location} should hold {count} pages but holds {len(pages)}; copy it again.")
         if first.is_contiguous and first.is_final:
-            return tuple(flat_layer(location, page.index, shape, stored, page.dataoffsets[0], white) for page in pages)
+            _refuse_countless(location, (count, *shape), stored)
+            return tuple(_flat_layer(location, page.index, shape, stored, page.dataoffsets[0], white) for page in pages)
         piece = (first.tilelength, first.tilewidth) if first.is_tiled else (first.rowsperstrip, shape[1])
         return tuple(
             TiffLayer(
@@ -216,12 +218,30 @@ def _layers(location: Location, file: IO[bytes]) -> tuple[TiffLayer, ...]:
         )
 
 
-def flat_layer(
-    location: Location, page: int, shape: tuple[int, int], stored: np.dtype[Any], start: int, white: bool = False
+def flat_layers(
+    location: Location, shape: tuple[int, int, int], stored: np.dtype[Any], start: int, white: bool = False
+) -> tuple[TiffLayer, ...]:
+    """Describe layers that lie uncompressed one after another from ``start`` on in a file.
+
+    Raises
+    ------
+    SourceError
+        When they are more, or larger, than those of a volume.
+    """
+    _refuse_countless(location, shape, stored)
+    depth, height, width = shape
+    size = height * width * stored.itemsize
+    return tuple(
+        _flat_layer(location, layer, (height, width), stored, start + layer * size, white) for layer in range(depth)
+    )
+
+
+def _flat_layer(
+    location: Location, page: int, shape: tuple[int, int], stored: np.dtype[Any], start: int, white: bool
 ) -> TiffLayer:
     """Describe a layer that lies uncompressed at ``start`` in a file, in bands of about a megabyte."""
     height, width = shape
-    rows = min(height, max(1, _BAND_BYTES // (width * stored.itemsize)))
+    rows = _rows(shape, stored)
     tops = range(0, height, rows)
     return TiffLayer(
         location=location,
@@ -234,6 +254,21 @@ def flat_layer(
         stored=stored,
         white=white,
     )
+
+
+def _refuse_countless(location: Location, shape: tuple[int, int, int], stored: np.dtype[Any]) -> None:
+    """Refuse more layers or bands than a volume has: they would fill the memory, whatever is there of them."""
+    depth, height, width = shape
+    if depth > _MOST_LAYERS or depth * -(-height // _rows((height, width), stored)) > _MOST_BANDS:
+        raise SourceError(
+            f"{location} says that it holds {depth} layers of {height} x {width} px, which is taken for damage. Copy "
+            "it again, or save it as an OME-Zarr."
+        )
+
+
+def _rows(shape: tuple[int, int], stored: np.dtype[Any]) -> int:
+    """Return how many rows a band has."""
+    return min(shape[0], max(1, _BAND_BYTES // (shape[1] * stored.itemsize)))
 
 
 def _check(location: Location, tiff: tifffile.TiffFile) -> None:

@@ -15,7 +15,7 @@ from zarr.storage import LocalStore
 
 from volumen.errors import SourceError, SourceNotFoundError, VolumenError
 from volumen.plain_json import parse_object
-from volumen.sources.arrays.ome import read_ome
+from volumen.sources.arrays.ome import MOST_LEVELS, read_ome
 from volumen.sources.arrays.whole_blosc import WholeBlosc
 from volumen.sources.damage import DAMAGE, described
 from volumen.sources.remote.remote_store import RemoteStore, remote_identity
@@ -218,8 +218,8 @@ def _array(location: Location, version: Literal[2, 3], state: str | None, *, reu
 def _numbered(location: Location, version: Literal[2, 3], axes: int) -> tuple[ZarrVolume, ...]:
     """Open the arrays 0, 1, 2 … of a group that does not say what it holds."""
     levels: list[ZarrVolume] = []
-    while True:
-        child = location / str(len(levels))
+    for number in range(MOST_LEVELS):
+        child = location / str(number)
         if _node(child) is None:
             break
         levels.append(_open_array(child, version, axes))
@@ -233,7 +233,8 @@ def _numbered(location: Location, version: Literal[2, 3], axes: int) -> tuple[Za
 
 def _same_depth(levels: tuple[ZarrVolume, ...]) -> tuple[ZarrVolume, ...]:
     """Keep the levels that have all layers: a level that mixes layers has another writing surface."""
-    return tuple(level for level in levels if level.shape[:-2] == levels[0].shape[:-2])
+    first = levels[0]
+    return tuple(level for level in levels if (level.ndim, level.shape[:-2]) == (first.ndim, first.shape[:-2]))
 
 
 def _box(key: tuple[slice, ...]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SourceError
@@ -11,10 +12,11 @@ from volumen.plain_json import parse
 from volumen.sources.remote.gzipped import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _GZIP = b"\x1f\x8b"
 _VOLUME_NAME = re.compile(r"(?P<id>\d{8,14})-(?P<scan>[\d.]+um(?:-[\d.]+m)?-[\d.]+keV)")
+_MOST_VOLUMES = 64  # where a segment's volume is looked for: a sample was scanned a dozen times at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +29,28 @@ class Entry:
         Folder names of the sample and of the segment.
     size
         (H, W) in pixels as the catalogue has it, where it says anything; never to be relied on.
-    volumes
-        Where its surface volume may be below the base, the likeliest first.
+    told
+        Where the catalogue has its surface volumes, below the base.
+    original
+        Key of the volume that it was traced in.
+    names
+        What a surface volume cut from each volume of the sample would be called, by the volume's key.
     """
 
     scroll: str
     identity: str
     size: tuple[int, int] | None
-    volumes: tuple[str, ...]
+    told: tuple[str, ...]
+    original: str
+    names: Mapping[str, tuple[str, ...]]
+
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """Where its surface volume may be below the base, the likeliest first; made when it is asked for."""
+        home = f"{self.scroll}/segments/{self.identity}/surface-volumes"
+        guessed = chain(self.names.get(self.original, ()), chain.from_iterable(self.names.values()))
+        paths = chain(self.told, (f"{home}/{name}.zarr" for name in guessed))
+        return tuple(dict.fromkeys(islice(paths, _MOST_VOLUMES)))
 
 
 def read_catalogue(raw: bytes, source: str) -> list[Entry]:
@@ -56,7 +72,7 @@ def read_catalogue(raw: bytes, source: str) -> list[Entry]:
 
 
 def _entries(scroll: str, sample: dict[str, Any]) -> Iterator[Entry]:
-    volumes = _table(sample.get("volumes"))
+    names = dict(_names(_table(sample.get("volumes"))))
     for key, segment in sorted(_table(sample.get("segments")).items()):
         about = _table(segment)
         paths = list(_paths(about))
@@ -64,10 +80,9 @@ def _entries(scroll: str, sample: dict[str, Any]) -> Iterator[Entry]:
         named = [path.removeprefix(folder).split("/")[0] for path in paths if path.startswith(folder)]
         identity = named[0] if named else _text(about.get("long_id")).removeprefix(f"{scroll}-") or key
         kept = [path for path in paths if "/surface-volumes/" in path and path.endswith(".zarr")]
-        home = f"{folder}{identity}/surface-volumes"
-        guessed = [f"{home}/{name}.zarr" for name in _names(volumes, _text(about.get("original_volume_id")))]
+        original = _text(about.get("original_volume_id"))
         yield Entry(
-            scroll=scroll, identity=identity, size=_size(about), volumes=tuple(dict.fromkeys([*kept, *guessed]))
+            scroll=scroll, identity=identity, size=_size(about), told=tuple(kept), original=original, names=names
         )
 
 
@@ -80,13 +95,19 @@ def _paths(segment: dict[str, Any]) -> Iterator[str]:
                 yield path
 
 
-def _names(volumes: dict[str, Any], first: str) -> Iterator[str]:
-    """Yield what a surface volume cut from each volume would be called, that of the original one first."""
-    for key in sorted(volumes, key=lambda key: (key != first, key)):
-        match = _VOLUME_NAME.match(_text(_table(volumes[key]).get("long_id")) or key)
+def _names(volumes: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each volume's key, and what a surface volume cut from it would be called."""
+    for key, volume in sorted(volumes.items()):
+        match = _VOLUME_NAME.match(_text(_table(volume).get("long_id")) or key)
         if match:
-            for scan in (re.sub(r"(\.\d*?)0+(?=um)", r"\1", match["scan"]).replace(".um", "um"), match["scan"]):
-                yield f"{scan}-volume-{match['id']}"
+            yield key, tuple(f"{scan}-volume-{match['id']}" for scan in (_plain(match["scan"]), match["scan"]))
+
+
+def _plain(scan: str) -> str:
+    """Return a scan's name without the zeros that end its voxel size: 8.64um of 8.640um, 7um of 7.0um."""
+    size, unit, rest = scan.partition("um")
+    bare = size.rstrip("0").removesuffix(".") if "." in size else size
+    return f"{bare}{unit}{rest}"
 
 
 def _size(segment: dict[str, Any]) -> tuple[int, int] | None:

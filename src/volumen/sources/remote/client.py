@@ -132,7 +132,13 @@ class Client:
         self, method: str, target: URL, headers: Mapping[str, str] | None, login: str | None
     ) -> ClientResponse:
         given = {"Authorization": login} if login else {}
-        return await self._session.request(method, target, headers={**(headers or {}), **given})
+        try:
+            return await self._session.request(method, target, headers={**(headers or {}), **given})
+        except UnicodeError as error:  # a redirect; `address` has looked at the first host only
+            raise SourceError(
+                f"{target} leads to a server that cannot be looked for ({error}). Check the address, and if it is "
+                "right, tell those who keep it."
+            ) from error
 
     def _judge(self, response: ClientResponse, target: URL) -> None:
         if target.scheme == "https" and response.url.scheme != "https":
@@ -188,6 +194,17 @@ def unpacked(response: ClientResponse, body: bytes) -> bytes:
         raise ClientPayloadError(f"what came is packed, but {error}") from error
 
 
+def said(headers: Mapping[str, str], name: str) -> str:
+    """Return what a server says under a name, or nothing; bytes beyond UTF-8 are spelled out, since no text has them.
+
+    Examples
+    --------
+    >>> said({"ETag": chr(0xDCE9)}, "ETag").isascii(), said({}, "ETag")
+    (True, '')
+    """
+    return headers.get(name, "").encode(errors="backslashreplace").decode()
+
+
 def is_absent(error: Exception) -> TypeGuard[ClientResponseError]:
     """Say whether an error means that there is no such file."""
     return isinstance(error, ClientResponseError) and error.status in ABSENT
@@ -198,10 +215,10 @@ def unreachable(url: str, error: Exception) -> SourceError | SourceNotFoundError
     if is_absent(error):
         return SourceNotFoundError(f"There is no {url}, or it may not be read.")
     if isinstance(error, ClientResponseError):
-        said = f"the server answers {error.status} {error.message}".rstrip()
+        found = f"the server answers {error.status} {error.message}".rstrip()
     else:
-        said = described(error)
+        found = described(error)
     return SourceError(
-        f"{url} cannot be fetched: {said}. Check the address and the network, or try again later; what is complete is "
+        f"{url} cannot be fetched: {found}. Check the address and the network, or try again later; what is complete is "
         "kept."
     )

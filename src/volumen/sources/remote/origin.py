@@ -16,7 +16,7 @@ from aiohttp import (
 from volumen.errors import SourceError
 from volumen.sources.numerals import whole
 from volumen.sources.remote.checksums import ASKED, checksums_of, differing_bytes
-from volumen.sources.remote.client import GONE, address, unpacked, whole_body
+from volumen.sources.remote.client import GONE, address, said, unpacked, whole_body
 from volumen.sources.remote.index_page import names_on
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ class HttpOrigin:
             return None
         try:
             async with self._ask(url, {"Range": "bytes=0-0"}) as response:
-                said = response.headers.get("Content-Range", "").rpartition("/")[2]
-                size = whole(said or response.headers.get("Content-Length", ""))
+                told = response.headers.get("Content-Range", "").rpartition("/")[2]
+                size = whole(told or response.headers.get("Content-Length", ""))
         except ClientResponseError as error:
             _check_absent(url, error)
             return None
@@ -181,4 +181,4 @@ def _told(response: ClientResponse) -> int:
 
 def _mark(response: ClientResponse) -> str | None:
     headers = response.headers
-    return headers.get("ETag", "").removeprefix("W/") or headers.get("Last-Modified")
+    return said(headers, "ETag").removeprefix("W/") or said(headers, "Last-Modified") or None

@@ -14,7 +14,7 @@ from volumen.errors import SourceError, SourceNotFoundError
 from volumen.plain_json import parse_object
 from volumen.sources.numerals import whole
 from volumen.sources.remote.checksums import ASKED, checksums_of, differing
-from volumen.sources.remote.client import GONE, Client, is_absent, unreachable
+from volumen.sources.remote.client import GONE, Client, is_absent, said, unreachable
 from volumen.sources.remote.intact import flaw
 from volumen.sources.remote.retry import passing
 from volumen.whole_files import out_of_space
@@ -203,8 +203,8 @@ def _told(headers: Mapping[str, str]) -> Fetched:
     size = whole(headers.get("Content-Length", ""))
     return Fetched(
         size=-1 if size is None else size,
-        etag=headers.get("ETag", ""),
-        changed=headers.get("Last-Modified", ""),
+        etag=said(headers, "ETag"),
+        changed=said(headers, "Last-Modified"),
         checksums=checksums_of(headers),
     )
 
@@ -212,6 +212,6 @@ def _told(headers: Mapping[str, str]) -> Fetched:
 def _continues(headers: Mapping[str, str], have: int, told: Fetched) -> bool:
     """Say whether an answer in part begins where we are, in the file that we have begun."""
     span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""), re.ASCII)
-    if span is None or whole(span[1]) != have or headers.get("ETag", told.etag) != told.etag:
+    if span is None or whole(span[1]) != have or said(headers, "ETag") not in ("", told.etag):
         return False
     return span[2] in ("*", str(told.size))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SettingsError, SourceError
 from volumen.plain_json import parse_object
-from volumen.sources.arrays.ome import read_ome
+from volumen.sources.arrays.ome import MOST_LEVELS, read_ome
 from volumen.sources.arrays.zarr_volume import ZarrVolume, open_zarr
 from volumen.sources.location import Location
 from volumen.whole_files import write_whole
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _ROOT = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 _ARRAY = ("zarr.json", ".zarray", ".zattrs")
 _MARKS = ("zarr.json", ".zgroup", ".zarray")
-_MOST_LEVELS = 16
 _MOST_CHUNKS = 2**21  # a scroll of 1.6 gigapixels has less, in chunks of 64 px
 
 Range = tuple[int, int]
@@ -79,7 +78,7 @@ async def fetch_metadata(client: Client, url: str, folder: Path) -> None:
         return
     attributes = said.get("zarr.json", {}).get("attributes") or said.get(".zattrs", {})
     image = read_ome(attributes, url)
-    for path in image.paths if image else map(str, range(_MOST_LEVELS)):
+    for path in image.paths if image else map(str, range(MOST_LEVELS)):
         parts = [await _bring(client, f"{url}/{path}/{name}", folder / path / name) for name in _ARRAY]
         if not any(part is not None for part in parts):
             break
