@@ -232,7 +232,7 @@ def _tiff_pixels(location: Location, file: IO[bytes], shown: bool) -> NDArray[An
     """Decode a TIFF; a palette to its colours, or, where they are not to be shown, to their numbers."""
     with open_tiff(file) as tiff:
         page = tiff.pages.first
-        page.decode = decoder(page)
+        page.decode = decoder(page)  # which asarray() calls
         pixels = page.asarray()
         palette = _palette(page)
         if palette is not None:

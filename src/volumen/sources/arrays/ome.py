@@ -94,8 +94,8 @@ def _check_axes(image: Mapping[str, Any], source: str) -> None:
 def _inside(path: str, source: str) -> str:
     """Return a path that a store names, if it stays inside the store: somebody else must not choose what is read."""
     parts = path.split("/")
-    too_long = not path.isprintable() or len(path.encode()) > _LONGEST
-    if too_long or any(part.lower() in _METADATA for part in parts):
+    unfit = not path.isprintable() or len(path.encode()) > _LONGEST
+    if unfit or any(part.lower() in _METADATA for part in parts):
         raise SourceError(f"{source} names an array {path[:_LONGEST]!r}, as no folder can be called; it is not opened.")
     # a colon parts drive or stream from name on Windows, where "C:x" leaves the folder that it is put below
     if "\\" in path or ":" in path or any(part in ("", ".", "..") for part in parts):

@@ -1,4 +1,4 @@
-"""open_tiff: a TIFF by itself; what its metadata say of other files is not followed, nor is damage decoded."""
+"""A TIFF of a stranger: opened by itself, without other files that its metadata name, and decoded without crashes."""
 
 from __future__ import annotations
 
