@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from scipy import ndimage
 
 from volumen.errors import SettingsError
-from volumen.views.distort import Lattice, Perspective, Trim, resample
+from volumen.views.distort import Lattice, Perspective, Slant, Trim, resample
 from volumen.views.intensity import LinearContrast, Sharpen, SoftBlur
 from volumen.views.sequence import SequenceView
 
@@ -59,7 +60,7 @@ def test_trimming_is_a_crop_stretched_to_the_former_size():
 
 def test_distortions_of_nothing_change_nothing():
     still = ((0.0,) * 4,) * 4
-    for change in (Trim(), Lattice(x=still, y=still), Perspective(corners=((0.0, 0.0),) * 4)):
+    for change in (Trim(), Slant(degrees=0.0), Lattice(x=still, y=still), Perspective(corners=((0.0, 0.0),) * 4)):
         torch.testing.assert_close(change(line()), line(), atol=1e-5, rtol=0)
 
 
@@ -77,6 +78,25 @@ def test_a_perspective_shows_its_quadrilateral_from_corner_to_corner():
     assert float((across[:, 0] * direction[1] - across[:, 1] * direction[0]).abs().max()) < 1e-3
 
 
+def test_a_slant_leans_strokes_about_the_middle_row():
+    stroke = torch.zeros(1, 31, 61)
+    stroke[0, :, 30] = 1
+    seen = Slant(degrees=20.0)(stroke)[0].double()
+    middles = (seen * torch.arange(61.0)).sum(dim=1) / seen.sum(dim=1)
+    rows = torch.arange(31, dtype=torch.float64)
+    torch.testing.assert_close(middles, 30 + (15 - rows) * math.tan(math.radians(20)), atol=1e-4, rtol=0)
+
+
+def test_the_slanted_list_leaves_most_of_a_line_and_slants_both_ways():
+    drawn = [
+        SequenceView(name="slanted").draw(np.random.default_rng(seed), (1, 32, 100)).changes for seed in range(999)
+    ]
+    angles = [change.degrees for changes in drawn for change in changes if isinstance(change, Slant)]
+    assert -20 <= min(angles) < -19 < 19 < max(angles) <= 20
+    assert max(max(c.top, c.bottom) for changes in drawn for c in changes if isinstance(c, Trim)) < 3.2
+    assert max(c.sigma for changes in drawn for c in changes if isinstance(c, SoftBlur)) < 0.8
+
+
 def test_a_lattice_moves_its_points_as_it_says():
     drawn = Lattice.draw(np.random.default_rng(0), (31, 91), scale=(0.02, 0.02))
     place = torch.arange(31.0)[:, None].expand(1, 31, 91).contiguous()
@@ -87,7 +107,7 @@ def test_a_lattice_moves_its_points_as_it_says():
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", ["light", "seqclr"])
+@pytest.mark.parametrize("name", ["light", "slanted", "seqclr"])
 def test_views_keep_size_and_range_and_leave_their_input_alone(size, name):
     view, given = SequenceView(name=name), line(*size)
     for seed in range(20):
@@ -185,7 +205,7 @@ def test_beyond_its_border_an_image_repeats_it():
 
 
 def test_bad_names_and_shapes_are_said():
-    with pytest.raises(SettingsError, match="none, light, seqclr; got 'flips'"):
+    with pytest.raises(SettingsError, match="none, light, slanted, seqclr; got 'flips'"):
         SequenceView(name="flips")
     view = SequenceView()
     with pytest.raises(SettingsError, match=r"drawn for an image \(1, 32, 100\); got \(1, 32, 99\)"):

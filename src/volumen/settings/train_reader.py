@@ -17,8 +17,9 @@ class ReaderTraining(LineTraining):
     Shared by a single run and by a comparison of several.
     """
 
-    views: Literal["none", "light", "seqclr"] = Field(
-        "light", description="Augmentations of each line: none, the first four of SeqCLR's list, or all of it"
+    views: Literal["none", "light", "slanted", "seqclr"] = Field(
+        "light",
+        description="Augmentations of each line: SeqCLR's list, its first four, gentler ones with a slant, or none",
     )
     frozen_norms: Literal["measured", "kept"] = Field(
         "measured",

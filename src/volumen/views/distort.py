@@ -5,6 +5,7 @@ Positions are (x, y) in pixels, pixel centres on whole numbers; what lies outsid
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,31 @@ class Trim:
         x = box_positions(self.left, width - self.right, width)
         y = box_positions(self.top, height - self.bottom, height)
         return resample(image, x.expand(height, -1), y[:, None].expand(-1, width))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slant:
+    """Lean every stroke over by an angle, about the middle row.
+
+    Parameters
+    ----------
+    degrees
+        From upright; above 0 the top goes to the right.
+    """
+
+    degrees: float
+
+    @classmethod
+    def draw(cls, generator: np.random.Generator, *, most: float = 20.0) -> Slant:
+        """Draw an angle, uniform up to ``most`` degrees to either side."""
+        return cls(degrees=float(generator.uniform(-most, most)))
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return the slanted image, CHW, of the size of the given one."""
+        _, height, width = image.shape
+        rows = torch.arange(height, dtype=torch.float64)[:, None]
+        away = (rows - (height - 1) / 2) * math.tan(math.radians(self.degrees))
+        return resample(image, torch.arange(width) + away, rows.expand(-1, width))
 
 
 @dataclass(frozen=True, kw_only=True)
