@@ -9,8 +9,8 @@ import torch
 from scipy import ndimage
 
 from volumen.errors import SettingsError
-from volumen.views.distort import Lattice, Perspective, Slant, Trim, resample
-from volumen.views.intensity import LinearContrast, Sharpen, SoftBlur
+from volumen.views.distort import Lattice, Perspective, Shrink, Slant, Trim, resample
+from volumen.views.intensity import LinearContrast, Sharpen, SoftBlur, StrokeWeight
 from volumen.views.sequence import SequenceView
 
 SIZES = [(32, 100), (64, 935), (64, 13), (20, 1), (1, 1)]
@@ -60,7 +60,14 @@ def test_trimming_is_a_crop_stretched_to_the_former_size():
 
 def test_distortions_of_nothing_change_nothing():
     still = ((0.0,) * 4,) * 4
-    for change in (Trim(), Slant(degrees=0.0), Lattice(x=still, y=still), Perspective(corners=((0.0, 0.0),) * 4)):
+    for change in (
+        Trim(),
+        Shrink(),
+        Slant(degrees=0.0),
+        StrokeWeight(amount=0.0),
+        Lattice(x=still, y=still),
+        Perspective(corners=((0.0, 0.0),) * 4),
+    ):
         torch.testing.assert_close(change(line()), line(), atol=1e-5, rtol=0)
 
 
@@ -87,9 +94,32 @@ def test_a_slant_leans_strokes_about_the_middle_row():
     torch.testing.assert_close(middles, 30 + (15 - rows) * math.tan(math.radians(20)), atol=1e-4, rtol=0)
 
 
-def test_the_slanted_list_leaves_most_of_a_line_and_slants_both_ways():
+def test_shrunk_writing_stands_on_blank_paper_and_keeps_its_shape():
+    stroke = torch.ones(1, 32, 100)
+    stroke[0, 8:24, 40:60] = 0
+    seen = Shrink(top=3.2, right=10.0, bottom=3.2, left=10.0)(stroke)[0]
+    assert float((1 - seen).sum()) == pytest.approx(16 * 20 / 1.2**2, rel=0.02)
+    dark = (seen < 0.5).nonzero().double()
+    torch.testing.assert_close(dark.mean(dim=0), torch.tensor([15.5, 49.5], dtype=torch.float64), atol=0.5, rtol=0)
+    spots = torch.zeros(1, 32, 100)
+    spots[0, ::2, ::2] = 1  # a quarter of it, so that paper is 0
+    shown = Shrink(top=3.2, right=10.0, bottom=3.2, left=10.0)(spots)[0]
+    assert not bool(shown[:2].any())
+    assert not bool(shown[:, :8].any())
+    assert bool(shown[4:28, 10:90].any(dim=0).all())
+
+
+def test_strokes_grow_heavier_and_lighter():
+    stroke = torch.ones(1, 9, 9)
+    stroke[0, :, 3:6] = 0
+    assert StrokeWeight(amount=1.0)(stroke)[0, 4].tolist() == [1, 1, 0, 0, 0, 0, 0, 1, 1]
+    assert StrokeWeight(amount=-1.0)(stroke)[0, 4].tolist() == [1, 1, 1, 1, 0, 1, 1, 1, 1]
+    torch.testing.assert_close(StrokeWeight(amount=0.25)(stroke)[0, 4, 2], torch.tensor(0.75))
+
+
+def test_the_list_for_handwriting_leaves_most_of_a_line_and_slants_both_ways():
     drawn = [
-        SequenceView(name="slanted").draw(np.random.default_rng(seed), (1, 32, 100)).changes for seed in range(999)
+        SequenceView(name="handwriting").draw(np.random.default_rng(seed), (1, 32, 100)).changes for seed in range(999)
     ]
     angles = [change.degrees for changes in drawn for change in changes if isinstance(change, Slant)]
     assert -20 <= min(angles) < -19 < 19 < max(angles) <= 20
@@ -107,7 +137,7 @@ def test_a_lattice_moves_its_points_as_it_says():
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", ["light", "slanted", "seqclr"])
+@pytest.mark.parametrize("name", ["light", "handwriting", "seqclr"])
 def test_views_keep_size_and_range_and_leave_their_input_alone(size, name):
     view, given = SequenceView(name=name), line(*size)
     for seed in range(20):
@@ -205,7 +235,7 @@ def test_beyond_its_border_an_image_repeats_it():
 
 
 def test_bad_names_and_shapes_are_said():
-    with pytest.raises(SettingsError, match="none, light, slanted, seqclr; got 'flips'"):
+    with pytest.raises(SettingsError, match="none, light, handwriting, seqclr; got 'flips'"):
         SequenceView(name="flips")
     view = SequenceView()
     with pytest.raises(SettingsError, match=r"drawn for an image \(1, 32, 100\); got \(1, 32, 99\)"):

@@ -13,9 +13,9 @@ from volumen.settings.lines import LineTraining, OneEncoder
 class PretrainLines(OneEncoder, LineTraining):
     """How lines are shown; transcripts are not looked at."""
 
-    views: Literal["none", "light", "slanted", "seqclr"] = Field(
+    views: Literal["none", "light", "handwriting", "seqclr"] = Field(
         "seqclr",
-        description="Augmentations of each line: SeqCLR's list, its first four, gentler ones with a slant, or none",
+        description="Augmentations of each line: SeqCLR's list, its first four, one for handwriting cut close, or none",
     )
 
 
@@ -78,9 +78,9 @@ class PretrainReconstruction(PretrainLines):
 
     example: ClassVar[str] = "volumen pretrain reconstruction lines.tsv --out runs/reconstruction"
 
-    views: Literal["none", "light", "slanted", "seqclr"] = Field(
+    views: Literal["none", "light", "handwriting", "seqclr"] = Field(
         "light",
-        description="Augmentations of each line: SeqCLR's list, its first four, gentler ones with a slant, or none",
+        description="Augmentations of each line: SeqCLR's list, its first four, one for handwriting cut close, or none",
     )
     masked: Share = Field(0.6, gt=0, lt=1, description="Share of the cells that are masked")
     cell: Count = Field(

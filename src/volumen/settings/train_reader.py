@@ -17,9 +17,9 @@ class ReaderTraining(LineTraining):
     Shared by a single run and by a comparison of several.
     """
 
-    views: Literal["none", "light", "slanted", "seqclr"] = Field(
+    views: Literal["none", "light", "handwriting", "seqclr"] = Field(
         "light",
-        description="Augmentations of each line: SeqCLR's list, its first four, gentler ones with a slant, or none",
+        description="Augmentations of each line: SeqCLR's list, its first four, one for handwriting cut close, or none",
     )
     frozen_norms: Literal["measured", "kept"] = Field(
         "measured",

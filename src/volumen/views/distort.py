@@ -74,6 +74,39 @@ class Trim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shrink:
+    """Write smaller: an image on blank paper that is larger than itself by strips, brought to its former size.
+
+    The paper is as grey as the image's median.
+
+    Parameters
+    ----------
+    top, right, bottom, left
+        Widths of the strips in px of the image as it was.
+    """
+
+    top: float = 0.0
+    right: float = 0.0
+    bottom: float = 0.0
+    left: float = 0.0
+
+    @classmethod
+    def draw(cls, generator: np.random.Generator, size: tuple[int, int], *, most: float = 0.1) -> Shrink:
+        """Draw strips, each uniform up to a share ``most`` of the height."""
+        top, right, bottom, left = map(float, generator.uniform(0, most * size[0], size=4))
+        return cls(top=top, right=right, bottom=bottom, left=left)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return the smaller image, 1HW, of the size of the given one."""
+        _, height, width = image.shape
+        x = box_positions(-self.left, width + self.right, width)
+        y = box_positions(-self.top, height + self.bottom, height)
+        shown = resample(image, x.expand(height, -1), y[:, None].expand(-1, width))
+        inside = ((y >= -0.5) & (y <= height - 0.5))[:, None] & (x >= -0.5) & (x <= width - 0.5)
+        return shown.masked_fill_(~inside, image.median())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Slant:
     """Lean every stroke over by an angle, about the middle row.
 

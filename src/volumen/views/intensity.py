@@ -121,6 +121,30 @@ class SoftBlur:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StrokeWeight:
+    """Make dark strokes heavier, or lighter: a blend with the darkest, or the brightest, of 3 × 3 pixels.
+
+    Parameters
+    ----------
+    amount
+        -1…1: share of the blend; above 0 strokes are heavier.
+    """
+
+    amount: float
+
+    @classmethod
+    def draw(cls, generator: np.random.Generator, *, most: float = 0.5) -> StrokeWeight:
+        """Draw an amount, uniform up to ``most`` to either side."""
+        return cls(amount=float(generator.uniform(-most, most)))
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return the changed image, CHW."""
+        sign = -1.0 if self.amount > 0 else 1.0
+        extreme = sign * F.max_pool2d(sign * image[None], 3, stride=1, padding=1)[0]
+        return image.lerp(extreme, abs(self.amount))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sharpen:
     """Blend an image with its edges: ``(1 - alpha) · image + alpha · (edges + lightness · image)``.
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from volumen.errors import SettingsError
-from volumen.views.distort import Lattice, Perspective, Slant, Trim
-from volumen.views.intensity import LinearContrast, Sharpen, SoftBlur
+from volumen.views.distort import Lattice, Perspective, Shrink, Slant, Trim
+from volumen.views.intensity import LinearContrast, Sharpen, SoftBlur, StrokeWeight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-Name = Literal["none", "light", "slanted", "seqclr"]
-Change = LinearContrast | SoftBlur | Sharpen | Trim | Slant | Lattice | Perspective
+Name = Literal["none", "light", "handwriting", "seqclr"]
+Change = LinearContrast | SoftBlur | Sharpen | StrokeWeight | Trim | Shrink | Slant | Lattice | Perspective
 Size = tuple[int, int]
 
 _LIGHT: tuple[Callable[[np.random.Generator, Size], Change], ...] = (
@@ -28,12 +28,14 @@ _LIGHT: tuple[Callable[[np.random.Generator, Size], Change], ...] = (
 _LISTS: dict[Name, tuple[Callable[[np.random.Generator, Size], Change], ...]] = {
     "none": (),
     "light": _LIGHT,
-    "slanted": (
+    "handwriting": (
         lambda generator, _: LinearContrast.draw(generator, gain=(0.5, 1.0)),
         lambda generator, _: SoftBlur.draw(generator, sigma=(0.3, 0.8)),
         lambda generator, size: Trim.draw_rows(generator, size, most=0.1),
         lambda generator, size: Trim.draw_columns(generator, size, most=0.02),
+        lambda generator, size: Shrink.draw(generator, size, most=0.1),
         lambda generator, _: Slant.draw(generator, most=20.0),
+        lambda generator, _: StrokeWeight.draw(generator, most=0.5),
         lambda generator, size: Lattice.draw(generator, size, scale=(0.02, 0.03)),
         lambda generator, size: Perspective.draw(generator, size, scale=(0.01, 0.02)),
     ),
@@ -75,9 +77,10 @@ class SequenceView:
     name
         ``seqclr``: the list in the appendix of SeqCLR (Aberdam et al., CVPR 2021, arXiv 2012.10873), strengths as
         published: contrast, blur, up to 40 % off top and bottom, up to 2 % off left and right, sharpness, a lattice,
-        perspective. ``light``: the first four of it, for training on labels. ``slanted``: for lines cut close to their
-        ink, which the published trim and blur leave little of: at most 10 % off top and bottom, half the blur, a
-        slant of up to 20° instead of sharpness, the rest as published. ``none``: the line as it is.
+        perspective. ``light``: the first four of it, for training on labels. ``handwriting``: for lines cut close to
+        their ink, of which the published trim and blur leave little: at most 10 % off top and bottom, half the blur;
+        in place of sharpness what hands differ in: slant up to 20°, size, weight of the strokes; the rest as published.
+        ``none``: the line as it is.
 
     Raises
     ------
@@ -134,4 +137,4 @@ class SequenceView:
         image = image.clone()
         for change in drawn.changes:
             image = change(image)
-        return image
+        return image.clamp_(0, 1)  # interpolation between ones may round above one
