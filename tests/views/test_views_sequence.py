@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 
 from volumen.errors import SettingsError
-from volumen.views.distort import Lattice, Perspective, Shrink, Slant, Trim, resample
+from volumen.views.distort import Lattice, Perspective, Slant, Trim, resample
 from volumen.views.intensity import LinearContrast, Sharpen, SoftBlur, StrokeWeight
 from volumen.views.sequence import SequenceView
 
@@ -62,7 +62,6 @@ def test_distortions_of_nothing_change_nothing():
     still = ((0.0,) * 4,) * 4
     for change in (
         Trim(),
-        Shrink(),
         Slant(degrees=0.0),
         StrokeWeight(amount=0.0),
         Lattice(x=still, y=still),
@@ -97,13 +96,14 @@ def test_a_slant_leans_strokes_about_the_middle_row():
 def test_shrunk_writing_stands_on_blank_paper_and_keeps_its_shape():
     stroke = torch.ones(1, 32, 100)
     stroke[0, 8:24, 40:60] = 0
-    seen = Shrink(top=3.2, right=10.0, bottom=3.2, left=10.0)(stroke)[0]
+    margins = Trim(top=-3.2, right=-10.0, bottom=-3.2, left=-10.0)
+    seen = margins(stroke)[0]
     assert float((1 - seen).sum()) == pytest.approx(16 * 20 / 1.2**2, rel=0.02)
     dark = (seen < 0.5).nonzero().double()
     torch.testing.assert_close(dark.mean(dim=0), torch.tensor([15.5, 49.5], dtype=torch.float64), atol=0.5, rtol=0)
     spots = torch.zeros(1, 32, 100)
     spots[0, ::2, ::2] = 1  # a quarter of it, so that paper is 0
-    shown = Shrink(top=3.2, right=10.0, bottom=3.2, left=10.0)(spots)[0]
+    shown = margins(spots)[0]
     assert not bool(shown[:2].any())
     assert not bool(shown[:, :8].any())
     assert bool(shown[4:28, 10:90].any(dim=0).all())

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from volumen.settings.base import Count, Settings, Share
 from volumen.settings.computing import Computing
 from volumen.settings.source import Path
+
+LineViews = Annotated[
+    Literal["none", "light", "handwriting", "seqclr"],
+    Field(
+        description="Augmentations of each line: SeqCLR's list, its first four, one for handwriting cut close, or none"
+    ),
+]
 
 PAPER: dict[str, Any] = {"height": 32, "line_width": 100, "model_width": 1.0}
 """The form of images and the encoder of SeqCLR (CVPR 2021) and of spatial context (arXiv 2404.11585)."""

@@ -7,16 +7,13 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from volumen.settings.base import Count, Share
-from volumen.settings.lines import LineTraining, OneEncoder
+from volumen.settings.lines import LineTraining, LineViews, OneEncoder
 
 
 class PretrainLines(OneEncoder, LineTraining):
     """How lines are shown; transcripts are not looked at."""
 
-    views: Literal["none", "light", "handwriting", "seqclr"] = Field(
-        "seqclr",
-        description="Augmentations of each line: SeqCLR's list, its first four, one for handwriting cut close, or none",
-    )
+    views: LineViews = "seqclr"
 
 
 class PretrainSeqclr(PretrainLines):
@@ -78,10 +75,7 @@ class PretrainReconstruction(PretrainLines):
 
     example: ClassVar[str] = "volumen pretrain reconstruction lines.tsv --out runs/reconstruction"
 
-    views: Literal["none", "light", "handwriting", "seqclr"] = Field(
-        "light",
-        description="Augmentations of each line: SeqCLR's list, its first four, one for handwriting cut close, or none",
-    )
+    views: LineViews = "light"
     masked: Share = Field(0.6, gt=0, lt=1, description="Share of the cells that are masked")
     cell: Count = Field(
         8, multiple_of=8, description="Side of a masked cell in pixels, a multiple of 8 and less than the height"

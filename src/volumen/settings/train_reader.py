@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from volumen.settings.lines import LineTraining, OneEncoder
+from volumen.settings.lines import LineTraining, LineViews, OneEncoder
 
 DecoderName = Literal["ctc", "bilstm_ctc", "attention", "transformer"]
 
@@ -17,10 +17,7 @@ class ReaderTraining(LineTraining):
     Shared by a single run and by a comparison of several.
     """
 
-    views: Literal["none", "light", "handwriting", "seqclr"] = Field(
-        "light",
-        description="Augmentations of each line: SeqCLR's list, its first four, one for handwriting cut close, or none",
-    )
+    views: LineViews = "light"
     frozen_norms: Literal["measured", "kept"] = Field(
         "measured",
         description="Norm statistics of a frozen recogniser: measured once, without transcripts, or those it came with",

@@ -1,6 +1,7 @@
 """Distortions: small changes of where a line's pixels stand, that keep its size and its letters in order.
 
-Positions are (x, y) in pixels, pixel centres on whole numbers; what lies outside an image repeats its border.
+Positions are (x, y) in pixels, pixel centres on whole numbers; what lies outside an image repeats its border, but
+for the strips that `Trim` puts on.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ def box_positions(start: float, stop: float, count: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Trim:
-    """Cut strips off an image's sides and stretch what is left to the former size.
+    """Cut strips off an image's sides, or put strips of blank paper on, and bring it back to its former size.
 
     Parameters
     ----------
     top, right, bottom, left
-        Widths of the strips in px.
+        Widths of the strips in px; below 0 they are put on, as grey as the image's median.
     """
 
     top: float = 0.0
@@ -65,43 +66,20 @@ class Trim:
         left, right = generator.uniform(0, most * _reach(size), size=2)
         return cls(left=float(left), right=float(right))
 
+    @classmethod
+    def draw_margins(cls, generator: np.random.Generator, size: tuple[int, int], *, most: float = 0.1) -> Trim:
+        """Draw what is put on each side, uniform up to a share ``most`` of the height: writing becomes smaller."""
+        top, right, bottom, left = map(float, generator.uniform(0, most * size[0], size=4))
+        return cls(top=-top, right=-right, bottom=-bottom, left=-left)
+
     def __call__(self, image: Tensor) -> Tensor:
         """Return the trimmed image, CHW, of the size of the given one."""
         _, height, width = image.shape
         x = box_positions(self.left, width - self.right, width)
         y = box_positions(self.top, height - self.bottom, height)
-        return resample(image, x.expand(height, -1), y[:, None].expand(-1, width))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shrink:
-    """Write smaller: an image on blank paper that is larger than itself by strips, brought to its former size.
-
-    The paper is as grey as the image's median.
-
-    Parameters
-    ----------
-    top, right, bottom, left
-        Widths of the strips in px of the image as it was.
-    """
-
-    top: float = 0.0
-    right: float = 0.0
-    bottom: float = 0.0
-    left: float = 0.0
-
-    @classmethod
-    def draw(cls, generator: np.random.Generator, size: tuple[int, int], *, most: float = 0.1) -> Shrink:
-        """Draw strips, each uniform up to a share ``most`` of the height."""
-        top, right, bottom, left = map(float, generator.uniform(0, most * size[0], size=4))
-        return cls(top=top, right=right, bottom=bottom, left=left)
-
-    def __call__(self, image: Tensor) -> Tensor:
-        """Return the smaller image, 1HW, of the size of the given one."""
-        _, height, width = image.shape
-        x = box_positions(-self.left, width + self.right, width)
-        y = box_positions(-self.top, height + self.bottom, height)
         shown = resample(image, x.expand(height, -1), y[:, None].expand(-1, width))
+        if min(self.top, self.right, self.bottom, self.left) >= 0:
+            return shown
         inside = ((y >= -0.5) & (y <= height - 0.5))[:, None] & (x >= -0.5) & (x <= width - 0.5)
         return shown.masked_fill_(~inside, image.median())
 

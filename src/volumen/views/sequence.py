@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from volumen.errors import SettingsError
-from volumen.views.distort import Lattice, Perspective, Shrink, Slant, Trim
+from volumen.views.distort import Lattice, Perspective, Slant, Trim
 from volumen.views.intensity import LinearContrast, Sharpen, SoftBlur, StrokeWeight
 
 if TYPE_CHECKING:
@@ -16,34 +16,38 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Name = Literal["none", "light", "handwriting", "seqclr"]
-Change = LinearContrast | SoftBlur | Sharpen | StrokeWeight | Trim | Shrink | Slant | Lattice | Perspective
+Change = LinearContrast | SoftBlur | Sharpen | StrokeWeight | Trim | Slant | Lattice | Perspective
 Size = tuple[int, int]
+Draw: TypeAlias = "Callable[[np.random.Generator, Size], Change]"
 
-_LIGHT: tuple[Callable[[np.random.Generator, Size], Change], ...] = (
+_LIGHT: tuple[Draw, ...] = (
     lambda generator, _: LinearContrast.draw(generator, gain=(0.5, 1.0)),
     lambda generator, _: SoftBlur.draw(generator, sigma=(0.5, 1.5)),
     lambda generator, size: Trim.draw_rows(generator, size, most=0.4),
     lambda generator, size: Trim.draw_columns(generator, size, most=0.02),
 )
-_LISTS: dict[Name, tuple[Callable[[np.random.Generator, Size], Change], ...]] = {
+_WARPS: tuple[Draw, ...] = (
+    lambda generator, size: Lattice.draw(generator, size, scale=(0.02, 0.03)),
+    lambda generator, size: Perspective.draw(generator, size, scale=(0.01, 0.02)),
+)
+_CONTRAST, _, _, _COLUMNS = _LIGHT
+_LISTS: dict[Name, tuple[Draw, ...]] = {
     "none": (),
     "light": _LIGHT,
     "handwriting": (
-        lambda generator, _: LinearContrast.draw(generator, gain=(0.5, 1.0)),
+        _CONTRAST,
         lambda generator, _: SoftBlur.draw(generator, sigma=(0.3, 0.8)),
         lambda generator, size: Trim.draw_rows(generator, size, most=0.1),
-        lambda generator, size: Trim.draw_columns(generator, size, most=0.02),
-        lambda generator, size: Shrink.draw(generator, size, most=0.1),
+        _COLUMNS,
+        lambda generator, size: Trim.draw_margins(generator, size, most=0.1),
         lambda generator, _: Slant.draw(generator, most=20.0),
         lambda generator, _: StrokeWeight.draw(generator, most=0.5),
-        lambda generator, size: Lattice.draw(generator, size, scale=(0.02, 0.03)),
-        lambda generator, size: Perspective.draw(generator, size, scale=(0.01, 0.02)),
+        *_WARPS,
     ),
     "seqclr": (
         *_LIGHT,
         lambda generator, _: Sharpen.draw(generator, alpha=(0.0, 0.5), lightness=(0.0, 0.5)),
-        lambda generator, size: Lattice.draw(generator, size, scale=(0.02, 0.03)),
-        lambda generator, size: Perspective.draw(generator, size, scale=(0.01, 0.02)),
+        *_WARPS,
     ),
 }
 _AT_MOST = 5  # changes of one view
@@ -79,8 +83,8 @@ class SequenceView:
         published: contrast, blur, up to 40 % off top and bottom, up to 2 % off left and right, sharpness, a lattice,
         perspective. ``light``: the first four of it, for training on labels. ``handwriting``: for lines cut close to
         their ink, of which the published trim and blur leave little: at most 10 % off top and bottom, half the blur;
-        in place of sharpness what hands differ in: slant up to 20°, size, weight of the strokes; the rest as published.
-        ``none``: the line as it is.
+        in place of sharpness what hands differ in: slant up to 20°, which moves tops and feet by up to a fifth of the
+        height, size, weight of the strokes; the rest as published. ``none``: the line as it is.
 
     Raises
     ------
