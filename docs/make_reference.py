@@ -20,8 +20,8 @@ Every command also takes `--json` (events as JSON lines, the last one with the r
 an error). Exit codes: 0 done, 1 findings of `check`, 2 an error, 130 stopped by hand, 141 nobody reads what is printed
 any more. A switch that is on is turned off by `--no-` before its name.
 
-What stands for a value: `N` a whole number, `X` a number, `TEXT` a word; `PATH` a file, folder or URL; `A:B` a range that
-begins at A and ends before B, `Y0:Y1,X0:X1` a box of such ranges, rows first, in px; `H,W` height and width.
+What stands for a value: `N` a whole number, `X` a number, `TEXT` a word; `PATH` a file, folder or URL; `A:B` a range
+that begins at A and ends before B, `Y0:Y1,X0:X1` a box of such ranges, rows first, in px; `H,W` height and width.
 """
 
 
