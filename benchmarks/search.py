@@ -1,9 +1,9 @@
 """How many of the places that one click finds are copies of the mark that was clicked on.
 
 Run ``python benchmarks/search.py``. It writes a phantom on which one letter stands 60 times, among other letters or
-alone, every letter somewhere else in its cell; pretrains a ResNet-18 on it by SparK, without labels;
-trains another on the ink of another phantom; indexes the phantom with each encoder and with one of random weights; and
-searches once from each of some copies.
+alone, every letter somewhere else in its cell; pretrains a ResNet-18 on it by SparK, without labels; trains another on
+the ink of another phantom; indexes the phantom with each encoder and with one of random weights; and searches once from
+each of some copies.
 Precision at 20 is the share of the 20 best places whose middle lies within half a letter of another copy.
 """
 
@@ -40,20 +40,18 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=1024, help="height and width of the phantom in pixels")
     parser.add_argument("--contrast", type=float, default=2.0, help="strength of the ink, 1 being hard")
     parser.add_argument("--others", type=float, default=0.0, help="share of the other cells that hold another letter")
-    parser.add_argument("--epochs", type=int, default=20, help="of the pretraining")
+    parser.add_argument("--epochs", type=int, default=100, help="of the pretraining")
     parser.add_argument("--stride", type=int, default=16, help="between windows of 64 px")
     parser.add_argument("--clicks", type=int, default=20, help="copies to search from")
     parser.add_argument("--stages", type=int, nargs="+", default=[3, 4, 5], help="maps to pool")
-    parser.add_argument("--only", choices=["random", "spark", "ink"], help="one encoder alone")
+    parser.add_argument("--only", choices=list(ENCODERS), help="one encoder alone")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         copies = write_phantom(folder, options.side, options.contrast, options.others)
-        learn_ink(folder, options.contrast, options.epochs)
-        for name, encoder in encoders(folder, options.epochs).items():
-            if options.only not in (None, name):
-                continue
+        for name in [options.only] if options.only else ENCODERS:
+            encoder = ENCODERS[name](folder, options)
             for stage in options.stages:
                 compare(folder, name, encoder, stage, copies, options)
 
@@ -88,43 +86,54 @@ def write_phantom(folder: Path, side: int, contrast: float, share: float) -> lis
     return copies
 
 
-def encoders(folder: Path, epochs: int) -> dict[str, Path]:
-    """Return weight files: random, and pretrained on the phantom."""
+def draw_random(folder: Path, options: argparse.Namespace) -> Path:
+    """Return a file of random weights."""
     torch.manual_seed(0)
-    random = folder / "random.safetensors"
+    path = folder / "random.safetensors"
     architecture = {"encoder_name": "resnet18", "in_channels": LAYERS}
-    save_encoder(random, build_encoder("resnet18", LAYERS), architecture, {"layer_count": LAYERS})
+    save_encoder(path, build_encoder("resnet18", LAYERS), architecture, {"layer_count": LAYERS})
+    return path
+
+
+def learn_papyrus(folder: Path, options: argparse.Namespace) -> Path:
+    """Pretrain on the phantom that is searched, without labels."""
+    out = folder / "spark"
+    if (out / "best.safetensors").exists():
+        return out
     began = time.monotonic()
-    if not (folder / "spark" / "best.safetensors").exists():
-        chosen = settings.PretrainSpark(
-            segments=(str(folder / "marks.zarr"),),
-            out=str(folder / "spark"),
-            layers=LAYERS,
-            window=96,
-            input_size=96,
-            resized_crop=False,
-            encoder_name="resnet18",
-            decoder_width=128,
-            batch=32,
-            epochs=epochs,
-            warm_up_epochs=1,
-            device="auto",
-        )
-        result(pretrain_spark(chosen))
-        print(f"pretrained for {epochs} epochs in {time.monotonic() - began:.0f} s", flush=True)
-    return {"random": random, "spark": folder / "spark", "ink": folder / "ink"}
+    chosen = settings.PretrainSpark(
+        segments=(str(folder / "marks.zarr"),),
+        out=str(out),
+        layers=LAYERS,
+        window=96,
+        input_size=96,
+        resized_crop=False,
+        views="mild",
+        targets="gradient",
+        learning_rate=1.6e-2,
+        encoder_name="resnet18",
+        decoder_width=128,
+        batch=32,
+        epochs=options.epochs,
+        warm_up_epochs=1,
+        device="auto",
+    )
+    result(pretrain_spark(chosen))
+    print(f"pretrained for {options.epochs} epochs in {time.monotonic() - began:.0f} s", flush=True)
+    return out
 
 
-def learn_ink(folder: Path, contrast: float, epochs: int) -> None:
+def learn_ink(folder: Path, options: argparse.Namespace) -> Path:
     """Train an ink model on the letters of another phantom; its encoder has never seen the one that is searched."""
-    if (folder / "ink" / "best.safetensors").exists():
-        return
+    out = folder / "ink"
+    if (out / "best.safetensors").exists():
+        return out
     began = time.monotonic()
     other = str(folder / "letters.zarr")
-    result(make_phantom(settings.Phantom(out=other, size=(512, 512), layers=16, contrast=contrast, seed=7)))
+    result(make_phantom(settings.Phantom(out=other, size=(512, 512), layers=16, contrast=options.contrast, seed=7)))
     chosen = settings.Finetune(
         segments=(other,),
-        out=str(folder / "ink"),
+        out=str(out),
         layers=LAYERS,
         window=64,
         input_size=64,
@@ -132,10 +141,14 @@ def learn_ink(folder: Path, contrast: float, epochs: int) -> None:
         views="flips",
         encoder_name="resnet18",
         learning_rate=1e-3,
-        epochs=epochs,
+        epochs=20,
     )
     scores = result(finetune(chosen))["scores"]
     print(f"learned ink elsewhere in {time.monotonic() - began:.0f} s, AUC there {scores['auc']:.3f}", flush=True)
+    return out
+
+
+ENCODERS = {"random": draw_random, "spark": learn_papyrus, "ink": learn_ink}
 
 
 def compare(
