@@ -2,10 +2,12 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from PIL import Image, ImageDraw
 from pydantic import ValidationError
 from safetensors.torch import save_file
@@ -18,7 +20,7 @@ from volumen.events import Stepped, result
 from volumen.models.photo_encoder import build_photo_encoder
 from volumen.recipes.comparing.apparel.background import Foreground
 from volumen.recipes.comparing.apparel.cells import ApparelCell, cells_of, lacking, untrained_of
-from volumen.recipes.comparing.apparel.finding import Found
+from volumen.recipes.comparing.apparel.finding import Found, find
 from volumen.recipes.comparing.apparel.inputs import ApparelPhotos
 from volumen.recipes.comparing.apparel.results import drawn_verdict, retrieval_rows
 from volumen.recipes.families import compare
@@ -177,6 +179,21 @@ def test_an_imagenet_file_brings_its_rows_and_starts_what_the_document_starts_fr
     found = result(compare(given.model_copy(update={"routes": ("finetuned-imagenet",), "seeds": 1})))
     assert {row["cell"] for row in found["found"]} == {"random", "imagenet", "finetuned-imagenet", "chance"}
     assert all(row["score"] == "overlap" for row in found["found"])  # without a segmenter nothing is masked
+
+
+def test_vectors_are_compared_by_their_directions():
+    def shown(**vectors):
+        known = [SimpleNamespace(name=name, tags=(name[0],)) for name in vectors]
+        rows = torch.tensor([*map(list, vectors.values())], dtype=torch.float32)
+        batches = [{"image": rows, "photo": torch.arange(len(rows))}]
+        return SimpleNamespace(photos=known, tags=("a", "b"), in_order=lambda _: batches)
+
+    index = shown(a=(30, 1), b=(1, 2))
+    queries = shown(a1=(1, 0), b1=(2, 30))
+    fabric = Fabric(accelerator="cpu")
+    found = find(lambda image: image, index, queries, None, k=1, batch=2, fabric=fabric)
+    assert found.found.tolist() == [["a"], ["b"]]  # (1, 0) lies nearer to (1, 2), and points where (30, 1) does
+    assert found.overlap.tolist() == [1, 1]
 
 
 def test_foregrounds_are_kept_bit_by_bit(tmp_path):

@@ -11,6 +11,7 @@ import torch
 
 from volumen.evaluation.nearest import nearest
 from volumen.evaluation.retrieval import retrieval_overlap
+from volumen.evaluation.scaled import ScaledRows
 from volumen.models.photo_encoder import build_photo_encoder
 from volumen.models.tagger_checkpoint import load_tagger
 from volumen.recipes.first_weights import take_encoder
@@ -109,10 +110,13 @@ def find(
     batch: int,
     fabric: Fabric,
 ) -> Found:
-    """Embed what is searched and the queries, black outside their foregrounds if given, and find the nearest."""
+    """Embed what is searched and the queries, black outside their foregrounds if given, and find the nearest.
+
+    Vectors are compared by their directions, all of length 1, as those of triplets are already.
+    """
     known, rows = _embed(look, index, foregrounds and foregrounds[0], batch=batch, fabric=fabric)
     asked, shown = _embed(look, queries, foregrounds and foregrounds[1], batch=batch, fabric=fabric)
-    near = nearest(known, asked, min(k, len(known)))
+    near = nearest(ScaledRows.of(known, "unit"), ScaledRows.of(asked, "unit")[:], min(k, len(known)))
     tags = [
         tag_matrix([photos.photos[int(i)] for i in kept], photos.tags).numpy()
         for photos, kept in ((queries, shown), (index, rows))

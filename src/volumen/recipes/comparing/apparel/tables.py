@@ -237,9 +237,9 @@ _PRETEXTS = {
 _MASKS = "Of a U-Net over the same encoder, learned by Dice: all that is marked in the masks against the background."
 _FOUND = (
     "Overlap (IoU) of the tags of a query with those of what an encoder finds nearest to it among the photographs that "
-    "were learned from: mean ± standard deviation over queries and, after “photos”, the 95 % interval of the mean. "
-    "Chance is exact. Masked photographs are black where the seed's segmenter predicts background. Verdicts are of the "
-    "intervals over queries, these runs given."
+    "were learned from, vectors compared by direction: mean ± standard deviation over queries and, after “photos”, the "
+    "95 % interval of the mean. Chance is exact. Masked photographs are black where the seed's segmenter predicts "
+    "background. Verdicts are of the intervals over queries, these runs given."
 )
 _DIFFERENCES = (
     "Paired bootstrap of photographs: a difference holds, or does not, where its whole interval over them says so, "
