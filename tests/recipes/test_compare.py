@@ -330,11 +330,20 @@ def test_a_kill_at_the_very_first_file_leaves_no_stranger(data, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["comparison.json"]
 
 
+def test_damaged_seeds_are_other_settings(data, tmp_path):
+    asked = chosen(data, tmp_path / "out")
+    file = Record.begin("compare ink", asked, lambda: look(asked)).path / "comparison.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, "settings": {**content["settings"], "seeds": "many"}}))
+    with pytest.raises(SettingsError, match="seeds was 'many'"):
+        Record.begin("compare ink", asked, lambda: look(asked))
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"epochs": 2}, r"epochs was 1, now 2"),
-        ({"seeds": 3, "views": "none", "ablate_views": False}, r"views was 'flips', now 'none'.*seeds was 2, now 3"),
+        ({"seeds": 1, "views": "none", "ablate_views": False}, r"views was 'flips', now 'none'.*seeds was 2, now 1"),
         ({"share": "1"}, r"share was '0.3,1', now '1'"),
         ({"encoder": ()}, r"encoder was \[.*other.*\], now \[\]"),
     ],

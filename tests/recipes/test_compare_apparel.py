@@ -162,6 +162,22 @@ def test_a_comparison_goes_on_where_it_was_stopped(photos, tmp_path):
         result(compare(chosen(photos, out, **few, epochs=2)))
 
 
+def test_more_seeds_may_follow(photos, tmp_path):
+    few = {"routes": "scratch"}
+    whole = result(compare(chosen(photos, tmp_path / "whole", **few, seeds=2)))
+    out = tmp_path / "more"
+    result(compare(chosen(photos, out, **few, seeds=1)))
+    first = out / "runs/scratch/seed0/best.safetensors"
+    made = first.stat().st_mtime_ns
+    more = result(compare(chosen(photos, out, **few, seeds=2)))
+    assert first.stat().st_mtime_ns == made
+    for kind in ("scores", "differences", "found"):
+        assert repr(whole[kind]) == repr(more[kind])
+    assert json.loads((out / "comparison.json").read_text())["settings"]["seeds"] == 2
+    with pytest.raises(SettingsError, match="seeds was 2, now 1"):
+        result(compare(chosen(photos, out, **few, seeds=1)))
+
+
 def test_an_imagenet_file_brings_its_rows_and_starts_what_the_document_starts_from_it(photos, tmp_path):
     model = build_photo_encoder("tu-test_resnet", 1)
     save_file(model.encoder.state_dict(), tmp_path / "imagenet.safetensors")

@@ -76,7 +76,7 @@ class Record:
         Raises
         ------
         SettingsError
-            It was begun with other settings; the message says which.
+            It was begun with other settings, or more seeds; the message says which.
         SourceError
             A segment, a label or an encoder file is no longer what it was begun with.
         OutputExistsError
@@ -101,7 +101,8 @@ class Record:
         now = look()
         if before is not None and not chosen.overwrite:
             _check_data(path, before, now)
-            return cls(path, before)
+            settings = {**before["settings"], "seeds": chosen.recorded()["seeds"]}
+            return cls(path, {**before, "settings": settings, "encoders": now["encoders"]})
         if before is not None:
             aside = draft_of(path)
             path.rename(aside)
@@ -134,12 +135,17 @@ def _check_settings(path: Path, before: Mapping[str, Any], chosen: ComparisonSet
     changed = [
         f"{name} was {recorded.get(name)!r}, now {value!r}"
         for name, value in chosen.recorded().items()
-        if name not in _FREE and recorded.get(name) != value
+        if name not in _FREE and recorded.get(name) != value and not _more_seeds(name, recorded.get(name), value)
     ]
     if changed:
         raise SettingsError(
             f"{path} was begun with other settings: {'; '.join(changed)}. Give those again, or another path."
         )
+
+
+def _more_seeds(name: str, before: Any, now: Any) -> bool:
+    """Say whether all that changes is that more runs of every cell follow."""
+    return name == "seeds" and isinstance(before, int) and before < now
 
 
 def _check_data(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
