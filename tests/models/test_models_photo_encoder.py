@@ -38,6 +38,19 @@ def test_without_a_standard_the_encoder_sees_the_image_as_it_is():
         assert torch.equal(model.features(image), model.encoder(image)[-1].mean(dim=(2, 3)))
 
 
+def test_features_of_several_maps_stand_side_by_side_and_each_counts_as_much():
+    torch.manual_seed(0)
+    model = build_photo_encoder("resnet18", 7).eval()
+    image = torch.rand(2, 3, 64, 96)
+    with torch.inference_mode():
+        found = model.features(image, maps=2)
+        seen = model.encoder(model.seen(image))
+    assert found.shape == (2, 256 + 512)
+    for part, each in zip(found.split([256, 512], dim=1), seen[-2:], strict=True):
+        pooled = each.mean(dim=(2, 3)).double()
+        assert torch.allclose(part.double(), pooled / pooled.square().sum(dim=1, keepdim=True).sqrt(), atol=1e-6)
+
+
 def test_the_bottleneck_of_a_custom_unet_is_pooled(tmp_path):
     unet = CustomUNet(width=0.25).eval()
     save_checkpoint(tmp_path / "unet.safetensors", unet, {})

@@ -20,7 +20,7 @@ from volumen.events import Stepped, result
 from volumen.models.photo_encoder import build_photo_encoder
 from volumen.recipes.comparing.apparel.background import Foreground
 from volumen.recipes.comparing.apparel.cells import ApparelCell, cells_of, lacking, untrained_of
-from volumen.recipes.comparing.apparel.finding import Found, find
+from volumen.recipes.comparing.apparel.finding import Found, embedder_of, find
 from volumen.recipes.comparing.apparel.inputs import ApparelPhotos
 from volumen.recipes.comparing.apparel.results import drawn_verdict, retrieval_rows
 from volumen.recipes.families import compare
@@ -195,6 +195,28 @@ def test_an_imagenet_file_brings_its_rows_and_starts_what_the_document_starts_fr
     found = result(compare(given.model_copy(update={"routes": ("finetuned-imagenet",), "seeds": 1})))
     assert {row["cell"] for row in found["found"]} == {"random", "imagenet", "finetuned-imagenet", "chance"}
     assert all(row["score"] == "overlap" for row in found["found"])  # without a segmenter nothing is masked
+
+
+def test_of_what_a_pretext_taught_the_two_deepest_maps_are_asked(photos, compared):
+    given = chosen(photos, compared[0])
+    known = ApparelPhotos.of(given)
+    index, fabric = known.dataset(known.index, given), Fabric(accelerator="cpu")
+    image = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        lengths = {
+            cell.name: embedder_of(cell, given, 0, index, fabric)(image).shape[1]
+            for cell in (*cells_of(given), *untrained_of(given))
+            if cell.name in ("rotation", "spark", "random", "scratch", "triplet")
+        }
+    channels = build_photo_encoder(given.encoder_name, 1).encoder.out_channels
+    pair, deepest = sum(channels[-2:]), channels[-1]
+    assert lengths == {
+        "rotation": pair,
+        "spark": pair,
+        "random": deepest,
+        "scratch": deepest,
+        "triplet": given.embedding,
+    }
 
 
 def test_vectors_are_compared_by_their_directions():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -120,10 +121,10 @@ class PhotoEncoder(nn.Module):
             raise SettingsError(f"Expected photographs N3HW, red, green and blue; got shape {tuple(image.shape)}.")
         return standardise(image) if self.standard == "imagenet" else image
 
-    def features(self, image: Tensor) -> Tensor:
-        """Return the mean over all places of the deepest map, (N, C)."""
-        pooled: Tensor = self.encoder(self.seen(image))[-1].mean(dim=(2, 3))  # NChw -> NC
-        return pooled
+    def features(self, image: Tensor, *, maps: int = 1) -> Tensor:
+        """Return the mean over all places of the deepest map, (N, C), or of several, side by side, each of length 1."""
+        pooled = [each.mean(dim=(2, 3)) for each in self.encoder(self.seen(image))[-maps:]]  # NChw -> NC
+        return pooled[0] if maps == 1 else torch.cat([F.normalize(each.float(), dim=1) for each in pooled], dim=1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return what the head gives, (N, outputs)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from volumen.settings.compare_apparel import CompareApparel
 
 _UNMEASURED = ("nothing", "spark")  # works whose encoders never saw whole photographs, so that norms do not fit them
+_PRETEXTS = ("rotation", "spark")  # works that show an encoder no tags
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,7 +80,8 @@ def embedder_of(
 ) -> Callable[[Tensor], Tensor]:
     """Return what maps photographs, N3HW on the device, to the vectors that a cell's encoder gives.
 
-    Of triplets those are the embeddings that distances were learned in, of all others the pooled deepest features.
+    Of triplets those are the embeddings that distances were learned in, of all others the pooled deepest features;
+    of those that a pretext taught the two deepest maps', side by side, since the last of all serves the pretext most.
     Norm statistics of random weights and of SparK's, which saw patches, are measured on photographs first.
     """
     folder = cell.folder(chosen.out, seed)
@@ -97,7 +100,7 @@ def embedder_of(
     fabric.to_device(model)
     if cell.work in _UNMEASURED and cell.start != "imagenet":
         measure_photos(model, photos, batch=chosen.batch, fabric=fabric)
-    return model.features
+    return partial(model.features, maps=2) if cell.work in _PRETEXTS else model.features
 
 
 def find(

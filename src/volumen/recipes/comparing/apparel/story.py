@@ -81,8 +81,9 @@ def _remarks(chosen: CompareApparel, record: Record, outcome: Outcome, finds: tu
     if stopped:
         yield f"{len(stopped)} runs stopped early for want of a better score."
     yield (
-        "Vectors are the pooled deepest features; of triplets, the embeddings. Norm statistics of random weights and "
-        "of SparK's, which saw patches, are measured on the photographs that are searched."
+        "Vectors are the pooled deepest features; of triplets, the embeddings; of rotation and SparK alone, the "
+        "pooled features of the two deepest stages side by side, each of length 1. Norm statistics of random weights "
+        "and of SparK's, which saw patches, are measured on the photographs that are searched."
     )
     yield from record.content["left_out"]
 
