@@ -122,6 +122,16 @@ def test_a_step_of_training_has_all_its_lines_though_some_are_broken(tmp_path: P
     assert len(everything.names) == 9, "no line stands in for another twice"
 
 
+def test_no_stand_in_is_sought_for_lines_that_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = LineDataset(write_lines(tmp_path, [(16, 20 + index) for index in range(6)]), form=FORM)
+    sorted_by = []
+    monkeypatch.setattr(np, "argsort", lambda *args, **_: sorted_by.append(args))  # of all lines, for each line
+    batch = dataset.batch(range(4), epoch=0, full=True)
+    assert batch is not None
+    assert len(batch.names) == 4
+    assert not sorted_by
+
+
 def test_broken_narrow_and_endless_images_are_named_skipped_and_counted(tmp_path: Path) -> None:
     lines = write_lines(tmp_path, [(16, 20)] * 8 + [(16, 3), (2, 2000), (64, 12)])
     whole = (tmp_path / "2.png").read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -145,7 +146,7 @@ class LineDataset(Dataset[LineSample]):
         wanted = [int(index) for index in indices]
         images: dict[int, NDArray[np.uint8]] = {}
         for index in wanted:
-            for candidate in (index, *(self._following(index) if full else ())):
+            for candidate in chain([index], self._following(index) if full else ()):  # sorts nothing before it must
                 taken = candidate != index and (candidate in wanted or candidate in images)
                 if not taken and (pixels := self._readable(candidate)) is not None:
                     images[candidate] = pixels
