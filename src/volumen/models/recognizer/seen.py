@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
@@ -80,8 +81,9 @@ class SeenNorm(nn.BatchNorm2d):
         input.detach().masked_fill_(seen.hidden, 0)  # past autograd: nothing that made it looks at it again
         mean, variance, surplus = _statistics(input.detach(), self.weight.detach(), seen)
         self._remember(mean, variance, seen.count * (input.shape[2] // seen.hidden.shape[2]))
-        scale = torch.rsqrt(variance + self.eps)
-        normed: Tensor = _Normalised.apply(input, self.weight, self.bias, seen.hidden, mean, scale, surplus, self.eps)
+        normed: Tensor = _Normalised.apply(
+            input, self.weight, self.bias, seen.hidden, mean, variance, surplus, self.eps
+        )
         return normed
 
     def _remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
@@ -128,15 +130,13 @@ class _Normalised(torch.autograd.Function):
         bias: Tensor,
         hidden: Tensor,
         mean: Tensor,
-        scale: Tensor,
+        variance: Tensor,
         surplus: Tensor,
         eps: float,
     ) -> Tensor:
-        ctx.save_for_backward(values, weight, hidden, mean, scale, surplus)
+        ctx.save_for_backward(values, weight, hidden, mean, torch.rsqrt(variance + eps), surplus)
         ctx.eps = eps
-        slope = weight * scale
-        shift = bias - mean * slope
-        normed = torch.addcmul(shift[:, None, None], values, slope[:, None, None]).to(values.dtype)
+        normed = F.batch_norm(values, mean, variance, weight, bias, training=False, eps=eps)
         return normed.masked_fill_(hidden, 0)
 
     @staticmethod
