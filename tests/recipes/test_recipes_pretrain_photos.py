@@ -17,6 +17,7 @@ from volumen.models.segmenters import build_segmenter
 from volumen.models.tagger_checkpoint import load_tagger
 from volumen.models.unet import build_encoder
 from volumen.models.weights import read_safetensors
+from volumen.objectives.triplet import tag_overlap
 from volumen.recipes.photos.photo_task import shown
 from volumen.recipes.photos.pretrain import PhotoPupil, pretrain_photos
 from volumen.recipes.photos.tagger import TagLearner
@@ -122,6 +123,25 @@ def test_the_margin_rises_over_the_steps_also_after_a_stop(photos, tmp_path):
     margins = [float(batch["margin"][0]) for epoch in range(4) for batch in pupil.batches(epoch, 0)]
     assert margins == pytest.approx([0.1 + 0.8 * min(step / 6, 1) for step in range(12)])
     assert float(next(pupil.batches(1, 2))["margin"][0]) == pytest.approx(margins[5])
+
+
+@pytest.mark.parametrize("miner", ["all", "hard"])
+def test_the_held_out_loss_of_triplets_counts_those_that_keep_the_margin(miner, photos, tmp_path):
+    of_triplets = {"task": "triplet", "miner": miner, "unlike": 0.2, "margin": 0.05, "drop_tags": "photo"}
+    given = chosen(photos, tmp_path / "run", **of_triplets, batch=6, held_out_share=0.45)
+    task = PhotoPupil.of(given).task
+    task.model.eval()
+    violations = []
+    for batch in shown(task.held_out, task.settings.batch, task.fabric):  # two of them
+        with torch.inference_mode():
+            found = task.model(batch["image"])
+        overlap = tag_overlap(batch["tags"])
+        alike, unlike = overlap >= task.settings.alike, overlap <= task.settings.unlike
+        for a, p in (alike & ~torch.eye(len(found), dtype=torch.bool)).nonzero().tolist():
+            gaps = (found[a] - found[p]).norm() - (found[a] - found[unlike[a]]).norm(dim=1)
+            violations += (gaps + task.settings.margin).clamp_min(0).tolist()
+    assert 0 < sum(each > 0 for each in violations) < len(violations)
+    assert task.judge(task.model)["loss"] == pytest.approx(np.mean(violations), rel=1e-4)
 
 
 def test_the_embedder_gives_embeddings_on_the_sphere(photos, tmp_path):

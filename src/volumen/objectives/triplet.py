@@ -55,8 +55,8 @@ class Triplet:
     (1.207, 2.0)
     """
 
-    miner: Miner = "semi-hard"
-    alike: float = 0.4
+    miner: Miner = "all"
+    alike: float = 0.25
     unlike: float = 0.1
 
     def __post_init__(self) -> None:

@@ -17,12 +17,12 @@ class Metric(Settings):
 
     embedding: Count = Field(128, description="Length of an embedding, for triplets")
     miner: Literal["all", "semi-hard", "hard"] = Field(
-        "semi-hard", description="Which triplets of a batch: all that violate the margin, semi-hard or hardest ones"
+        "all", description="Which triplets of a batch: all that violate the margin, semi-hard or hardest ones"
     )
-    alike: Share = Field(0.4, description="Least overlap (IoU) of the tags of a positive pair")
+    alike: Share = Field(0.25, description="Least overlap (IoU) of the tags of a positive pair")
     unlike: Share = Field(0.1, description="Largest overlap (IoU) of the tags of a negative pair")
     first_margin: float = Field(0.05, ge=0, description="Margin of the triplet loss at first")
-    margin: float = Field(0.5, gt=0, description="Margin in the end; distances are at most 2")
+    margin: float = Field(0.2, gt=0, description="Margin in the end; distances are at most 2")
     margin_rise: Share = Field(0.5, description="Share of the steps in which the margin rises")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
@@ -87,15 +87,20 @@ class TripletTask(PlainTask):
     def judge(self, model: nn.Module) -> dict[str, float]:
         """Return the loss at the last margin, how alike neighbours are, and the read-outs of collapse.
 
+        ``loss`` is the mean over all triplets, 0 where the margin is kept, whatever is mined to learn from: the mean
+        over those that violate the margin stays near it, however few they are, and says nothing of learning.
         ``overlap`` is the mean overlap of a held-out photograph's tags with those of its five nearest among the
         others; alignment is that of its nearest neighbour.
         """
+        every = replace(self.loss, miner="all")
         embeddings, tags, losses = [], [], []
         for batch in shown(self.held_out, self.settings.batch, self.fabric):
             with torch.inference_mode(), self.fabric.autocast():
                 found = model(batch["image"])
-            terms = self.loss(found, batch["tags"], self.settings.margin, look=False)
-            losses.append((float(terms.total), float(terms.terms["triplets"])))
+            scored = every(found, batch["tags"], self.settings.margin, look=False)
+            triplets = float(scored.terms["triplets"])
+            if triplets:
+                losses.append((float(scored.total * scored.terms["violating"]), triplets))
             embeddings.append(found.float().cpu())
             tags.append(batch["tags"].cpu())
         all_embeddings, all_tags = torch.cat(embeddings), torch.cat(tags)
