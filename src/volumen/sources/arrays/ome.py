@@ -8,6 +8,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from volumen.errors import SourceError
+from volumen.sources.arrays.zarr_names import METADATA
 from volumen.sources.damage import described
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ _MICROMETRES = {
 }
 _LARGEST = 1e9  # µm, beyond any voxel
 _LONGEST = 200  # bytes of a path: what is downloaded must have room for it below any folder
-_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ def _inside(path: str, source: str) -> str:
     """Return a path that a store names, if it stays inside the store: somebody else must not choose what is read."""
     parts = path.split("/")
     unfit = not path.isprintable() or len(path.encode()) > _LONGEST
-    if unfit or any(part.lower() in _METADATA for part in parts):
+    if unfit or any(part.lower() in METADATA for part in parts):
         raise SourceError(f"{source} names an array {path[:_LONGEST]!r}, as no folder can be called; it is not opened.")
     # a colon parts drive or stream from name on Windows, where "C:x" leaves the folder that it is put below
     if "\\" in path or ":" in path or any(part in ("", ".", "..") for part in parts):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from zarr.abc.store import Store
 from zarr.storage import WrapperStore
 
+from volumen.sources.arrays.zarr_names import METADATA
+
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
@@ -18,7 +20,7 @@ class WholeBlosc(WrapperStore[Store]):
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Return what is stored under a key, None where nothing is."""
         found = await super().get(key, prototype, byte_range)
-        if found is None or byte_range is not None or key.endswith((".json", ".zarray", ".zattrs", ".zgroup")):
+        if found is None or byte_range is not None or key.endswith(METADATA):
             return found
         stated = int.from_bytes(found[12:16].to_bytes(), "little")  # blosc's header says how long the chunk is
         if len(found) < max(16, stated):

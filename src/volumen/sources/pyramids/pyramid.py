@@ -13,6 +13,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from volumen.drafts import draft_of
 from volumen.errors import OutputExistsError, SettingsError, SourceError, SourceNotFoundError
+from volumen.sources.arrays.zarr_names import NODES
 from volumen.sources.damage import DAMAGE, described
 from volumen.sources.pyramids.halving import Downsampling, halve
 from volumen.whole_files import out_of_space
@@ -111,7 +112,7 @@ class Pyramid:
 def check_replaceable(path: Path) -> None:
     """Raise an `OutputExistsError` where something is that is no zarr: nobody means a folder of scans or a run."""
     there = {each.name for each in path.iterdir()} if path.is_dir() else {path.name} if path.exists() else set()
-    if there and not there & {"zarr.json", ".zgroup", ".zarray"}:
+    if there and not there & set(NODES):
         raise OutputExistsError(f"{path} is no OME-Zarr, so it is not replaced; give another path, or remove it first.")
 
 

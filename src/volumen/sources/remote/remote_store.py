@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
+from volumen.sources.arrays.zarr_names import METADATA
 from volumen.sources.remote.mirror import mirror
 from volumen.sources.remote.network import elsewhere, wait_for
 from volumen.sources.remote.pieces import Piece
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
 
     from volumen.sources.remote.origin import Span
-
-_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 
 
 class RemoteStore(Store):
@@ -58,7 +57,7 @@ class RemoteStore(Store):
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Return what is stored under a key, None where nothing is."""
         url = f"{self.url}/{key}"
-        if key.endswith(_METADATA):
+        if key.endswith(METADATA):
             document = await elsewhere(self._mirror.document(url))
             return None if document is None else prototype.buffer.from_bytes(document.data)
         piece = Piece(url, self.identity, _span(byte_range))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from volumen.errors import SettingsError, SourceError
 from volumen.plain_json import parse_object
 from volumen.sources.arrays.ome import MOST_LEVELS, read_ome
+from volumen.sources.arrays.zarr_names import NODES
 from volumen.sources.arrays.zarr_volume import ZarrVolume, open_zarr
 from volumen.sources.location import Location
 from volumen.whole_files import write_whole
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _ROOT = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 _ARRAY = ("zarr.json", ".zarray", ".zattrs")
-_MARKS = ("zarr.json", ".zgroup", ".zarray")
 _MOST_CHUNKS = 2**21  # a scroll of 1.6 gigapixels has less, in chunks of 64 px
 
 Range = tuple[int, int]
@@ -53,7 +53,7 @@ class File:
 
 async def is_zarr(client: Client, url: str) -> bool:
     """Say whether there is a zarr at a URL, without listing."""
-    for name in (*_MARKS, ".zattrs"):
+    for name in (*NODES, ".zattrs"):
         if await client.exists(f"{url}/{name}"):
             return True
     return False
