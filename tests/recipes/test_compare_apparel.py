@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,13 +11,15 @@ import torch
 from lightning_fabric import Fabric
 from PIL import Image, ImageDraw
 from pydantic import ValidationError
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from volumen import settings
-from volumen.errors import SettingsError
+from volumen.errors import LabelError, SettingsError
 from volumen.evaluation.labels import score_tags
 from volumen.evaluation.retrieval import chance_overlap, retrieval_overlap
-from volumen.events import Stepped, result
+from volumen.events import Scored, Stepped, result
+from volumen.models.checkpoint import load_checkpoint
 from volumen.models.photo_encoder import build_photo_encoder
 from volumen.recipes.comparing.apparel.background import Foreground
 from volumen.recipes.comparing.apparel.cells import ApparelCell, cells_of, lacking, untrained_of
@@ -116,12 +119,24 @@ def test_tables_hold_the_numbers_of_the_runs(photos, compared):
 
 def test_what_was_found_is_nearest_and_its_overlap_that_of_the_tags(photos, compared):
     out, _ = compared
-    known = ApparelPhotos.of(chosen(photos, out))
+    given = chosen(photos, out)
+    known = ApparelPhotos.of(given)
     assert known.tags == ("blue", "green", "red")  # skin is no apparel
     found = Found.read(out / "found/spark/seed0-whole.npz")
     names = [photo.name for photo in known.index]
     rows = np.array([[names.index(name) for name in line] for line in found.found])
     assert not {*found.names} & {*names}
+    cell = next(cell for cell in cells_of(given) if cell.name == "spark")
+    fabric = Fabric(accelerator="cpu")
+    look = embedder_of(cell, given, 0, known.dataset(known.index, given), fabric)
+    with torch.inference_mode():
+        index, queries = (
+            torch.cat([look(each["image"]) for each in known.dataset(part, given).in_order(8)])
+            for part in (known.index, known.queries)
+        )
+    nearer = torch.cosine_similarity(queries[:, None], index[None], dim=2).sort(dim=1, descending=True).values
+    likeness = torch.cosine_similarity(queries[:, None], index[torch.from_numpy(rows)], dim=2)
+    assert torch.allclose(likeness, nearer[:, : given.neighbours], atol=1e-5)
     asked = {photo.name: photo for photo in known.queries}
     overlap = retrieval_overlap(
         tag_matrix([asked[name] for name in found.names], known.tags).numpy(),
@@ -162,6 +177,18 @@ def test_a_comparison_goes_on_where_it_was_stopped(photos, tmp_path):
         result(compare(chosen(photos, out, **few, epochs=2)))
 
 
+def test_a_comparison_that_was_moved_goes_on(photos, compared, tmp_path):
+    out, events = compared
+    shutil.copytree(out, tmp_path / "moved")
+    again = list(compare(chosen(photos, tmp_path / "moved")))
+    assert not [event for event in again if isinstance(event, Scored)]  # nothing is trained anew
+    assert repr(again[-1].result["scores"]) == repr(events[-1].result["scores"])
+    other = tmp_path / "moved/runs/rotation/seed0/best.safetensors"
+    other.write_bytes((out / "runs/scratch/seed0/best.safetensors").read_bytes())
+    with pytest.raises(SettingsError, match=r"encoder was .*rotation"):
+        list(compare(chosen(photos, tmp_path / "moved")))
+
+
 def test_more_seeds_may_follow(photos, tmp_path):
     few = {"routes": "scratch"}
     whole = result(compare(chosen(photos, tmp_path / "whole", **few, seeds=2)))
@@ -197,7 +224,37 @@ def test_an_imagenet_file_brings_its_rows_and_starts_what_the_document_starts_fr
     assert all(row["score"] == "overlap" for row in found["found"])  # without a segmenter nothing is masked
 
 
-def test_of_what_a_pretext_taught_the_two_deepest_maps_are_asked(photos, compared):
+def test_what_other_weights_found_is_found_anew(photos, tmp_path):
+    few = {"routes": "scratch,segmenter"}
+    result(compare(chosen(photos, tmp_path, **few)))
+    former = {
+        path: path.stat().st_mtime_ns for path in (*tmp_path.glob("found/*/*.npz"), *tmp_path.glob("foreground/*.npz"))
+    }
+    assert len(former) == 6  # of random and scratch, whole and masked, and two of foregrounds
+    weights = tmp_path / "runs/segmenter/seed0/best.safetensors"
+    with safe_open(weights, "pt") as held:
+        tensors = {name: held.get_tensor(name) for name in held.keys()}  # noqa: SIM118 (it is no dictionary)
+        header = held.metadata()
+    save_file({name: 2 * tensor for name, tensor in tensors.items()}, weights, header)
+    result(compare(chosen(photos, tmp_path, **few)))
+    anew = {str(path.relative_to(tmp_path)) for path, made in former.items() if path.stat().st_mtime_ns != made}
+    masked = {f"found/{name}/seed0-masked.npz" for name in ("random", "scratch")}
+    assert anew == {*masked, "foreground/seed0-index.npz", "foreground/seed0-queries.npz"}
+
+
+def test_without_masks_nothing_is_begun(photos, tmp_path):
+    rows = list(csv.reader((photos.parent / "labels.csv").read_text().splitlines()))
+    table = photos.parent / "bare.csv"
+    table.write_text("".join(f"{image},{labels}\n" for image, _, labels in rows))
+    with pytest.raises(LabelError, match=r"without polygons or mask.* leave it out \(--routes scratch\)"):
+        result(compare(chosen(table, tmp_path / "out", routes="scratch,segmenter")))
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(LabelError, match="None of 8 held-out photographs has, in a batch of 2"):
+        result(compare(chosen(table, tmp_path / "out", routes="triplet", batch=2)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_what_saw_no_tags_the_two_deepest_maps_are_asked(photos, compared):
     given = chosen(photos, compared[0])
     known = ApparelPhotos.of(given)
     index, fabric = known.dataset(known.index, given), Fabric(accelerator="cpu")
@@ -213,25 +270,52 @@ def test_of_what_a_pretext_taught_the_two_deepest_maps_are_asked(photos, compare
     assert lengths == {
         "rotation": pair,
         "spark": pair,
-        "random": deepest,
+        "random": pair,
         "scratch": deepest,
         "triplet": given.embedding,
     }
 
 
-def test_vectors_are_compared_by_their_directions():
-    def shown(**vectors):
-        known = [SimpleNamespace(name=name, tags=(name[0],)) for name in vectors]
-        rows = torch.tensor([*map(list, vectors.values())], dtype=torch.float32)
-        batches = [{"image": rows, "photo": torch.arange(len(rows))}]
-        return SimpleNamespace(photos=known, tags=("a", "b"), in_order=lambda _: batches)
+def shown(**images):
+    """Stand for a dataset of images, each named by its tag."""
+    known = [SimpleNamespace(name=name, tags=(name[0],)) for name in images]
+    rows = torch.tensor([*map(list, images.values())], dtype=torch.float32)
+    batches = [{"image": rows, "photo": torch.arange(len(rows))}]
+    return SimpleNamespace(photos=known, tags=("a", "b"), in_order=lambda _: batches)
 
+
+def test_vectors_are_compared_by_their_directions():
     index = shown(a=(30, 1), b=(1, 2))
     queries = shown(a1=(1, 0), b1=(2, 30))
     fabric = Fabric(accelerator="cpu")
-    found = find(lambda image: image, index, queries, None, k=1, batch=2, fabric=fabric)
+    found = find(lambda image: image, index, queries, None, k=1, batch=2, fabric=fabric, made_by="hand")
     assert found.found.tolist() == [["a"], ["b"]]  # (1, 0) lies nearer to (1, 2), and points where (30, 1) does
     assert found.overlap.tolist() == [1, 1]
+
+
+def test_the_background_of_both_is_taken_away_before_they_are_looked_at():
+    images = {"a": [[[1.0, 0.0, 9.0]]], "b": [[[0.0, 1.0, 9.0]]]}  # CHW; the last pixel is background
+    index, queries = shown(**images), shown(b1=[[[9.0, 1.0, 0.0]]], a1=[[[1.0, 9.0, 0.0]]])  # of b1 the first, ...
+    seen = [[[1, 1, 0], [1, 1, 0]], [[0, 1, 1], [1, 0, 1]]]
+    grounds = [Foreground(packed=np.packbits(np.array(rows, bool), axis=1), size=(1, 3)) for rows in seen]
+    given = {"k": 1, "batch": 2, "fabric": Fabric(accelerator="cpu"), "made_by": "hand"}
+    masked = find(lambda image: image.flatten(1), index, queries, tuple(grounds), **given)
+    assert masked.found.tolist() == [["b"], ["a"]]
+    whole = find(lambda image: image.flatten(1), index, queries, None, **given)
+    assert whole.found.tolist() == [["a"], ["b"]]
+
+
+def test_foregrounds_are_what_the_model_says_of_each_photograph(photos, compared):
+    out, _ = compared
+    weights, given = out / "runs/segmenter/seed0/best.safetensors", chosen(photos, out)
+    known = ApparelPhotos.of(given)
+    queries, fabric = known.dataset(known.queries, given), Fabric(accelerator="cpu")
+    ground = Foreground.predict(weights, queries, batch=3, fabric=fabric)
+    model, _ = load_checkpoint(weights)
+    for row in (0, 5):
+        with torch.inference_mode():
+            likely = torch.sigmoid(model(queries[row]["image"][None]))
+        assert torch.equal(ground.of(torch.tensor([row])), likely >= 0.5)
 
 
 def test_foregrounds_are_kept_bit_by_bit(tmp_path):
@@ -250,7 +334,7 @@ def test_differences_of_two_searches_are_paired_query_by_query():
     names = tuple(map(str, range(200)))
     good, bad = (ApparelCell(name=name, work="nothing") for name in ("good", "bad"))
     finds = {
-        cell: (Found(names=names, found=np.empty((200, 0), str), overlap=values),)
+        cell: (Found(names=names, found=np.empty((200, 0), str), overlap=values, made_by="hand"),)
         for cell, values in ((bad, hard), (good, hard + 0.02 + rng.normal(0, 0.01, 200)))
     }
     rows = retrieval_rows(finds, {}, np.full(200, 0.1), resamples=200)

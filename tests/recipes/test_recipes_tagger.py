@@ -82,6 +82,15 @@ def test_a_run_leaves_a_tagger_that_says_again_what_its_table_holds(photos, trai
     assert set(found["guesses"]) == {"always", "never", "frequent"}
 
 
+def test_the_held_out_loss_is_weighted_as_that_of_learning_is(photos, tmp_path):
+    learner = TagLearner.of(chosen(photos, tmp_path / "run", pos_weight="balanced"))
+    p, truth, _ = learner.said(learner.model.eval())
+    weight = np.array(learner.loss.pos_weight)
+    assert len(set(weight)) > 1
+    bce = -(weight * truth * np.log(p) + ~truth * np.log1p(-p)).mean()
+    assert learner.judge(learner.model)["loss"] == pytest.approx(bce, rel=1e-5)
+
+
 def test_what_is_held_out_is_never_learned_from(photos, trained):
     out, _ = trained
     learner = TagLearner.of(chosen(photos, out))

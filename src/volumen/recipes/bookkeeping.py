@@ -55,6 +55,8 @@ def recipe_of(settings: Settings, identities: Sequence[Mapping[str, Any]], **fou
 def begun(settings: Any) -> Run | None:
     """Return the run at the output path where ``settings.resume`` says to go on with it; else see that one can be made.
 
+    Weights to start from may have been moved: they are known by what is in the file.
+
     Raises
     ------
     SettingsError
@@ -77,10 +79,13 @@ def begun(settings: Any) -> Run | None:
             f"Give another path, or go on with it: `volumen resume {path}`."
         )
     before, now = job.settings.recorded(), settings.recorded()
+    then = run.recipe.get("weights")
+    known = then if isinstance(then, dict) else {}
+    moved = [name for name, found in first_digests(settings).items() if known.get(name) == found]
     changed = [
         f"{name} was {before[name]!r}, now {value!r}"
         for name, value in now.items()
-        if name not in _FREE and before[name] != value
+        if name not in (*_FREE, *moved) and before[name] != value
     ]
     if changed:
         raise SettingsError(

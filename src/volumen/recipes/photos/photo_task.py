@@ -32,11 +32,6 @@ class PhotoTask(Protocol):
         ...
 
     @property
-    def score(self) -> str:
-        """Held-out score that says which weights are best."""
-        ...
-
-    @property
     def standard(self) -> Standard:
         """How images are shown to the encoder."""
         ...
@@ -50,7 +45,7 @@ class PhotoTask(Protocol):
         ...
 
     def judge(self, model: nn.Module) -> dict[str, float]:
-        """Score what is held out: ``loss``, and what else there is to know."""
+        """Score what is held out: ``loss``, by which the best weights are chosen, and what else there is to know."""
         ...
 
     def save(self, path: Path) -> None:

@@ -199,7 +199,7 @@ def _check_crops(corpus: PhotoCorpus, settings: PretrainPhotos) -> None:
 def _train(run: Run, pupil: PhotoPupil) -> Iterator[Event]:
     detail = {"photos": len(pupil.train), "held_out_photos": len(pupil.held_out)}
     work = f"pretrain photos, {pupil.settings.task}"
-    outcome = yield from photo_course(run, pupil, work=work, detail=detail, score=pupil.task.score)
+    outcome = yield from photo_course(run, pupil, work=work, detail=detail, score="loss")
     if pupil.fabric.is_global_zero:
         yield from warn_broken(run, pupil.train, pupil.held_out)
         pupil.task.conclude(run.path, outcome.epochs)

@@ -37,7 +37,6 @@ class RotationTask(PlainTask):
     """
 
     labels: ClassVar[Literal["tags", "none"]] = "none"
-    score: ClassVar[str] = "loss"
 
     model: PhotoEncoder
     held_out: PhotoDataset

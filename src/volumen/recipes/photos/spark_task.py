@@ -36,7 +36,6 @@ class SparkTask(PlainTask):
     """Masked reconstruction as `volumen pretrain spark` learns it, of photographs as they are, every patch counting."""
 
     labels: ClassVar[Literal["tags", "none"]] = "none"
-    score: ClassVar[str] = "loss"
     standard: ClassVar[Standard] = "none"
 
     model: Spark

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from volumen.crops.batches import steps_per_epoch
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     from lightning_fabric import Fabric
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -160,11 +160,10 @@ class TagLearner:
         return self.loss(logits, batch["tags"])
 
     def judge(self, model: nn.Module) -> dict[str, float]:
-        """Return the loss and the scores of what the model says of the held-out photographs."""
+        """Return the loss, weighted as it is learned by, and the scores of what is said of the held-out photographs."""
         probabilities, truth, _ = self.said(model)
         threshold, scores = best_threshold(probabilities, truth, score=self.swept)
-        sure = np.clip(probabilities, 1e-7, 1 - 1e-7)
-        loss = -np.where(truth, np.log(sure), np.log1p(-sure)).mean()
+        loss = self.loss(torch.from_numpy(probabilities).logit(eps=1e-7), torch.from_numpy(truth)).total
         half = score_tags(probabilities >= 0.5, truth)[self.swept]
         return {"loss": float(loss), **scores, "threshold": threshold, "f1_half": half}
 

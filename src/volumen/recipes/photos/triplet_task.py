@@ -15,6 +15,7 @@ from volumen.objectives.collapse import read_outs
 from volumen.objectives.triplet import Triplet, rising_margin
 from volumen.recipes.photos.photo_start import encoder_of
 from volumen.recipes.photos.photo_task import PlainTask, shown
+from volumen.recipes.photos.vocabulary import tag_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from volumen.models.photo_encoder import PhotoEncoder
     from volumen.models.standard import Standard
     from volumen.objectives.terms import LossTerms
-    from volumen.settings.pretrain_photos import PretrainPhotos
+    from volumen.settings.pretrain_photos import Metric, PretrainPhotos
 
 EMBEDDER = "embedder.safetensors"
 """The encoder with its embedding, beside a run's best weights."""
@@ -39,12 +40,11 @@ _NEIGHBOURS = 5
 class TripletTask(PlainTask):
     """Learn embeddings on the unit sphere by the triplet loss, its margin rising step by step.
 
-    The best weights are those whose held-out photographs have the nearest neighbours, among each other, with the most
-    overlap of tags: the loss of a collapse can be lower than that of learning.
+    The best weights are those with the lowest held-out loss, a mean over all triplets: where embeddings have fallen
+    together it is the margin. What neighbours they give is for others to score, not to choose by.
     """
 
     labels: ClassVar[Literal["tags", "none"]] = "tags"
-    score: ClassVar[str] = "overlap"
 
     model: PhotoEncoder
     held_out: PhotoDataset
@@ -55,14 +55,10 @@ class TripletTask(PlainTask):
     @classmethod
     def of(cls, settings: PretrainPhotos, held_out: PhotoDataset, fabric: Fabric) -> TripletTask:
         """Build the model, random weights, and its embedding."""
-        if len(held_out) < 2:
-            raise LabelError(
-                f"Expected two held-out photographs with tags or more, to look for each other; got {len(held_out)}. "
-                "Hold out more (--held-out-share)."
-            )
+        loss = triplets_of(settings)
+        check_triplets(loss, held_out, settings.batch)
         built = encoder_of(settings, settings.encoder)
         model = build_photo_encoder(outputs=settings.embedding, head="embedding", **built)
-        loss = Triplet(miner=settings.miner, alike=settings.alike, unlike=settings.unlike)
         return cls(model=model, held_out=held_out, fabric=fabric, settings=settings, loss=loss)
 
     @property
@@ -98,8 +94,7 @@ class TripletTask(PlainTask):
             with torch.inference_mode(), self.fabric.autocast():
                 found = model(batch["image"])
             scored = every(found, batch["tags"], self.settings.margin, look=False)
-            triplets = float(scored.terms["triplets"])
-            if triplets:
+            if triplets := float(scored.terms["triplets"]):
                 losses.append((float(scored.total * scored.terms["violating"]), triplets))
             embeddings.append(found.float().cpu())
             tags.append(batch["tags"].cpu())
@@ -118,3 +113,22 @@ class TripletTask(PlainTask):
     def save(self, path: Path) -> None:
         """Keep the embedding above the encoder too: it is what distances were learned in."""
         save_tagger(path.with_name(EMBEDDER), self.model, {"tags": [], "input_size": list(self.settings.size)})
+
+
+def triplets_of(settings: Metric) -> Triplet:
+    """Return the loss that settings ask for."""
+    return Triplet(miner=settings.miner, alike=settings.alike, unlike=settings.unlike)
+
+
+def check_triplets(loss: Triplet, held_out: PhotoDataset, batch: int) -> None:
+    """Raise a `LabelError` where no batch of the held-out photographs has a triplet to be scored by."""
+    tags = tag_matrix(held_out.photos, held_out.tags)
+    for start in range(0, len(tags), batch):
+        alike, unlike = loss.pairs(tags[start : start + batch])
+        if (alike.any(dim=1) & unlike.any(dim=1)).any():
+            return
+    raise LabelError(
+        f"None of {len(tags)} held-out photographs has, in a batch of {batch}, one with like tags (overlap "
+        f"{loss.alike:g} or more) and one with unlike tags ({loss.unlike:g} or less) beside it, so triplets cannot be "
+        "scored. Hold out more (--held-out-share), take larger batches, or other --alike and --unlike."
+    )

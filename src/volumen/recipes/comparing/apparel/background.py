@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from volumen.models.checkpoint import load_checkpoint
+from volumen.recipes.first_weights import digest
 from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -54,13 +55,15 @@ class Foreground:
 
     @classmethod
     def kept(cls, file: Path, weights: Path, photos: PhotoDataset, *, batch: int, fabric: Fabric) -> Foreground:
-        """Return what a file holds, or predict and write it, whole or not at all."""
+        """Return what a file holds of these weights, or predict and write it, whole or not at all."""
+        weights_hash = digest(weights)
         if file.exists():
-            with np.load(file) as found:
-                return cls(packed=found["packed"], size=photos.size)
+            with np.load(file, allow_pickle=False) as found:
+                if "weights" in found and str(found["weights"]) == weights_hash:
+                    return cls(packed=found["packed"], size=photos.size)
         made = cls.predict(weights, photos, batch=batch, fabric=fabric)
         out = BytesIO()
-        np.savez_compressed(out, packed=made.packed)
+        np.savez_compressed(out, packed=made.packed, weights=np.array(weights_hash))
         write_whole(file, out.getvalue())
         return made
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from volumen.crops.photo_dataset import PhotoDataset
+from volumen.errors import LabelError
 from volumen.models.photo_encoder import build_photo_encoder
 from volumen.recipes.bookkeeping import recipe_of
+from volumen.recipes.comparing.apparel.cells import SEGMENTER, cells_of
 from volumen.recipes.first_weights import digest, take_encoder
 from volumen.recipes.photos.photo_corpus import PhotoCorpus
 from volumen.recipes.photos.photo_start import encoder_of
+from volumen.recipes.photos.triplet_task import check_triplets, triplets_of
 from volumen.recipes.photos.vocabulary import choose_tags, is_tagged, with_tags
 from volumen.settings.compare_apparel import IMAGENET
 
@@ -77,6 +80,12 @@ def look(chosen: CompareApparel) -> dict[str, Any]:
     """
     photos = ApparelPhotos.of(chosen)
     masked = sum(photo.annotated for photo in (*photos.corpus.split.train, *photos.corpus.split.held_out))
+    if any(cell.work == "triplet" for cell in cells_of(chosen)):
+        check_triplets(
+            triplets_of(chosen), photos.dataset(with_tags(photos.corpus.split.held_out), chosen), chosen.batch
+        )
+    if SEGMENTER in chosen.routes:
+        _check_masks(chosen)
     encoders = {}
     if chosen.imagenet is not None:
         model = build_photo_encoder(outputs=1, **encoder_of(chosen, chosen.imagenet))
@@ -92,3 +101,11 @@ def look(chosen: CompareApparel) -> dict[str, Any]:
         left_out=list(photos.corpus.warnings),
         encoders=encoders,
     )
+
+
+def _check_masks(chosen: CompareApparel) -> None:
+    try:
+        PhotoCorpus.annotated(chosen)
+    except LabelError as error:
+        others = ",".join(route for route in chosen.routes if route != SEGMENTER)
+        raise LabelError(f"{error} If there are none for the segmenter, leave it out (--routes {others}).") from error

@@ -9,7 +9,8 @@ from volumen.events import Started, Stepped
 from volumen.recipes.bookkeeping import fabric_of
 from volumen.recipes.comparing.apparel.background import Foreground
 from volumen.recipes.comparing.apparel.cells import SEGMENTER, untrained_of
-from volumen.recipes.comparing.apparel.finding import Found, embedder_of, find, found_file
+from volumen.recipes.comparing.apparel.finding import Found, embedder_of, find, found_file, made_by
+from volumen.recipes.first_weights import digest
 from volumen.run_folder import weights_file
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ def search_all(
     index, queries = (photos.dataset(part, chosen) for part in (photos.index, photos.queries))
     total = len(encoders) * chosen.seeds
     yield Started(work="find alike", total=total, unit="encoders", device=str(fabric.device))
-    done = 0
+    done, ways = 0, (False, True) if segmenter else (False,)
     for seed in chosen.all_seeds:
         grounds: tuple[Foreground, Foreground] | None = None
+        of_masks = None if segmenter is None else digest(weights_file(segmenter.folder(chosen.out, seed)))
         for cell in encoders:
-            ways = (False, True) if segmenter else (False,)
-            todo = [masked for masked in ways if not _file(out, cell, seed, masked).exists()]
+            made = {masked: made_by(cell, chosen, seed, of_masks if masked else None) for masked in ways}
+            todo = [masked for masked in ways if not _holds(_file(out, cell, seed, masked), made[masked])]
             if any(todo) and grounds is None and segmenter is not None:
                 grounds = _foregrounds(segmenter, chosen, seed, (index, queries), fabric)
             look = embedder_of(cell, chosen, seed, index, fabric) if todo else None
@@ -61,6 +63,7 @@ def search_all(
                         k=chosen.neighbours,
                         batch=chosen.batch,
                         fabric=fabric,
+                        made_by=made[masked],
                     )
                     found.write(_file(out, cell, seed, masked))
             done += 1
@@ -74,6 +77,11 @@ def search_all(
 
 def _file(out: Path, cell: ApparelCell, seed: int, masked: bool) -> Path:
     return found_file(out, cell, seed, masked=masked)
+
+
+def _holds(file: Path, made: str) -> bool:
+    """Say whether a file has what these weights found; those of a run that was made anew found something else."""
+    return file.exists() and Found.read(file).made_by == made
 
 
 def _foregrounds(
