@@ -170,6 +170,8 @@ def test_a_part_that_was_only_being_laid_out_is_laid_out_again(data, made, tmp_p
 def test_an_index_is_never_mixed_of_two_encoders_or_two_states_of_a_segment(data, made, tmp_path):
     with pytest.raises(SettingsError, match="stage was 3, now 4"):
         result(index(chosen(data, made, stage=4)))
+    with pytest.raises(SettingsError, match=r"fitted was \['divide', .*now \['percentile'"):
+        result(index(chosen(data, made, "seg", "more", normalization="percentile")))
     whole = tmp_path / "other_mask.png"
     Image.fromarray(np.full(SHAPE[1:], 255, np.uint8)).save(whole)
     with pytest.raises(SettingsError, match="other mask"):

@@ -157,6 +157,15 @@ def test_a_mistake_replaces_nothing(data, tmp_path):
     assert (tmp_path / "suggestions.csv").read_text() == "former"
 
 
+def test_the_map_that_is_given_is_not_cleared_away(data, tmp_path):
+    result(suggest(chosen(data, tmp_path / "out", prediction=None)))
+    ink = tmp_path / "out" / "ink.zarr"
+    former = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
+    with pytest.raises(OutputExistsError, match="would be cleared before it is read"):
+        result(suggest(chosen(data, tmp_path / "out", prediction=str(ink), overwrite=True)))
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == former
+
+
 def test_windows_are_counted_as_pixel_by_pixel(data):
     segment = open_segment(
         data / "seg.npy",

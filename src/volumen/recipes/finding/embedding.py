@@ -60,6 +60,7 @@ def begin_index(path: Path, settings: Index, segment: Segment) -> WindowIndex:
         normalization = Normalization.from_dict(origin["normalization"])
     else:
         normalization = Normalization.fit(settings.normalization, some, outside=settings.outside)
+        embedding["fitted"] = _fitted(settings)
     embedding["normalization"] = normalization.to_dict()
     if embedding["norms"] == "measured":
         device = pick_device(settings.device)
@@ -76,6 +77,8 @@ def check_same(index: WindowIndex, settings: Index) -> None:
     now = _asked(settings)
     if settings.norms != "auto":
         now["norms"] = settings.norms
+    if "fitted" in index.embedding:
+        now["fitted"] = _fitted(settings)
     changed = [
         f"{name} was {index.embedding.get(name)!r}, now {value!r}"
         for name, value in now.items()
@@ -116,6 +119,11 @@ def _asked(settings: Index) -> dict[str, Any]:
         "stride": settings.window_stride,
         "numbers": settings.numbers,
     }
+
+
+def _fitted(settings: Index) -> list[str]:
+    """Return how voxels are normalised where the encoder does not say."""
+    return [settings.normalization, settings.outside]
 
 
 def _norms(settings: Index, origin: dict[str, Any]) -> str:

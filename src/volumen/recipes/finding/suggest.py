@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from volumen.crops.select import spread
-from volumen.errors import SettingsError
+from volumen.errors import OutputExistsError, SettingsError
 from volumen.evaluation.farthest import pick_farthest
 from volumen.evaluation.nearest import nearest
 from volumen.evaluation.scaled import ScaledRows
@@ -83,6 +83,12 @@ def suggest(settings: Suggest) -> Iterator[Event]:
     segment = open_all((settings.segment,), settings)[0]
     header = read_header(weights_file(settings.checkpoint))
     given = None if settings.prediction is None else InkMap.open(settings.prediction).on(segment)
+    clearing = settings.overwrite and not settings.resume
+    if clearing and settings.prediction is not None and Path(settings.prediction).is_relative_to(out):
+        raise OutputExistsError(
+            f"{settings.prediction} is in {out}, which would be cleared before it is read; give another path to write "
+            "to, or move the map."
+        )
     prepare(out, FILES, overwrite=settings.overwrite, resume=settings.resume)  # only now: what is there may go
     out.mkdir(parents=True, exist_ok=True)
     if given is None:
