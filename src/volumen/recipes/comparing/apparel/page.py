@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from volumen.recipes.comparing.apparel import story
 from volumen.recipes.comparing.apparel.drawings import course_plots, found_plot
 from volumen.recipes.comparing.apparel.sheets import draw_sheet
@@ -21,7 +23,6 @@ from volumen.whole_files import write_all
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from volumen.recipes.comparing.apparel.cells import ApparelCell
@@ -63,7 +64,7 @@ def write_page(
         The disk is full.
     """
     title, lead = story.title(chosen), story.lead(chosen, record)
-    notes = story.remarks(chosen, record, outcome, finds)
+    notes = story.remarks(chosen, record, outcome, finds, float(np.nanmean(chance)))
     tables = all_tables(chosen, *rows, finds)
     plots = [*found_plot(finds, chance), *course_plots(outcome)]
     sheets = list(_sheets(finds, photos, chosen.examples))

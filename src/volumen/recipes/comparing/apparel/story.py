@@ -10,6 +10,7 @@ import numpy as np
 from volumen.recipes.comparing.apparel.cells import SEGMENTER, lacking
 from volumen.recipes.comparing.remarks import few_seeds
 from volumen.recipes.reporting.tables import and_list
+from volumen.settings.comparing import RANDOM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,20 +38,29 @@ def lead(chosen: CompareApparel, record: Record) -> str:
     )
 
 
-def remarks(chosen: CompareApparel, record: Record, outcome: Outcome, finds: tuple[Finds, Finds]) -> list[str]:
-    """Say what a reader of the numbers should know, the gravest first."""
-    return list(dict.fromkeys(_remarks(chosen, record, outcome, finds)))
+def remarks(
+    chosen: CompareApparel, record: Record, outcome: Outcome, finds: tuple[Finds, Finds], chance: float
+) -> list[str]:
+    """Say what a reader of the numbers should know, the gravest first; ``chance`` is the overlap that it comes to."""
+    return list(dict.fromkeys(_remarks(chosen, record, outcome, finds, chance)))
 
 
-def _remarks(chosen: CompareApparel, record: Record, outcome: Outcome, finds: tuple[Finds, Finds]) -> Iterator[str]:
+def _remarks(
+    chosen: CompareApparel, record: Record, outcome: Outcome, finds: tuple[Finds, Finds], chance: float
+) -> Iterator[str]:
     if lacking(chosen):
         yield (
             f"No file with ImageNet's weights was given (imagenet), so {and_list(lacking(chosen))} "
             f"{'is' if len(lacking(chosen)) == 1 else 'are'} missing, and rotation, triplets and the segmenter began "
             "from random weights, where the report on image retrieval that this follows began from ImageNet's."
         )
+    yield (
+        "The weights of each run are the best by the same photographs that it is scored on: taggers by their score, "
+        "the segmenter by IoU, the others by their loss. So all scores are a little too good, those of what is found "
+        "alike too, beside chance and random weights, of which none were chosen."
+    )
     yield from few_seeds(chosen.seeds)
-    yield from _documented(record, outcome, finds[0])
+    yield from _documented(record, outcome, finds[0], chance)
     guessed = [run.record.result for runs in outcome.values() for run in runs if run.record.result]
     frequent = [each["guesses"]["frequent"] for each in guessed if "guesses" in each]
     if frequent:
@@ -72,7 +82,8 @@ def _remarks(chosen: CompareApparel, record: Record, outcome: Outcome, finds: tu
     if finds[1]:
         yield (
             "The segmenter that masks photographs learned from some of those that are searched, and from none of the "
-            "queries; no encoder was trained on masked photographs."
+            "queries, though its best weights were chosen by them; no encoder was trained on masked photographs. What "
+            "the masks mark stays, skin and hair too where they are marked."
         )
     unread = record.content["queries"] - min((len(run.names) for runs in finds[0].values() for run in runs), default=0)
     if finds[0] and unread:
@@ -81,14 +92,14 @@ def _remarks(chosen: CompareApparel, record: Record, outcome: Outcome, finds: tu
     if stopped:
         yield f"{len(stopped)} runs stopped early for want of a better score."
     yield (
-        "Vectors are the pooled deepest features; of triplets, the embeddings; of rotation and SparK alone, the "
-        "pooled features of the two deepest stages side by side, each of length 1. Norm statistics of random weights "
-        "and of SparK's, which saw patches, are measured on the photographs that are searched."
+        "Vectors are the pooled deepest features; of triplets, the embeddings; of rotation and SparK alone and of "
+        "random weights, the pooled features of the two deepest stages side by side, each of length 1. Norm statistics "
+        "of random weights and of SparK's, which saw patches, are measured on the photographs that are searched."
     )
     yield from record.content["left_out"]
 
 
-def _documented(record: Record, outcome: Outcome, whole: Finds) -> Iterator[str]:
+def _documented(record: Record, outcome: Outcome, whole: Finds, chance: float) -> Iterator[str]:
     """Say why numbers differ from those of the retrieval report, whose routes these are."""
     if any(cell.work in ("tagger", "rotation", "segmenter") for cell in outcome):
         counts = record.content["photos"]
@@ -100,10 +111,12 @@ def _documented(record: Record, outcome: Outcome, whole: Finds) -> Iterator[str]
         )
     if whole:
         means = {cell.name: np.mean([np.nanmean(found.overlap) for found in runs]) for cell, runs in whole.items()}
+        means["chance"] = chance
         order = sorted(means, key=lambda name: -means[name])
+        named = ("random weights" if name == RANDOM else name for name in order)
         yield (
             "By what is found alike, the retrieval report's order is fine-tuned, from scratch, ImageNet's own, "
-            f"triplets, rotation, chance. Here it is {and_list(order)}; the differences say which steps of it are "
+            f"triplets, rotation, chance. Here it is {and_list(named)}; the differences say which steps of it are "
             "shown."
         )
 
