@@ -23,7 +23,7 @@ from volumen.models.checkpoint import load_checkpoint
 from volumen.models.photo_encoder import build_photo_encoder
 from volumen.recipes.comparing.apparel.background import Foreground
 from volumen.recipes.comparing.apparel.cells import ApparelCell, cells_of, lacking, untrained_of
-from volumen.recipes.comparing.apparel.finding import Found, embedder_of, find
+from volumen.recipes.comparing.apparel.finding import Answers, embedder_of, find
 from volumen.recipes.comparing.apparel.inputs import ApparelPhotos
 from volumen.recipes.comparing.apparel.results import drawn_verdict, retrieval_rows
 from volumen.recipes.families import compare
@@ -106,7 +106,7 @@ def test_tables_hold_the_numbers_of_the_runs(photos, compared):
     gap = values["scratch", "scratch-plain", "f1"]
     assert float(gap["mean"]) == pytest.approx(f1 - plain, abs=1e-5)
     assert float(gap["low_photos"]) <= float(gap["mean"]) <= float(gap["high_photos"])
-    found = np.nanmean(Found.read(out / "found/scratch/seed0-masked.npz").overlap)
+    found = np.nanmean(Answers.read(out / "found/scratch/seed0-masked.npz").overlap)
     assert float(values["scratch", "", "overlap_masked"]["mean"]) == pytest.approx(found, abs=1e-5)
     held = events[-1].result["found"]
     asked = {path.name for path in (out / "found").iterdir()}
@@ -122,7 +122,7 @@ def test_what_was_found_is_nearest_and_its_overlap_that_of_the_tags(photos, comp
     given = chosen(photos, out)
     known = ApparelPhotos.of(given)
     assert known.tags == ("blue", "green", "red")  # skin is no apparel
-    found = Found.read(out / "found/spark/seed0-whole.npz")
+    found = Answers.read(out / "found/spark/seed0-whole.npz")
     names = [photo.name for photo in known.index]
     rows = np.array([[names.index(name) for name in line] for line in found.found])
     assert not {*found.names} & {*names}
@@ -334,7 +334,7 @@ def test_differences_of_two_searches_are_paired_query_by_query():
     names = tuple(map(str, range(200)))
     good, bad = (ApparelCell(name=name, work="nothing") for name in ("good", "bad"))
     finds = {
-        cell: (Found(names=names, found=np.empty((200, 0), str), overlap=values, made_by="hand"),)
+        cell: (Answers(names=names, found=np.empty((200, 0), str), overlap=values, made_by="hand"),)
         for cell, values in ((bad, hard), (good, hard + 0.02 + rng.normal(0, 0.01, 200)))
     }
     rows = retrieval_rows(finds, {}, np.full(200, 0.1), resamples=200)

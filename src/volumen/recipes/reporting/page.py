@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from volumen.recipes.reporting.line_runs import ReadingView
     from volumen.recipes.reporting.panels import Panel
-    from volumen.recipes.reporting.photo_view import PhotoView
+    from volumen.recipes.reporting.photo_view import PhotoRunView
     from volumen.recipes.reporting.pretraining import PretrainingView
     from volumen.recipes.reporting.run_record import RunRecord
     from volumen.recipes.reporting.tables import Cell, ScopeTable, SettingRow
@@ -103,7 +103,7 @@ class Page:
     tables: Sequence[ScopeTable]
     pretraining: Sequence[PretrainingView]
     readings: Sequence[ReadingView]
-    photographs: Sequence[PhotoView]
+    photographs: Sequence[PhotoRunView]
     segments: Sequence[SegmentView]
     curves: Sequence[Plot]
     training: Sequence[tuple[str, ...]]

@@ -18,7 +18,7 @@ from volumen.settings.verbs import VERBS as SETTINGS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from volumen.recipes.reporting.photo_view import PhotoView
+    from volumen.recipes.reporting.photo_view import PhotoRunView
     from volumen.recipes.reporting.run_record import RunRecord
 
 VERBS = tuple(verb for verb, kind in SETTINGS.items() if issubclass(kind, PhotoTraining))
@@ -88,7 +88,7 @@ def headlines(runs: Sequence[RunRecord]) -> list[Headline]:
     return []
 
 
-def show(run: RunRecord) -> PhotoView | None:
+def show(run: RunRecord) -> PhotoRunView | None:
     """Gather what a run made of its held-out photographs; None where it has said nothing of them yet."""
     if (run.path / "overlaps.csv").exists():
         return show_segmenter(run)

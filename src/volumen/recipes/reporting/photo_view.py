@@ -1,4 +1,4 @@
-"""PhotoView: what a report shows of one run over photographs."""
+"""PhotoRunView: what a report shows of one run over photographs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Shown:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotoView:
+class PhotoRunView:
     """What a run made of its held-out photographs: scores, and examples from good to bad."""
 
     name: str

@@ -15,7 +15,7 @@ from volumen.recipes.photos.maps import FOLDER, map_name
 from volumen.recipes.photos.overlaps import read_overlaps
 from volumen.recipes.photos.photo_corpus import PhotoCorpus
 from volumen.recipes.reporting.photo_panels import map_panel, photo_panel, truth_panel, veil_panel
-from volumen.recipes.reporting.photo_view import PhotoView, Shown, number_cell
+from volumen.recipes.reporting.photo_view import PhotoRunView, Shown, number_cell
 from volumen.settings import TrainSegmenter
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _DRAWS = 500
 
 
-def show_segmenter(run: RunRecord) -> PhotoView:
+def show_segmenter(run: RunRecord) -> PhotoRunView:
     """Gather overlaps, with intervals over photographs, and the maps that the run kept."""
     names, overlap = read_overlaps(run.path / "overlaps.csv")
     batch = int(run.settings.get("batch", 8))
@@ -42,7 +42,7 @@ def show_segmenter(run: RunRecord) -> PhotoView:
         "truth have in common over what either has: soft takes probabilities as they are, else a pixel is called from "
         "one half on. Below it is its 95 % interval: photographs are drawn again and again."
     )
-    return PhotoView(name=run.name, lead=lead, scores=scores, examples=examples, columns=4)
+    return PhotoRunView(name=run.name, lead=lead, scores=scores, examples=examples, columns=4)
 
 
 def _maps(run: RunRecord, overlaps: Mapping[str, float]) -> Iterator[Shown]:

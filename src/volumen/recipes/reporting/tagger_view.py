@@ -12,7 +12,7 @@ from volumen.evaluation.intervals import percentile_interval
 from volumen.evaluation.labels import micro_f1_draws, score_tags
 from volumen.recipes.photos.said_tags import read_said
 from volumen.recipes.reporting.photo_panels import photo_panel
-from volumen.recipes.reporting.photo_view import PhotoView, Shown, number_cell
+from volumen.recipes.reporting.photo_view import PhotoRunView, Shown, number_cell
 from volumen.sources.photos.read_photos import read_photos
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _DRAWS = 500
 _EXAMPLES = 6
 
 
-def show_tagger(run: RunRecord) -> PhotoView:
+def show_tagger(run: RunRecord) -> PhotoRunView:
     """Gather scores beside those of guessing, and photographs told right and wrong."""
     said = read_said(run.path / "tags.csv")
     found = run.result or {}
@@ -52,7 +52,7 @@ def show_tagger(run: RunRecord) -> PhotoView:
     lead = f"Of {len(said.names)} photographs, {right} were told exactly."
     if guesses:
         lead += f" Guesses are scored by: {names.get(str(found.get('score')), 'the same')}."
-    return PhotoView(
+    return PhotoRunView(
         name=run.name,
         lead=f"{lead} {_above_guessing(said)}",
         scores=cells,

@@ -41,7 +41,7 @@ _UNTAGGED = ("rotation", "spark")  # works that show an encoder no tags
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Found:
+class Answers:
     """What an encoder found.
 
     Parameters
@@ -62,7 +62,7 @@ class Found:
     made_by: str
 
     @classmethod
-    def read(cls, file: Path) -> Found:
+    def read(cls, file: Path) -> Answers:
         """Read what `write` wrote."""
         with np.load(file, allow_pickle=False) as held:
             made_by = str(held["made_by"]) if "made_by" in held else ""
@@ -130,7 +130,7 @@ def find(
     batch: int,
     fabric: Fabric,
     made_by: str,
-) -> Found:
+) -> Answers:
     """Embed what is searched and the queries, black outside their foregrounds if given, and find the nearest.
 
     Vectors are compared by their directions, all of length 1, as those of triplets are already.
@@ -143,7 +143,7 @@ def find(
         for photos, kept in ((queries, shown), (index, rows))
     ]
     names = np.array([index.photos[int(row)].name for row in rows])
-    return Found(
+    return Answers(
         names=tuple(queries.photos[int(row)].name for row in shown),
         found=names[near.index],
         overlap=retrieval_overlap(tags[0], tags[1], near.index),

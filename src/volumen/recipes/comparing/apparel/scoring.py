@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from volumen.recipes.comparing.apparel.cells import ApparelCell
-    from volumen.recipes.comparing.apparel.finding import Found
+    from volumen.recipes.comparing.apparel.finding import Answers
 
 TAGGING = ("f1", "precision", "recall", "accuracy", "micro_f1", "macro_f1")
 """Scores of a tagger, in this order; the first four are example-wise, and have draws."""
@@ -74,7 +74,7 @@ class ApparelScores:
 Outcome = dict["ApparelCell", tuple[ApparelScores, ...]]
 """The runs of every route, in the order of their seeds."""
 
-Finds = dict["ApparelCell", tuple["Found", ...]]
+Finds = dict["ApparelCell", tuple["Answers", ...]]
 """What the encoder of each route found, in the order of their seeds."""
 
 

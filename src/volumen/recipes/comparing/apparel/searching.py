@@ -9,7 +9,7 @@ from volumen.events import Started, Stepped
 from volumen.recipes.bookkeeping import fabric_of
 from volumen.recipes.comparing.apparel.background import Foreground
 from volumen.recipes.comparing.apparel.cells import SEGMENTER, untrained_of
-from volumen.recipes.comparing.apparel.finding import Found, embedder_of, find, found_file, made_by
+from volumen.recipes.comparing.apparel.finding import Answers, embedder_of, find, found_file, made_by
 from volumen.recipes.first_weights import digest
 from volumen.run_folder import weights_file
 
@@ -69,7 +69,7 @@ def search_all(
             done += 1
             yield Stepped(done=done, total=total)
     whole, without = (
-        {cell: tuple(Found.read(_file(out, cell, seed, masked)) for seed in chosen.all_seeds) for cell in encoders}
+        {cell: tuple(Answers.read(_file(out, cell, seed, masked)) for seed in chosen.all_seeds) for cell in encoders}
         for masked in (False, segmenter is not None)
     )
     return whole, without if segmenter is not None else {}
@@ -81,7 +81,7 @@ def _file(out: Path, cell: ApparelCell, seed: int, masked: bool) -> Path:
 
 def _holds(file: Path, made: str) -> bool:
     """Say whether a file has what these weights found; those of a run that was made anew found something else."""
-    return file.exists() and Found.read(file).made_by == made
+    return file.exists() and Answers.read(file).made_by == made
 
 
 def _foregrounds(

@@ -18,7 +18,7 @@ from volumen.recipes.photos.vocabulary import tag_matrix
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from volumen.recipes.comparing.apparel.finding import Found
+    from volumen.recipes.comparing.apparel.finding import Answers
     from volumen.recipes.comparing.apparel.inputs import ApparelPhotos
     from volumen.sources.photos.photo import Photo
 
@@ -30,7 +30,7 @@ _FIRST = np.zeros((1, 1), np.int64)
 _PAPER, _INK = (255, 255, 255), (60, 60, 60)
 
 
-def draw_sheet(found: Found, photos: ApparelPhotos, *, count: int) -> bytes | None:
+def draw_sheet(found: Answers, photos: ApparelPhotos, *, count: int) -> bytes | None:
     """Draw some queries, spread from the one with the most overlap to the one with the least, as PNG.
 
     The query stands first, in a frame; below what was found is the overlap of its tags with the query's. None where no

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotoView:
+class ExampleView:
     """A held-out photograph, its truth, and for each cell the soft map and its overlay, so many panels in a row."""
 
     title: str
@@ -34,7 +34,7 @@ class PhotoView:
     panels: Sequence[Panel]
 
 
-def example_views(outcome: Outcome, chosen: CompareCharacters, held_out: PhotoDataset) -> list[PhotoView]:
+def example_views(outcome: Outcome, chosen: CompareCharacters, held_out: PhotoDataset) -> list[ExampleView]:
     """Show photographs from the one that the first seed's runs find best to the one that they find worst.
 
     Those that cannot be read any more are passed over.
@@ -61,7 +61,7 @@ def example_views(outcome: Outcome, chosen: CompareCharacters, held_out: PhotoDa
             softs.append(map_panel(f"soft map, {cell.name}, IoU {found[row, index]:.2f}", soft))
             overlays.append(veil_panel(f"overlay, {cell.name}", decoded.pixels, soft))
         views.append(
-            PhotoView(
+            ExampleView(
                 title=names[index],
                 where=f"mean IoU of the models {means[index]:.2f}",
                 columns=1 + len(outcome),
