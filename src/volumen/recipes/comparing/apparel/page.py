@@ -15,6 +15,7 @@ from volumen.recipes.comparing.apparel.drawings import course_plots, found_plot
 from volumen.recipes.comparing.apparel.sheets import draw_sheet
 from volumen.recipes.comparing.apparel.tables import all_tables, table_markdown
 from volumen.recipes.comparing.curves import curve_lines
+from volumen.recipes.comparing.run_rows import run_rows
 from volumen.recipes.reporting.page import fill, slug
 from volumen.recipes.reporting.tables import csv_text, option_rows
 from volumen.settings.compare_apparel import CompareApparel
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from volumen.recipes.comparing.record import Record
     from volumen.recipes.comparing.rows import Row
 
+_RUNS = {"route": lambda cell: cell.name, "from": lambda cell: cell.start}
 _CURVES = ("route", "seed", "quantity", "epoch", "value")
 
 
@@ -78,7 +80,7 @@ def write_page(
         plots=plots,
         sheets=sheets,
         seed=chosen.seed,
-        runs=story.run_rows(outcome, chosen.all_seeds),
+        runs=run_rows(outcome, chosen.all_seeds, columns=_RUNS),
         settings=option_rows(CompareApparel, record.content["settings"]),
         provenance=story.provenance(record),
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by volumen {version('volumen')}",

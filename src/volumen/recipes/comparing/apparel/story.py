@@ -130,17 +130,5 @@ def provenance(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
     return told
 
 
-def run_rows(outcome: Outcome, seeds: tuple[int, ...]) -> list[tuple[str, ...]]:
-    """Lay out how each run went: header first."""
-    rows: list[tuple[str, ...]] = [("route", "from", "seed", "epochs", "best", "device", "minutes")]
-    for cell, runs in outcome.items():
-        for seed, run in zip(seeds, runs, strict=True):
-            result = run.record.result or {}
-            minutes = float(result.get("seconds", 0.0)) / 60
-            ends = (str(result.get("epochs", "–")), str(run.record.best_epoch or "–"))
-            rows.append((cell.name, cell.start, str(seed), *ends, run.record.device or "–", f"{minutes:.1f}"))
-    return rows
-
-
 def _facts(known: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in known.items()]

@@ -13,6 +13,7 @@ from volumen.recipes.comparing.characters.drawings import course_plots
 from volumen.recipes.comparing.characters.examples import example_views
 from volumen.recipes.comparing.characters.tables import HEADER, score_lines, table_markdown
 from volumen.recipes.comparing.curves import curve_lines
+from volumen.recipes.comparing.run_rows import run_rows
 from volumen.recipes.reporting.page import fill, slug
 from volumen.recipes.reporting.tables import csv_text, option_rows
 from volumen.settings.compare_characters import CompareCharacters
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from volumen.recipes.comparing.record import Record
     from volumen.recipes.comparing.rows import Row
 
+_RUNS = {"cell": lambda cell: cell.name}
 _CURVES = ("model", "loss", "seed", "quantity", "epoch", "value")
 
 
@@ -71,7 +73,7 @@ def write_page(
         plots=plots,
         examples=examples,
         seed=chosen.seed,
-        runs=story.run_rows(outcome, chosen.all_seeds),
+        runs=run_rows(outcome, chosen.all_seeds, columns=_RUNS),
         settings=option_rows(CompareCharacters, record.content["settings"]),
         provenance=story.provenance(record),
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by volumen {version('volumen')}",

@@ -79,22 +79,3 @@ def provenance(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
     for name, encoder in record.content["encoders"].items():
         told.append((f"Weights {name}", [(key, str(encoder[key])) for key in encoder]))
     return told
-
-
-def run_rows(outcome: Outcome, seeds: tuple[int, ...]) -> list[tuple[str, ...]]:
-    """Lay out how each run went: header first."""
-    rows: list[tuple[str, ...]] = [("cell", "seed", "epochs", "best", "device", "minutes")]
-    for cell, runs in outcome.items():
-        for seed, run in zip(seeds, runs, strict=True):
-            result = run.record.result or {}
-            rows.append(
-                (
-                    cell.name,
-                    str(seed),
-                    str(result.get("epochs", "–")),
-                    str(run.record.best_epoch or "–"),
-                    run.record.device or "–",
-                    f"{float(result.get('seconds', 0.0)) / 60:.1f}",
-                )
-            )
-    return rows

@@ -20,6 +20,7 @@ from volumen.recipes.comparing.ink.tables import (
     scores_at,
 )
 from volumen.recipes.comparing.rows import Mark, best_of, mark_of, share_name, shares_of
+from volumen.recipes.comparing.run_rows import run_rows
 from volumen.recipes.reporting.page import fill, slug
 from volumen.recipes.reporting.tables import option_rows
 from volumen.settings.compare_ink import CompareInk
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from volumen.recipes.comparing.record import Record
     from volumen.recipes.comparing.rows import Row
     from volumen.recipes.reporting.page import Plot, SegmentView
+
+
+_RUNS = {"cell": lambda cell: cell.name, "share": lambda cell: f"{cell.share:g}"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +87,7 @@ def write_page(
         shares=[_share_view(share, scores, differences) for share in shares_of(scores)],
         plots=plots,
         segments=segments,
-        runs=story.run_rows(outcome, chosen.all_seeds),
+        runs=run_rows(outcome, chosen.all_seeds, columns=_RUNS),
         settings=option_rows(CompareInk, record.content["settings"]),
         provenance=story.encoders(record),
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by volumen {version('volumen')}",

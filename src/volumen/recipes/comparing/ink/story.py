@@ -137,27 +137,6 @@ def encoders(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
     return told
 
 
-def run_rows(outcome: Outcome, seeds: tuple[int, ...]) -> list[tuple[str, ...]]:
-    """Lay out how each run went: header first."""
-    rows: list[tuple[str, ...]] = [("cell", "share", "seed", "epochs", "best epoch", "device", "minutes")]
-    for cell, runs in outcome.items():
-        for seed, run in zip(seeds, runs, strict=True):
-            result = run.record.result or {}
-            seconds = float(result.get("seconds", 0.0))
-            rows.append(
-                (
-                    cell.name,
-                    f"{cell.share:g}",
-                    str(seed),
-                    str(result.get("epochs", "–")),
-                    str(run.record.best_epoch or "–"),
-                    run.record.device or "–",
-                    f"{seconds / 60:.1f}",
-                )
-            )
-    return rows
-
-
 def _boxes(boxes: list[list[int]]) -> str:
     shown = ", ".join(str(tuple(box)) for box in boxes[:4])
     return shown if len(boxes) <= 4 else f"{shown} and {len(boxes) - 4} more"

@@ -13,6 +13,7 @@ from volumen.recipes.comparing.readers.drawings import course_plots, share_plots
 from volumen.recipes.comparing.readers.examples import example_views
 from volumen.recipes.comparing.readers.tables import HEADER, cost_rows, decoder_tables, table_markdown, verdict_table
 from volumen.recipes.comparing.rows import share_name
+from volumen.recipes.comparing.run_rows import run_rows
 from volumen.recipes.reporting.page import fill, slug
 from volumen.recipes.reporting.tables import csv_text, option_rows
 from volumen.settings.compare_handwriting import CompareHandwriting
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from volumen.recipes.comparing.rows import Row
     from volumen.recipes.reading.line_corpus import LineCorpus
 
+_RUNS = {"decoder": lambda cell: cell.decoder, "cell": lambda cell: cell.name, "share": lambda cell: f"{cell.share:g}"}
 _CURVES = ("decoder", "share", "cell", "seed", "quantity", "epoch", "value")
 
 
@@ -70,7 +72,7 @@ def write_page(
         examples=example_views(outcome, corpus, count=chosen.examples),
         share=share_name(max(chosen.share)).lower(),
         seed=chosen.seed,
-        runs=story.run_rows(outcome, chosen.all_seeds),
+        runs=run_rows(outcome, chosen.all_seeds, columns=_RUNS, rounds="rounds"),
         settings=option_rows(CompareHandwriting, record.content["settings"]),
         provenance=story.provenance(record),
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by volumen {version('volumen')}",

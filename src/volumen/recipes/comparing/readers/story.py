@@ -106,26 +106,5 @@ def provenance(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
     return told
 
 
-def run_rows(outcome: Outcome, seeds: tuple[int, ...]) -> list[tuple[str, ...]]:
-    """Lay out how each run went: header first."""
-    rows: list[tuple[str, ...]] = [("decoder", "cell", "share", "seed", "rounds", "best", "device", "minutes")]
-    for cell, runs in outcome.items():
-        for seed, run in zip(seeds, runs, strict=True):
-            result = run.record.result or {}
-            rows.append(
-                (
-                    cell.decoder,
-                    cell.name,
-                    f"{cell.share:g}",
-                    str(seed),
-                    str(result.get("epochs", "–")),
-                    str(run.record.best_epoch or "–"),
-                    run.record.device or "–",
-                    f"{float(result.get('seconds', 0.0)) / 60:.1f}",
-                )
-            )
-    return rows
-
-
 def _facts(known: dict[str, Any], *names: str) -> list[tuple[str, str]]:
     return [(name, str(known[name])) for name in names or known]
