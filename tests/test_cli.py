@@ -113,7 +113,7 @@ def test_units_of_boxes_and_layers_are_in_the_help():
     assert told["region"].endswith("(pixels at full size, Y1 and X1 left out)")
     assert told["layers"].endswith("(counted from 0, B left out)")
     assert told["near"].endswith("(pixels at full size)")
-    assert describe(settings.Index.model_fields["stage"]).endswith("(≥ 1; ≤ 5; default 4)")
+    assert describe(settings.Index.model_fields["stage"]).endswith("(≥ 1; ≤ 5; default 3)")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class Index(LabelPaths, Voxels, Sharing):
     min_papyrus: Share = Field(0.95, gt=0, description="Least share of a window that lies on papyrus")
 
     stage: Count = Field(
-        4, le=5, description="Which of the encoder's maps to pool: 1 at stride 2, 4 at 16, and 5, the deepest, at 32"
+        3, le=5, description="Which of the encoder's maps to pool: 1 at stride 2, 3 at 8, and 5, the deepest, at 32"
     )
     norms: Literal["auto", "measured", "kept"] = Field(
         "auto",

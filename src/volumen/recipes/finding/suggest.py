@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 MAP, INDEX = "ink.zarr", "index"
 FILES = (MAP, INDEX, "suggestions.json", "suggestions.csv", "sheet.png")
 
+_STAGE = 4  # of the encoder, whose maps say how unlike windows are
 _MOST_KNOWN = 4096  # labelled windows, spread, that novelty is measured against
 
 
@@ -138,7 +139,7 @@ def _prediction(settings: Suggest, path: Path) -> Predict:
 def _indexing(settings: Suggest, path: Path) -> Index:
     shared = ("mask", "reverse", "voxel_um", "region", "window", "stride", "batch", "device", "precision")
     chosen = {name: getattr(settings, name) for name in (*shared, "memory_fraction")}
-    return Index(segments=(settings.segment,), encoder=settings.checkpoint, out=str(path), **chosen)
+    return Index(segments=(settings.segment,), encoder=settings.checkpoint, stage=_STAGE, out=str(path), **chosen)
 
 
 def _boxes(header: dict[str, Any], segment: Segment) -> tuple[Window, ...]:
