@@ -295,7 +295,7 @@ def test_vectors_are_compared_by_their_directions():
 
 def test_the_background_of_both_is_taken_away_before_they_are_looked_at():
     images = {"a": [[[1.0, 0.0, 9.0]]], "b": [[[0.0, 1.0, 9.0]]]}  # CHW; the last pixel is background
-    index, queries = shown(**images), shown(b1=[[[9.0, 1.0, 0.0]]], a1=[[[1.0, 9.0, 0.0]]])  # of b1 the first, ...
+    index, queries = shown(**images), shown(b1=[[[9.0, 1.0, 0.0]]], a1=[[[1.0, 9.0, 0.0]]])  # there the nines are
     seen = [[[1, 1, 0], [1, 1, 0]], [[0, 1, 1], [1, 0, 1]]]
     grounds = [Foreground(packed=np.packbits(np.array(rows, bool), axis=1), size=(1, 3)) for rows in seen]
     given = {"k": 1, "batch": 2, "fabric": Fabric(accelerator="cpu"), "made_by": "hand"}

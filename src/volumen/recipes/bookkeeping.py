@@ -79,20 +79,22 @@ def begun(settings: Any) -> Run | None:
             f"Give another path, or go on with it: `volumen resume {path}`."
         )
     before, now = job.settings.recorded(), settings.recorded()
-    then = run.recipe.get("weights")
-    known = then if isinstance(then, dict) else {}
-    moved = [name for name, found in first_digests(settings).items() if known.get(name) == found]
-    changed = [
-        f"{name} was {before[name]!r}, now {value!r}"
-        for name, value in now.items()
-        if name not in (*_FREE, *moved) and before[name] != value
-    ]
+    differing = [name for name, value in now.items() if name not in _FREE and before[name] != value]
+    moved = _moved(run, settings) if differing else ()
+    changed = [f"{name} was {before[name]!r}, now {now[name]!r}" for name in differing if name not in moved]
     if changed:
         raise SettingsError(
             f"{path} was begun with other settings: {'; '.join(changed)}. "
             f"Give those again, or `volumen resume {path}`, or begin another run."
         )
     return run
+
+
+def _moved(run: Run, settings: Any) -> list[str]:
+    """Return which settings name weights that are those that the run was begun with, wherever they are."""
+    then = run.recipe.get("weights")
+    known = then if isinstance(then, dict) else {}
+    return [name for name, found in first_digests(settings).items() if known.get(name) == found]
 
 
 def check_identities(run: Run, now: Sequence[Mapping[str, Any]]) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from volumen.recipes.reporting.run_record import RunRecord
 
 
-class Scored(Protocol):
+class Recorded(Protocol):
     """What a run came to, whatever was scored."""
 
     @property
@@ -21,7 +21,7 @@ class Scored(Protocol):
 
 
 def run_rows(
-    outcome: Mapping[C, Sequence[Scored]],
+    outcome: Mapping[C, Sequence[Recorded]],
     seeds: Sequence[int],
     *,
     columns: Mapping[str, Callable[[C], str]],

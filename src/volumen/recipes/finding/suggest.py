@@ -84,12 +84,7 @@ def suggest(settings: Suggest) -> Iterator[Event]:
     segment = open_all((settings.segment,), settings)[0]
     header = read_header(weights_file(settings.checkpoint))
     given = None if settings.prediction is None else InkMap.open(settings.prediction).on(segment)
-    clearing = settings.overwrite and not settings.resume
-    if clearing and settings.prediction is not None and Path(settings.prediction).is_relative_to(out):
-        raise OutputExistsError(
-            f"{settings.prediction} is in {out}, which would be cleared before it is read; give another path to write "
-            "to, or move the map."
-        )
+    _check_kept(settings)
     prepare(out, FILES, overwrite=settings.overwrite, resume=settings.resume)  # only now: what is there may go
     out.mkdir(parents=True, exist_ok=True)
     if given is None:
@@ -127,6 +122,16 @@ def suggest(settings: Suggest) -> Iterator[Event]:
             "seconds": time.monotonic() - began,
         }
     )
+
+
+def _check_kept(settings: Suggest) -> None:
+    """Raise an `OutputExistsError` where the map that is given would be cleared away with what was there before."""
+    clears = settings.overwrite and not settings.resume
+    if clears and settings.prediction is not None and Path(settings.prediction).is_relative_to(settings.out):
+        raise OutputExistsError(
+            f"{settings.prediction} is in {settings.out}, which would be cleared before it is read; give another path "
+            "to write to, or move the map."
+        )
 
 
 def _prediction(settings: Suggest, path: Path) -> Predict:

@@ -42,7 +42,7 @@ _UNTAGGED = ("rotation", "spark")  # works that show an encoder no tags
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answers:
-    """What an encoder found.
+    """What an encoder answered to the queries.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Answers:
     overlap
         Of the tags of each query with those of what was found, (queries,).
     made_by
-        What it was found with: `made_by`.
+        What it was found with: `origin_of`.
     """
 
     names: tuple[str, ...]
@@ -82,7 +82,7 @@ def found_file(out: Path, cell: ApparelCell, seed: int, *, masked: bool) -> Path
     return out / "found" / cell.name / f"seed{seed}-{'masked' if masked else 'whole'}.npz"
 
 
-def made_by(cell: ApparelCell, chosen: CompareApparel, seed: int, segmenter: str | None) -> str:
+def origin_of(cell: ApparelCell, chosen: CompareApparel, seed: int, segmenter: str | None) -> str:
     """Tell weights and how they are read, so that what other ones found is not taken for theirs.
 
     Parameters

@@ -9,7 +9,7 @@ from volumen.events import Started, Stepped
 from volumen.recipes.bookkeeping import fabric_of
 from volumen.recipes.comparing.apparel.background import Foreground
 from volumen.recipes.comparing.apparel.cells import SEGMENTER, untrained_of
-from volumen.recipes.comparing.apparel.finding import Answers, embedder_of, find, found_file, made_by
+from volumen.recipes.comparing.apparel.finding import Answers, embedder_of, find, found_file, origin_of
 from volumen.recipes.first_weights import digest
 from volumen.run_folder import weights_file
 
@@ -48,7 +48,7 @@ def search_all(
         grounds: tuple[Foreground, Foreground] | None = None
         of_masks = None if segmenter is None else digest(weights_file(segmenter.folder(chosen.out, seed)))
         for cell in encoders:
-            made = {masked: made_by(cell, chosen, seed, of_masks if masked else None) for masked in ways}
+            made = {masked: origin_of(cell, chosen, seed, of_masks if masked else None) for masked in ways}
             todo = [masked for masked in ways if not _holds(_file(out, cell, seed, masked), made[masked])]
             if any(todo) and grounds is None and segmenter is not None:
                 grounds = _foregrounds(segmenter, chosen, seed, (index, queries), fabric)
