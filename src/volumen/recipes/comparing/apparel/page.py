@@ -15,6 +15,7 @@ from volumen.recipes.comparing.apparel.drawings import course_plots, found_plot
 from volumen.recipes.comparing.apparel.sheets import draw_sheet
 from volumen.recipes.comparing.apparel.tables import all_tables, table_markdown
 from volumen.recipes.comparing.curves import curve_lines
+from volumen.recipes.comparing.provenance import provenance
 from volumen.recipes.comparing.run_rows import run_rows
 from volumen.recipes.reporting.page import fill, slug
 from volumen.recipes.reporting.tables import csv_text, option_rows
@@ -82,7 +83,10 @@ def write_page(
         seed=chosen.seed,
         runs=run_rows(outcome, chosen.all_seeds, columns=_RUNS),
         settings=option_rows(CompareApparel, record.content["settings"]),
-        provenance=story.provenance(record),
+        provenance=[
+            *provenance(record.content, source="Photographs"),
+            ("Tags", [("tags", ", ".join(record.content["tags"]))]),
+        ],
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by volumen {version('volumen')}",
     )
     figures = {f"figures/{slug(plot.name)}.png": plot.light for plot in plots}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -119,16 +119,3 @@ def _documented(record: Record, outcome: Outcome, whole: Finds, chance: float) -
             f"triplets, rotation, chance. Here it is {and_list(named)}; the differences say which steps of it are "
             "shown."
         )
-
-
-def provenance(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Tell where weights come from, and what else the runs stand on."""
-    told = [(f"Weights {name}", _facts(known)) for name, known in record.content["encoders"].items()]
-    told.append(("Versions", _facts(record.content["versions"])))
-    told += [(f"Photographs {source['name']}", _facts(source)) for source in record.content["segments"]]
-    told.append(("Tags", [("tags", ", ".join(record.content["tags"]))]))
-    return told
-
-
-def _facts(known: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name, str(value)) for name, value in known.items()]

@@ -13,6 +13,7 @@ from volumen.recipes.comparing.characters.drawings import course_plots
 from volumen.recipes.comparing.characters.examples import example_views
 from volumen.recipes.comparing.characters.tables import HEADER, score_lines, table_markdown
 from volumen.recipes.comparing.curves import curve_lines
+from volumen.recipes.comparing.provenance import provenance
 from volumen.recipes.comparing.run_rows import run_rows
 from volumen.recipes.reporting.page import fill, slug
 from volumen.recipes.reporting.tables import csv_text, option_rows
@@ -75,7 +76,7 @@ def write_page(
         seed=chosen.seed,
         runs=run_rows(outcome, chosen.all_seeds, columns=_RUNS),
         settings=option_rows(CompareCharacters, record.content["settings"]),
-        provenance=story.provenance(record),
+        provenance=provenance(record.content, source="Photographs"),
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by volumen {version('volumen')}",
     )
     figures = {f"figures/{slug(plot.name)}.png": plot.light for plot in plots}

@@ -69,13 +69,3 @@ def _remarks(chosen: CompareCharacters, record: Record, outcome: Outcome) -> Ite
         "many there are."
     )
     yield from record.content["left_out"]
-
-
-def provenance(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Tell what the runs stand on."""
-    told = [("Versions", [(name, str(value)) for name, value in record.content["versions"].items()])]
-    for source in record.content["segments"]:
-        told.append((f"Photographs {source['name']}", [(name, str(value)) for name, value in source.items()]))
-    for name, encoder in record.content["encoders"].items():
-        told.append((f"Weights {name}", [(key, str(encoder[key])) for key in encoder]))
-    return told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from volumen.recipes.comparing.provenance import facts
 from volumen.recipes.comparing.remarks import few_seeds
 from volumen.recipes.reporting.tables import and_list
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from volumen.recipes.comparing.ink.results import Outcome
+    from volumen.recipes.comparing.provenance import Facts
     from volumen.recipes.comparing.record import Record
     from volumen.settings.compare_ink import CompareInk
 
@@ -123,18 +125,20 @@ def _inside(box: list[int], other: list[int]) -> bool:
     return other[0] <= box[0] and box[1] <= other[1] and other[2] <= box[2] and box[3] <= other[3]
 
 
-def encoders(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Tell where each encoder comes from, and what else the runs stand on."""
-    told = []
-    for name, known in record.content["encoders"].items():
-        origin = [(key, str(value)) for key, value in known["origin"].items() if key != "held_out"]
-        told.append((f"Encoder {name}", [*((key, known[key]) for key in ("file", "sha256", "loaded")), *origin]))
-    told.append(("Versions", [(name, str(number)) for name, number in record.content["versions"].items()]))
-    for segment in record.content["segments"]:
-        facts = [(name, str(value)) for name, value in segment.items() if value is not None and name != "name"]
-        boxes = record.content["held_out"][segment["name"]]
-        told.append((f"Segment {segment['name']}", [*facts, ("held out (y0, y1, x0, x1)", _boxes(boxes))]))
+def encoders(record: Record) -> list[tuple[str, Facts]]:
+    """Tell where each encoder comes from, what else the runs stand on, and what of each segment is held out."""
+    content = record.content
+    told = [(f"Encoder {name}", _known(known)) for name, known in content["encoders"].items()]
+    told.append(("Versions", facts(content["versions"])))
+    for segment in content["segments"]:
+        boxes = content["held_out"][segment["name"]]
+        told.append((f"Segment {segment['name']}", [*facts(segment), ("held out (y0, y1, x0, x1)", _boxes(boxes))]))
     return told
+
+
+def _known(encoder: Mapping[str, Any]) -> Facts:
+    """Lay out what is known of an encoder, but for the ground that it was not shown, which may be many boxes."""
+    return facts({**encoder, "origin": {**encoder["origin"], "held_out": None}})
 
 
 def _boxes(boxes: list[list[int]]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volumen.recipes.comparing.curves import curve_lines
+from volumen.recipes.comparing.provenance import provenance
 from volumen.recipes.comparing.readers import story
 from volumen.recipes.comparing.readers.drawings import course_plots, share_plots
 from volumen.recipes.comparing.readers.examples import example_views
@@ -74,7 +75,7 @@ def write_page(
         seed=chosen.seed,
         runs=run_rows(outcome, chosen.all_seeds, columns=_RUNS, rounds="rounds"),
         settings=option_rows(CompareHandwriting, record.content["settings"]),
-        provenance=story.provenance(record),
+        provenance=provenance(record.content, source="Lines"),
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by volumen {version('volumen')}",
     )
     figures = {f"figures/{slug(plot.name)}.png": plot.light for kind in plots.values() for plot in kind}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from volumen.crops.line_images import unlike_forms
 from volumen.recipes.comparing.remarks import few_seeds
@@ -93,18 +93,3 @@ def _remarks(chosen: CompareHandwriting, record: Record, outcome: Outcome) -> It
         if differing:
             yield f"{name} was pretrained on lines of another form: {'; '.join(differing)}."
     yield from content["left_out"]
-
-
-def provenance(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Tell where the pretrained weights come from, and what else the runs stand on."""
-    told = []
-    for name, known in record.content["encoders"].items():
-        told.append((f"Weights {name}", [*_facts(known, "file", "sha256", "loaded"), *_facts(known["origin"])]))
-    told.append(("Versions", _facts(record.content["versions"])))
-    for segment in record.content["segments"]:
-        told.append((f"Lines {segment['name']}", _facts(segment)))
-    return told
-
-
-def _facts(known: dict[str, Any], *names: str) -> list[tuple[str, str]]:
-    return [(name, str(known[name])) for name in names or known]
