@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from volumen.crops.alphabet import Alphabet
@@ -42,7 +43,7 @@ class WidthReader:
         images, widths = lines.images, lines.widths
         assert len(lines.names) == len(lines.texts) == len(widths) == len(images)
         if len(images) > self.most:
-            raise MemoryError
+            raise torch.OutOfMemoryError  # as a GPU says it
         self.shapes.append(tuple(images.shape))
         return [
             Spelling(tuple(DIGITS.encode(str(width))[0]), float(image[..., :width].mean()))

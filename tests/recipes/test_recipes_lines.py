@@ -290,6 +290,39 @@ def test_what_is_held_out_follows_from_what_the_list_says(words, tmp_path, colum
     assert corpus.test == (split.test or split.val)
 
 
+@pytest.mark.parametrize("by", ["auto", "writer", "line"])
+def test_pretraining_learns_from_no_line_that_a_reader_is_scored_on(words, tmp_path, by):
+    """Whatever it takes besides: here every third line is without text, and so are all of hand 1."""
+    rows = ["file\ttext\twriter\tsplit"]
+    for number, text in enumerate(WORDS):
+        said = "" if number % 3 == 2 or number % 6 == 1 else text
+        rows.append(f"{number:02}.png\t{said}\thand{number % 6}\t{'test' if number % 10 == 9 else ''}")
+    path = words.parent / "half.tsv"
+    path.write_text("\n".join(rows) + "\n")
+    chosen = reader(path, tmp_path / "run", split=by)
+    read, seen = (LineCorpus.of(chosen, transcribed=transcribed) for transcribed in (True, False))
+    scored = {line.name for line in (*read.split.val, *read.split.test)}
+    assert read.scored_on == seen.scored_on
+    assert {line.split for line in read.split.test} == {"test"}
+    assert not scored & {line.name for line in seen.split.train}
+    assert not scored & {line.name for line in read.split.train}
+    assert len(seen.split.train) > len(read.split.train)
+    if by != "line":  # a writer without any text follows nobody, and may be learned from
+        assert {f"hand{number}" for number in (1, 2, 5)} - {line.writer for line in seen.split.val} >= {"hand1"}
+
+
+def test_a_list_without_text_beside_one_with_it_teaches_no_reader(words, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(4):
+        write_word(images / f"{number}.png", WORDS[number])
+    chosen = settings.TrainReader(lines=(str(words), str(images)), out=str(tmp_path / "run"), **SMALL)
+    corpus = LineCorpus.of(chosen, transcribed=True)
+    assert all(line.text for line in (*corpus.split.train, *corpus.split.val))
+    assert any("empty transcript: 4" in warning for warning in corpus.warnings)
+    assert len(LineCorpus.of(chosen, transcribed=False).split.train) == len(corpus.split.train) + 4
+
+
 def test_several_lists_are_one_corpus(words, tmp_path):
     more = words.parent / "more.tsv"
     more.write_text(words.read_text())

@@ -9,6 +9,7 @@ from volumen.crops.alphabet import normalized
 from volumen.crops.line_batches import line_batches
 from volumen.crops.width_buckets import by_width
 from volumen.errors import OutOfMemoryError, SettingsError
+from volumen.memory import memory_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -133,7 +134,8 @@ def _read(reader: Callable[[LineBatch], Sequence[Spelled]], lines: LineBatch, li
         part = lines.rows(slice(len(texts), len(texts) + limit))
         count = len(part.names)
         try:
-            read = reader(part)
+            with memory_errors():
+                read = reader(part)
         except MemoryError as error:
             if count == 1:
                 raise OutOfMemoryError(

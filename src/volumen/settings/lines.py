@@ -61,7 +61,7 @@ class LineTraining(LineSource, Computing):
     split: Literal["auto", "list", "writer", "page", "line"] = Field(
         "auto",
         description="What is held out: as the list says, or whole writers, whole pages or single lines, drawn; "
-        "auto takes the first of these that the lines allow",
+        "auto takes the first of these that the lines allow. What the list marks as test is never learned from",
     )
     held_out_share: Share = Field(0.1, gt=0, lt=0.5, description="Share of the lines to hold out where they are drawn")
     held_out_lines: Count = Field(512, description="Most lines to score while training, spread over what is held out")

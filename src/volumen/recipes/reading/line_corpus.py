@@ -6,23 +6,22 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, cast, get_args
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from volumen.crops.line_images import LineForm
-from volumen.crops.line_splits import Group, LineSplit, given_split, split_by
 from volumen.crops.select import spread
 from volumen.errors import LabelError, SettingsError
+from volumen.recipes.reading.parting import parted
 from volumen.sources.arrays.recent import Recent
-from volumen.sources.left_out import told
+from volumen.sources.left_out import Drops, told
 from volumen.sources.lines.line import DECODED_BYTES
-from volumen.sources.lines.read_lines import read_lines
+from volumen.sources.lines.read_lines import EMPTY_TRANSCRIPT, read_lines
 from volumen.sources.location import Location
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from volumen.crops.line_splits import LineSplit
     from volumen.settings.lines import LineTraining
     from volumen.sources.lines.line import Line
     from volumen.sources.lines.line_list import LineList
@@ -81,8 +80,10 @@ class LineCorpus:
                 f"Learning to read needs transcripts; none of the lines in {', '.join(settings.lines)} has one. "
                 "Pretraining needs none: volumen pretrain seqclr."
             )
+        if transcribed:
+            lists = [_with_text(found) for found in lists]
         lines = joined_lines(lists)
-        split, by = _part(lines, settings)
+        split, by = parted(lines, settings)
         if not split.train or not split.val:
             raise SettingsError(
                 f"Expected lines to learn from and lines to hold out, {by}; got {len(split.train)} and "
@@ -108,10 +109,32 @@ class LineCorpus:
         return self.split.test or self.split.val
 
     @property
+    def scored_on(self) -> str:
+        """SHA-256 of the names of the lines with transcripts, if any have one, that are not learned from."""
+        spared = (*self.split.val, *self.split.test)
+        names = sorted(line.name for line in spared if line.text.strip()) or sorted(line.name for line in spared)
+        return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+    @property
     def found(self) -> dict[str, Any]:
         """What a run records of its data."""
         counts = {"train": len(self.split.train), "held_out": len(self.split.val), "test": len(self.test)}
-        return {"lines": counts, "split_by": self.by, "test_is_held_out": not self.split.test}
+        return {
+            "lines": counts,
+            "split_by": self.by,
+            "test_is_held_out": not self.split.test,
+            "scored_on": self.scored_on,
+        }
+
+
+def _with_text(found: LineList) -> LineList:
+    """Leave out a list of which no line has text: beside others, it would teach to read nothing."""
+    if found.transcribed:
+        return found
+    drops = Drops()
+    for line in found.lines:
+        drops.add(EMPTY_TRANSCRIPT, line.name)
+    return replace(found, lines=(), dropped={**found.dropped, **drops.counted()})
 
 
 def group_of(line: Line) -> str:
@@ -148,43 +171,6 @@ def _name(line: Line, found: LineList, stem: str) -> str:
     """Name a line after its list and itself; after its list alone where that is its image."""
     source = Location.of(found.source)
     return stem if line.location in (source, source.parent / source.name) else f"{stem}/{line.name}"
-
-
-def _part(lines: Sequence[Line], settings: LineTraining) -> tuple[LineSplit, str]:
-    """Part lines as the settings say; in words, what keeps the parts apart."""
-    by = _unit(lines) if settings.split == "auto" else settings.split
-    if by != "list":
-        return _drawn(lines, by, settings), f"by {by}"
-    split = given_split(lines)
-    if split.val:
-        return split, "as the list says"
-    inner = _unit([replace(line, split="") for line in split.train])
-    drawn = _drawn(split.train, inner, settings)
-    return LineSplit(train=drawn.train, val=drawn.val, test=split.test), f"as the list says, held out by {inner}"
-
-
-def _unit(lines: Sequence[Line]) -> str:
-    """Return the largest unit that keeps parts apart: what the list says, writers, pages, lines."""
-    if any(line.split for line in lines):
-        return "list"
-    for group in ("writer", "page"):
-        names = {getattr(line, group) for line in lines}
-        if "" not in names and len(names) > 1:
-            return group
-    return "line"
-
-
-def _drawn(lines: Sequence[Line], by: str, settings: LineTraining) -> LineSplit:
-    share, seed = settings.held_out_share, settings.split_seed
-    if by in get_args(Group):
-        return split_by(lines, cast("Group", by), val=share, test=0, seed=seed)
-    count = min(max(1, round(share * len(lines))), len(lines) - 1)
-    held_out = {*np.random.default_rng(seed).permutation(len(lines))[:count].tolist()}
-    return LineSplit(
-        train=tuple(line for index, line in enumerate(lines) if index not in held_out),
-        val=tuple(line for index, line in enumerate(lines) if index in held_out),
-        test=(),
-    )
 
 
 def _identity(found: LineList) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import torch
 from volumen.crops.alphabet import Alphabet
 from volumen.crops.line_images import LineForm
 from volumen.errors import CheckpointError, SettingsError
-from volumen.memory import memory_errors
 from volumen.models.reader_checkpoint import load_reader
 from volumen.models.recognizer.ctc import CtcDecoder
 from volumen.prediction.forward import REDUCED
@@ -55,9 +54,9 @@ class LineModel:
     precision: str
 
     def __call__(self, lines: LineBatch, /) -> list[Reading]:
-        """Read lines; `MemoryError` where they do not fit into the device's memory."""
+        """Read lines."""
         reduced = REDUCED.get(self.precision)
-        with memory_errors(), torch.inference_mode(), torch.autocast(self.device, reduced, reduced is not None):
+        with torch.inference_mode(), torch.autocast(self.device, reduced, reduced is not None):
             return self.reader.read(lines.images.to(self.device), lines.widths.to(self.device))
 
 

@@ -161,6 +161,7 @@ class LinePupil:
             "pretext": self.pretext.name,
             "form": asdict(self.corpus.form),
             "features": self.settings.features,
+            "scored_on": self.corpus.scored_on,
             "scores": {name: value for name, value in scores.items() if value == value},
         }
         save_encoder(path, self.model.recognizer, self.model.recognizer.architecture, header)

@@ -177,8 +177,9 @@ class Apprentice:
             with self.fabric.autocast():
                 frames = self.frames(reader, tensors)
                 terms = Transcription()(reader.decoder, frames, tensors["targets"], tensors["target_lengths"])
-                losses, weight = losses + float(terms.total) * len(batch.names), weight + len(batch.names)
-                return reader.decoder.read(frames)
+                readings = reader.decoder.read(frames)
+            losses, weight = losses + float(terms.total) * len(batch.names), weight + len(batch.names)
+            return readings
 
         read = read_texts(self.held_out, recognise, self.alphabet, batch=self.settings.batch)
         scores = score_texts(read)
@@ -210,10 +211,11 @@ def _other_form(origin: Mapping[str, Any], corpus: LineCorpus) -> list[str]:
 
 def _untaught(origin: Mapping[str, Any], settings: TrainReader) -> list[str]:
     """Say where the upper part of a recogniser comes with weights that no pretraining has touched."""
-    if origin.get("features") != "visual" or settings.features == "visual":
+    taught = origin.get("features") or origin.get("reader", {}).get("features")  # a pretraining's, or a reader's
+    if taught != "visual" or settings.features == "visual":
         return []
     return [
-        "These weights were pretrained on visual frames, so the BiLSTM above them is as it was drawn. Read with "
+        "These weights were taught by visual frames, so the BiLSTM above them is as it was drawn. Read with "
         "--features visual, or pretrain with --features contextual."
     ]
 

@@ -39,7 +39,7 @@ class LineList:
     @property
     def transcribed(self) -> bool:
         """Whether any line says what is written in it."""
-        return any(line.text for line in self.lines)
+        return any(line.text.strip() for line in self.lines)
 
 
 def listed(source: str, lines: Sequence[Line], drops: Drops) -> LineList:

@@ -18,7 +18,7 @@ from volumen.settings.comparing import SEED
 if TYPE_CHECKING:
     from volumen.settings.compare_handwriting import CompareHandwriting
 
-_ORIGIN = ("pretext", "form", "features")  # what is kept of a weight file's header
+_ORIGIN = ("pretext", "form", "features", "scored_on")  # what is kept of a weight file's header
 
 
 def look(chosen: CompareHandwriting) -> dict[str, Any]:

@@ -92,4 +92,11 @@ def _remarks(chosen: CompareHandwriting, record: Record, outcome: Outcome) -> It
         differing = unlike_forms(encoder["origin"].get("form") or {}, content["form"])
         if differing:
             yield f"{name} was pretrained on lines of another form: {'; '.join(differing)}."
+    scored = content["scored_on"]
+    unknown = [name for name, known in content["encoders"].items() if known["origin"].get("scored_on") != scored]
+    if unknown:
+        yield (
+            f"{and_list(unknown)} did not hold out the very lines that are scored here: pretraining was on other lists"
+            ", or they were parted otherwise. It may have seen some of these lines, without their transcripts."
+        )
     yield from content["left_out"]
