@@ -207,6 +207,18 @@ def test_a_jigsaw_shows_the_tiles_of_a_square_in_its_order(tiles):
         torch.testing.assert_close(tile, cut - cut.median() + patch.median())
 
 
+def test_a_low_jigsaw_lies_in_the_middle_of_paper():
+    image = 0.3 + 0.4 * scribble(32, 64)
+    low, bare = Jigsaw(tile=7, gap=2, jitter=2, orders=6, height=32), Jigsaw(tile=7, gap=2, jitter=2, orders=6)
+    drawn = low.draw(np.random.default_rng(5))
+    shown, tiles = low.apply(drawn, image).images[0], bare.apply(drawn, image).images[0]
+    assert shown.shape == (1, 32, 21)
+    torch.testing.assert_close(shown[:, 5:26], tiles)
+    paper = drawn.square.cut(image, 33).median()
+    assert (shown[:, :5] == paper).all()
+    assert (shown[:, 26:] == paper).all()
+
+
 def test_tiles_are_moved_by_chance_and_orders_are_drawn_alike():
     places = np.array([Jigsaw().draw(np.random.default_rng(seed)).places for seed in range(300)])
     assert set(places.flatten()) == {0, 1, 2, 3}

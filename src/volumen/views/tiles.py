@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from volumen.errors import SettingsError
@@ -48,7 +49,7 @@ class Jigsaw:
         P, the number of classes; ours 100, of 362,880 orders of nine tiles. The same ones every time, see
         `volumen.views.permutations.distant_permutations`.
     tile
-        Side of a tile in px; what is shown has n times that. Ours 16: four frames.
+        Side of a tile in px; tiles together have n times that. Ours 16: four frames.
     gap
         The least that is left out between tiles, in px. Ours 3.
     jitter
@@ -58,6 +59,8 @@ class Jigsaw:
         Share of the tiles that must show ink for the puzzle to count: blank tiles have no order among themselves.
         Ours a third: any two of our orders differ in six places of nine at least, so that three tiles nearly always
         tell.
+    height
+        Least height of what is shown, in px: tiles that together are lower have paper above and below. Ours 0.
     least
         A square of a line with a shorter side below ``least`` of the square's px is shown but not counted.
     seed
@@ -82,6 +85,7 @@ class Jigsaw:
     gap: int = 3
     jitter: int = 3
     written: float = 1 / 3
+    height: int = 0
     least: float = 0.5
     seed: int = 0
 
@@ -118,12 +122,14 @@ class Jigsaw:
         boxes = [(slice(y, y + self.tile), slice(x, x + self.tile)) for y, x in corners]
         written = sum(is_written(inked[box]) for box in boxes)
         pieces = [_on_paper(patch[:, rows, columns], patch) for rows, columns in boxes]
-        shown = [pieces[tile] for tile in self.permutations[drawn.order]]
-        rows = [torch.cat(shown[start : start + self.tiles], dim=2) for start in range(0, len(shown), self.tiles)]
+        ordered = [pieces[tile] for tile in self.permutations[drawn.order]]
+        rows = [torch.cat(ordered[start : start + self.tiles], dim=2) for start in range(0, len(ordered), self.tiles)]
         counted = written >= self.written * len(boxes) and min(image.shape[1:]) >= self.least * pixels
-        return Puzzle(
-            images=(torch.cat(rows, dim=1),), targets=torch.tensor([drawn.order]), counted=torch.tensor([counted])
-        )
+        together = torch.cat(rows, dim=1)
+        missing = max(0, self.height - together.shape[1])
+        around = (0, 0, missing // 2, missing - missing // 2)
+        shown = F.pad(together, around, value=float(patch.median()))
+        return Puzzle(images=(shown,), targets=torch.tensor([drawn.order]), counted=torch.tensor([counted]))
 
 
 @dataclass(frozen=True, kw_only=True)

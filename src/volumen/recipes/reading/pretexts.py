@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from volumen.errors import SettingsError
 from volumen.models.heads import build_head
 from volumen.models.line_painter import LinePainter
+from volumen.models.recognizer.resnet29 import LEAST_HEIGHT
 from volumen.models.spatial_heads import ClassHead, StripHead
 from volumen.objectives.painting import Painting
 from volumen.objectives.seqclr import SeqClr
@@ -165,8 +166,8 @@ def _or_sixteenth(given: int | None, height: int) -> int:
 def _jigsaw(settings: PretrainJigsaw) -> Jigsaw:
     """Return a jigsaw whose cells fill the height of a line, as `Jigsaw` has them for 64 px and 3 x 3 tiles.
 
-    Tiles together are 32 px high at least, which is what the recogniser takes.
+    Writing is about as large as it is when read, whatever the height; the recogniser takes 32 px at least.
     """
     apart = max(1, round(settings.height / 21))
-    tile = max(-(-32 // settings.tiles), round(settings.height / settings.tiles) - 2 * apart)
-    return Jigsaw(tiles=settings.tiles, orders=settings.orders, tile=tile, gap=apart, jitter=apart)
+    tile = max(4, round(settings.height / settings.tiles) - 2 * apart)
+    return Jigsaw(tiles=settings.tiles, orders=settings.orders, tile=tile, gap=apart, jitter=apart, height=LEAST_HEIGHT)
