@@ -25,12 +25,13 @@ def frames(lengths: tuple[int, ...] = (6, 3, 5), *, features: int = 8, seed: int
 
 
 def decoder(name: str, classes: int = 4, *, seed: int = 0, sharp: float = 1.0):
-    """Return a small decoder in evaluation mode; `sharp` above 1 makes it surer."""
+    """Return a small decoder in evaluation mode, no class preferred at first; `sharp` above 1 makes it surer."""
     torch.manual_seed(seed)
     built = build_decoder(name, 8, classes, width=0.125).eval()
     last = built.linear if name.endswith("ctc") else built.output
     with torch.no_grad():
         last.weight.mul_(sharp)
+        last.bias.zero_()
     return built
 
 
@@ -50,6 +51,13 @@ def every_text(logs: np.ndarray) -> dict[tuple[int, ...], float]:
         text = tuple(index for index, _ in itertools.groupby(path) if index)
         found[text] += math.exp(sum(logs[t, index] for t, index in enumerate(path)))
     return found
+
+
+@pytest.mark.parametrize("classes", [2, 90])
+def test_before_anything_is_learned_a_blank_is_as_likely_as_all_characters(classes: int) -> None:
+    nothing_seen = Frames(torch.zeros(1, 5, 8), torch.tensor([5]))
+    chances = build_decoder("ctc", 8, classes).log_probabilities(nothing_seen).exp()
+    torch.testing.assert_close(chances[..., 0], torch.full((1, 5), 0.5))
 
 
 @pytest.mark.parametrize("seed", range(4))
