@@ -75,7 +75,7 @@ class PretrainReconstruction(PretrainLines):
 
     example: ClassVar[str] = "volumen pretrain reconstruction lines.tsv --out runs/reconstruction"
 
-    views: LineViews = "light"
+    views: LineViews = "handwriting"
     masked: Share = Field(0.6, gt=0, lt=1, description="Share of the cells that are masked")
     cell: Count = Field(
         8, multiple_of=8, description="Side of a masked cell in pixels, a multiple of 8 and less than the height"

@@ -17,7 +17,7 @@ class ReaderTraining(LineTraining):
     Shared by a single run and by a comparison of several.
     """
 
-    views: LineViews = "light"
+    views: LineViews = "handwriting"
     frozen_norms: Literal["measured", "kept"] = Field(
         "measured",
         description="Norm statistics of a frozen recogniser: measured once, without transcripts, or those it came with",

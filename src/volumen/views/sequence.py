@@ -81,10 +81,10 @@ class SequenceView:
     name
         ``seqclr``: the list in the appendix of SeqCLR (Aberdam et al., CVPR 2021, arXiv 2012.10873), strengths as
         published: contrast, blur, up to 40 % off top and bottom, up to 2 % off left and right, sharpness, a lattice,
-        perspective. ``light``: the first four of it, for training on labels. ``handwriting``: for lines cut close to
-        their ink, of which the published trim and blur leave little: at most 10 % off top and bottom, half the blur;
-        in place of sharpness what hands differ in: slant up to 20°, which moves tops and feet by up to a fifth of the
-        height, size, weight of the strokes; the rest as published. ``none``: the line as it is.
+        perspective. ``light``: the first four of it. ``handwriting``: for lines cut close to their ink, of which the
+        published trim and blur leave little: at most 10 % off top and bottom, half the blur; in place of sharpness
+        what hands differ in: slant up to 20°, which moves tops and feet by up to a fifth of the height, size, weight
+        of the strokes; the rest as published. ``none``: the line as it is.
 
     Raises
     ------
