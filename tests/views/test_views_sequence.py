@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from volumen.errors import SettingsError
@@ -127,6 +128,28 @@ def test_the_list_for_handwriting_leaves_most_of_a_line_and_slants_both_ways():
     assert max(c.sigma for changes in drawn for c in changes if isinstance(c, SoftBlur)) < 0.8
 
 
+def matched_by_pixels(name: str) -> float:
+    """Return the share of windows of words that are nearest, by their pixels, to themselves in another view."""
+    generator, view = np.random.default_rng(0), SequenceView(name=name)
+    font, rows = ImageFont.load_default(24), []
+    for _ in range(60):
+        word = "".join(generator.choice([*"abcdefghijklmnopqrstuvwxyz"], size=6))
+        image = Image.new("L", (int(font.getlength(word)) + 8, 32), 255)
+        ImageDraw.Draw(image).text((4, 0), word, fill=30, font=font)
+        line = torch.from_numpy(np.asarray(image) / np.float32(255))[None]
+        seen = [view.apply(view.draw(generator, tuple(line.shape)), line) for _ in "ab"]
+        small = torch.nn.functional.interpolate(torch.stack(seen), (16, 30), mode="area")
+        rows.append(small.reshape(2, 16, 5, 6).permute(0, 2, 1, 3).reshape(2, 5, -1))  # five windows a view
+    one, other = torch.cat(rows, dim=1)
+    alike = torch.corrcoef(torch.cat([one, other]))[: len(one), len(one) :]
+    return float((alike.argmax(dim=1) == torch.arange(len(one))).float().mean())
+
+
+def test_strong_views_are_not_told_by_their_pixels():
+    assert matched_by_pixels("none") > 0.9
+    assert matched_by_pixels("handwriting_strong") < 0.1 < matched_by_pixels("handwriting")
+
+
 def test_a_lattice_moves_its_points_as_it_says():
     drawn = Lattice.draw(np.random.default_rng(0), (31, 91), scale=(0.02, 0.02))
     place = torch.arange(31.0)[:, None].expand(1, 31, 91).contiguous()
@@ -137,7 +160,7 @@ def test_a_lattice_moves_its_points_as_it_says():
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", ["light", "handwriting", "seqclr"])
+@pytest.mark.parametrize("name", ["light", "handwriting", "handwriting_strong", "seqclr"])
 def test_views_keep_size_and_range_and_leave_their_input_alone(size, name):
     view, given = SequenceView(name=name), line(*size)
     for seed in range(20):
@@ -235,7 +258,7 @@ def test_beyond_its_border_an_image_repeats_it():
 
 
 def test_bad_names_and_shapes_are_said():
-    with pytest.raises(SettingsError, match="none, light, handwriting, seqclr; got 'flips'"):
+    with pytest.raises(SettingsError, match="none, light, handwriting, handwriting_strong, seqclr; got 'flips'"):
         SequenceView(name="flips")
     view = SequenceView()
     with pytest.raises(SettingsError, match=r"drawn for an image \(1, 32, 100\); got \(1, 32, 99\)"):

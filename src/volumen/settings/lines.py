@@ -12,9 +12,10 @@ from volumen.settings.computing import Computing
 from volumen.settings.source import Path
 
 LineViews = Annotated[
-    Literal["none", "light", "handwriting", "seqclr"],
+    Literal["none", "light", "handwriting", "handwriting_strong", "seqclr"],
     Field(
-        description="Augmentations of each line: SeqCLR's list, its first four, one for handwriting cut close, or none"
+        description="Augmentations of each line: SeqCLR's list, its first four, one for handwriting cut close, the "
+        "same stronger, or none"
     ),
 ]
 

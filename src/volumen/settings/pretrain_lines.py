@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from volumen.settings.base import Count, Share
-from volumen.settings.lines import LineTraining, LineViews, OneEncoder
+from volumen.settings.lines import PAPER, LineTraining, LineViews, OneEncoder
 
 
 class PretrainLines(OneEncoder, LineTraining):
     """How lines are shown; transcripts are not looked at."""
 
-    views: LineViews = "seqclr"
+    views: LineViews = "handwriting"
 
 
 class PretrainSeqclr(PretrainLines):
     """Pretrain a recogniser by telling parts of lines apart across two views (SeqCLR), without transcripts."""
 
     example: ClassVar[str] = "volumen pretrain seqclr lines.tsv --out runs/seqclr"
+    modes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**PAPER, "views": "seqclr"}}
 
+    views: LineViews = "handwriting_strong"
     head: Literal["none", "mlp", "bilstm"] = Field("bilstm", description="Projection head, thrown away afterwards")
     mapping: Literal["all", "window", "frame"] = Field(
         "window", description="What is told apart: whole lines (SimCLR), windows of them, or single frames"
@@ -75,7 +78,6 @@ class PretrainReconstruction(PretrainLines):
 
     example: ClassVar[str] = "volumen pretrain reconstruction lines.tsv --out runs/reconstruction"
 
-    views: LineViews = "handwriting"
     masked: Share = Field(0.6, gt=0, lt=1, description="Share of the cells that are masked")
     cell: Count = Field(
         8, multiple_of=8, description="Side of a masked cell in pixels, a multiple of 8 and less than the height"

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-Name = Literal["none", "light", "handwriting", "seqclr"]
+Name = Literal["none", "light", "handwriting", "handwriting_strong", "seqclr"]
 Change = LinearContrast | SoftBlur | Sharpen | StrokeWeight | Trim | Slant | Lattice | Perspective
 Size = tuple[int, int]
+Range = tuple[float, float]
 Draw: TypeAlias = "Callable[[np.random.Generator, Size], Change]"
 
 _LIGHT: tuple[Draw, ...] = (
@@ -26,31 +27,44 @@ _LIGHT: tuple[Draw, ...] = (
     lambda generator, size: Trim.draw_rows(generator, size, most=0.4),
     lambda generator, size: Trim.draw_columns(generator, size, most=0.02),
 )
-_WARPS: tuple[Draw, ...] = (
-    lambda generator, size: Lattice.draw(generator, size, scale=(0.02, 0.03)),
-    lambda generator, size: Perspective.draw(generator, size, scale=(0.01, 0.02)),
-)
-_CONTRAST, _, _, _COLUMNS = _LIGHT
+
+
+def _handwriting(*, margins: float, slant: float, weight: float) -> tuple[Draw, ...]:
+    contrast, _, _, columns = _LIGHT
+    return (
+        contrast,
+        lambda generator, _: SoftBlur.draw(generator, sigma=(0.3, 0.8)),
+        lambda generator, size: Trim.draw_rows(generator, size, most=0.1),
+        columns,
+        lambda generator, size: Trim.draw_margins(generator, size, most=margins),
+        lambda generator, _: Slant.draw(generator, most=slant),
+        lambda generator, _: StrokeWeight.draw(generator, most=weight),
+    )
+
+
+def _warps(*, lattice: Range = (0.02, 0.03), perspective: Range = (0.01, 0.02)) -> tuple[Draw, ...]:
+    return (
+        lambda generator, size: Lattice.draw(generator, size, scale=lattice),
+        lambda generator, size: Perspective.draw(generator, size, scale=perspective),
+    )
+
+
 _LISTS: dict[Name, tuple[Draw, ...]] = {
     "none": (),
     "light": _LIGHT,
-    "handwriting": (
-        _CONTRAST,
-        lambda generator, _: SoftBlur.draw(generator, sigma=(0.3, 0.8)),
-        lambda generator, size: Trim.draw_rows(generator, size, most=0.1),
-        _COLUMNS,
-        lambda generator, size: Trim.draw_margins(generator, size, most=0.1),
-        lambda generator, _: Slant.draw(generator, most=20.0),
-        lambda generator, _: StrokeWeight.draw(generator, most=0.5),
-        *_WARPS,
+    "handwriting": (*_handwriting(margins=0.1, slant=20.0, weight=0.5), *_warps()),
+    "handwriting_strong": (
+        *_handwriting(margins=0.3, slant=30.0, weight=0.8),
+        *_warps(lattice=(0.03, 0.06), perspective=(0.02, 0.05)),
     ),
     "seqclr": (
         *_LIGHT,
         lambda generator, _: Sharpen.draw(generator, alpha=(0.0, 0.5), lightness=(0.0, 0.5)),
-        *_WARPS,
+        *_warps(),
     ),
 }
-_AT_MOST = 5  # changes of one view
+_NUMBERS: dict[Name, tuple[int, int]] = {"handwriting_strong": (4, 7)}  # of changes of one view, least and most
+_PUBLISHED = (1, 5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +87,9 @@ class Drawn:
 class SequenceView:
     """Draw and apply a list of changes to a line; its size stays.
 
-    From one to five changes of the list, each at most once, in random order. Nothing turns the line round, mirrors it
-    or moves it far along: the frames of two views show the same strokes. Apply a view before the line is padded.
+    From one to five changes of the list, of the strong one four to seven, each at most once, in random order. Nothing
+    turns the line round, mirrors it or moves it far along: the frames of two views show the same strokes. Apply a view
+    before the line is padded.
 
     Parameters
     ----------
@@ -84,7 +99,9 @@ class SequenceView:
         perspective. ``light``: the first four of it. ``handwriting``: for lines cut close to their ink, of which the
         published trim and blur leave little: at most 10 % off top and bottom, half the blur; in place of sharpness
         what hands differ in: slant up to 20°, which moves tops and feet by up to a fifth of the height, size, weight
-        of the strokes; the rest as published. ``none``: the line as it is.
+        of the strokes; the rest as published. ``handwriting_strong``: the same kinds, all but the first four stronger,
+        slant up to 30°, for tasks that compare two views of a line: they are not to be told by their pixels.
+        ``none``: the line as it is.
 
     Raises
     ------
@@ -111,7 +128,8 @@ class SequenceView:
         kinds = _LISTS[self.name]
         if not kinds:
             return Drawn(shape=shape, changes=())
-        number = int(generator.integers(1, min(_AT_MOST, len(kinds)) + 1))
+        least, most = _NUMBERS.get(self.name, _PUBLISHED)
+        number = int(generator.integers(least, min(most, len(kinds)) + 1))
         chosen = generator.choice(len(kinds), size=number, replace=False)  # in random order
         size = (shape[1], shape[2])
         return Drawn(shape=shape, changes=tuple(kinds[kind](generator, size) for kind in chosen))
