@@ -308,7 +308,7 @@ def test_pretraining_learns_from_no_line_that_a_reader_is_scored_on(words, tmp_p
     assert not scored & {line.name for line in read.split.train}
     assert len(seen.split.train) > len(read.split.train)
     if by != "line":  # a writer without any text follows nobody, and may be learned from
-        assert {f"hand{number}" for number in (1, 2, 5)} - {line.writer for line in seen.split.val} >= {"hand1"}
+        assert "hand1" not in {line.writer for line in seen.split.val}
 
 
 def test_a_list_without_text_beside_one_with_it_teaches_no_reader(words, tmp_path):
