@@ -1,5 +1,6 @@
 """Pretraining on lines and teaching a reader: what runs write, that they can be gone on with, and what is refused."""
 
+import shutil
 from itertools import islice
 from pathlib import Path
 
@@ -252,7 +253,7 @@ def test_a_broken_image_among_others_is_passed_over(words, tmp_path):
     *events, finished = train_reader(reader(folder / "lines.tsv", tmp_path / "run", batch=4))
     assert np.isfinite(finished.result["scores"]["loss"])
     warned = [event.message for event in events if isinstance(event, Warned)]
-    assert sum("Left out of what is learned from: unreadable image: " in message for message in warned) == 1
+    assert sum("Left out of the lines to learn from: unreadable image: " in message for message in warned) == 1
     for reason in ("missing image: 1", "empty transcript: 1", "narrower than a frame of 4 px, at height 32: 1 (thin)"):
         assert any(reason in message for message in warned), reason
     assert [event.message for event in Run.open(tmp_path / "run").events() if isinstance(event, Warned)] == warned
@@ -324,8 +325,10 @@ def test_a_list_without_text_beside_one_with_it_teaches_no_reader(words, tmp_pat
 
 
 def test_several_lists_are_one_corpus(words, tmp_path):
-    more = words.parent / "more.tsv"
+    more = tmp_path / "more.tsv"
     more.write_text(words.read_text())
+    for image in words.parent.glob("*.png"):
+        shutil.copy(image, tmp_path)
     chosen = settings.TrainReader(lines=(str(words), str(more)), out=str(tmp_path / "run"), **SMALL)
     names = [line.name for line in LineCorpus.of(chosen, transcribed=True).split.train]
     assert len(names) == 40
@@ -333,11 +336,105 @@ def test_several_lists_are_one_corpus(words, tmp_path):
     assert names[0] == "words/00"
 
 
+def test_one_image_in_two_lists_is_refused(words, tmp_path):
+    linked = tmp_path / "linked"
+    linked.symlink_to(words.parent)
+    chosen = settings.TrainReader(lines=(str(words), str(linked / "words.tsv")), out=str(tmp_path / "run"), **SMALL)
+    with pytest.raises(SettingsError, match="same part of the same image"):
+        LineCorpus.of(chosen, transcribed=True)
+
+
+def listed(words, name, columns, rows):
+    """Write a list beside the words: a row of fields each, the first the number of an image."""
+    path = words.parent / name
+    fields = ["\t".join([f"{row[0]:02}.png", *row[1:]]) for row in rows]
+    path.write_text("\n".join(["\t".join(["file", "text", *columns]), *fields]) + "\n")
+    return path
+
+
+def test_lines_without_a_writer_do_not_undo_the_parting_of_the_others(words, tmp_path):
+    rows = [(number, text, "" if number in (3, 9) else f"hand{number % 6}") for number, text in enumerate(WORDS)]
+    corpus = LineCorpus.of(reader(listed(words, "lacking.tsv", ["writer"], rows), tmp_path / "run"), transcribed=True)
+    assert corpus.by == "by writer"
+    assert corpus.split.shared("writer") == ()
+    assert len(corpus.split.train) + len(corpus.split.val) == len(WORDS)
+    assert any("2 of 30 lines have no writer" in warning for warning in corpus.warnings)
+
+
+def test_writers_on_both_sides_of_a_list_are_told(words, tmp_path):
+    rows = [
+        (number, text, f"hand{number % 5}", "val" if number % 5 < 2 and number > 20 else "train")
+        for number, text in enumerate(WORDS)
+    ]
+    corpus = LineCorpus.of(
+        reader(listed(words, "both.tsv", ["writer", "split"], rows), tmp_path / "run"), transcribed=True
+    )
+    assert any("2 writers have lines in more than one part (hand0, hand1)" in warning for warning in corpus.warnings)
+
+
+def test_a_run_knows_lines_again_by_all_that_parts_them(words, tmp_path):
+    def identity(hand):
+        rows = [(number, text, hand if number == 7 else f"hand{number % 6}") for number, text in enumerate(WORDS)]
+        chosen = reader(listed(words, "known.tsv", ["writer"], rows), tmp_path / "run")
+        return LineCorpus.of(chosen, transcribed=True).identities
+
+    assert identity("hand1") == identity("hand1") != identity("hand2")
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_unusable_lines_of_every_part_are_told_before_the_training(words, tmp_path, part):
+    Image.new("L", (2, 64), 215).save(words.parent / "90.png")
+    rows = [(number, text, ("train", "val", "test")[number % 3]) for number, text in enumerate(WORDS)]
+    path = listed(words, f"thin_{part}.tsv", ["split"], [*rows, (90, "thin", part)])
+    *events, finished = train_reader(reader(path, tmp_path / "run"))
+    warned = [event.message for event in events if isinstance(event, Warned)]
+    named = {"val": "held-out lines", "test": "test lines"}[part]
+    assert any(f"Left out of the {named}: narrower" in message and "(90)" in message for message in warned)
+    assert len(read_readings(Path(finished.result["readings"]))) == 10
+    rows = [row for row in rows if row[2] != part]
+    with pytest.raises(SourceError, match="narrower"):
+        next(train_reader(reader(listed(words, "only.tsv", ["split"], [*rows, (90, "thin", part)]), tmp_path / "no")))
+    assert not (tmp_path / "no").exists()
+
+
+def test_damaged_test_lines_are_named_and_not_scored(words, tmp_path):
+    folder = tmp_path / "words"
+    shutil.copytree(words.parent, folder, ignore=lambda _, names: [name for name in names if name.endswith("flip")])
+    whole = (folder / "05.png").read_bytes()
+    (folder / "05.png").write_bytes(whole[: len(whole) // 2])  # of the test lines
+    *events, finished = train_reader(reader(folder / "words.tsv", tmp_path / "run"))
+    warned = [event.message for event in events if isinstance(event, Warned)]
+    assert any("Left out of the test lines: unreadable image: 1 (05)" in message for message in warned)
+    assert "05" not in {line.name for line in read_readings(Path(finished.result["readings"]))}
+
+
+def test_what_can_teach_nothing_is_refused(words, tmp_path):
+    long = listed(words, "long.tsv", [], [(number, "x" * 90) for number in range(12)])
+    with pytest.raises(LabelError, match=r"All .* more characters than frames.*--height"):
+        next(train_reader(reader(long, tmp_path / "run")))
+    with pytest.raises(LabelError, match="--line-width"):
+        next(train_reader(reader(long, tmp_path / "run", line_width=100)))
+    with pytest.raises(SettingsError, match="--batch 2 or more"):
+        next(pretrain_lines(pretext("seqclr", words, tmp_path / "run", batch=1)))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("decoder", "warns"), [("ctc", True), ("transformer", False)])
+def test_texts_from_right_to_left_are_told_to_decoders_that_go_the_other_way(words, tmp_path, decoder, warns):
+    path = listed(words, "hebrew.tsv", [], [(number, "שלום 12") for number in range(12)])
+    warned = [
+        event.message
+        for event in train_reader(reader(path, tmp_path / "run", decoder=decoder))
+        if isinstance(event, Warned)
+    ]
+    assert any("from right to left" in message for message in warned) == warns
+
+
 def test_readings_come_back_as_they_were_written(tmp_path):
-    lines = [ReadLine(name="a", group="g", text="two  words", read="", confidence=0.25)]
+    lines = [ReadLine(name="a  b", group="g\u2028h", text="two  words", read="x\ty", confidence=0.25)]
     write_readings(tmp_path / "readings.tsv", lines)
     assert read_readings(tmp_path / "readings.tsv") == [
-        ReadLine(name="a", group="g", text="two words", read="", confidence=0.25)
+        ReadLine(name="a  b", group="g h", text="two words", read="x y", confidence=0.25)
     ]
 
 

@@ -35,10 +35,10 @@ def count_openings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def counted(location):  # type: ignore[no-untyped-def]
         opened.append(location.name)
-        return open_image(location)
+        return open_upright(location)
 
-    open_image = lines_module.open_image
-    monkeypatch.setattr(lines_module, "open_image", counted)
+    open_upright = lines_module.open_upright
+    monkeypatch.setattr(lines_module, "open_upright", counted)
     return opened
 
 

@@ -192,7 +192,7 @@ def test_alto_in_tenths_of_a_millimetre_is_scaled_to_its_image(tmp_path: Path) -
     (found,) = read_lines(tmp_path / "p.xml").lines
     np.testing.assert_array_equal(pixels(found), whole[5:25, 10:60])
     (tmp_path / "p.xml").write_text(alto_xml(line, unit="mm10").replace(f'HEIGHT="{HEIGHT}"', ""))
-    with pytest.raises(SourceError, match="page image of another size"):
+    with pytest.raises(SourceError, match="units of a page whose size its XML does not say"):
         read_lines(tmp_path / "p.xml")
 
 
@@ -224,6 +224,24 @@ def test_each_folder_is_listed_once_for_all_its_pages(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Location, "listing", lambda folder: listed.append(folder.name) or listing(folder))
     assert len(read_lines(tmp_path).lines) == 5
     assert sorted(listed) == sorted({tmp_path.name, "page"})
+
+
+def test_of_two_files_that_tell_of_one_page_one_is_read(tmp_path: Path) -> None:
+    for folder in ("alto", "page"):
+        (tmp_path / folder).mkdir()
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / name)
+    shape = f'<TextLine ID="l1"><Shape><Polygon POINTS="{SQUARE}"/></Shape><String CONTENT="text"/></TextLine>'
+    (tmp_path / "alto/a.xml").write_text(alto_xml(shape))
+    (tmp_path / "alto/b.xml").write_text(alto_xml(shape).replace("a.png", "b.png"))
+    (tmp_path / "page/a.xml").write_text(page_xml(page_line("l1", SQUARE, "text")))
+    (tmp_path / "page/gone.xml").symlink_to(tmp_path / "nowhere.xml")
+    found = read_lines(tmp_path)
+    assert [line.name for line in found.lines] == ["alto/b/l1", "page/a/l1"]
+    assert {reason: count.first for reason, count in found.dropped.items()} == {
+        "line of a page that another XML tells of too": ("alto/a/l1",),
+        "XML that is damaged or declares a document type": ("page/gone.xml",),
+    }
 
 
 def test_what_cannot_be_used_is_counted_by_reason(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import unicodedata
 from pathlib import Path
 
 import fsspec
@@ -49,14 +51,78 @@ def test_a_table_reads_as_before_but_counts_what_is_missing(tmp_path: Path) -> N
         "empty transcript": ("a2",),
     }
     assert found.dropped["missing image"].count == 6
+    assert "save or copy it again" in found.dropped["unreadable image"].said
     assert str(found) == (
         f"{tmp_path / 'lines.tsv'}: 2 lines; left out missing image: 6 (d.png, none/0.png, none/1.png …); "
-        "unreadable image: 1 (c); empty transcript: 1 (a2)"
+        f"unreadable image: 1 (c), the first: {found.dropped['unreadable image'].said[:-1]}; empty transcript: 1 (a2)"
     )
     assert [line.name for line in read_lines(tmp_path / "lines.tsv", keep_untranscribed=True).lines] == ["a", "b", "a2"]
     with pytest.raises(SourceNotFoundError, match="6 images, of 10"):
         open_lines(tmp_path / "lines.tsv")
     assert read_lines(tmp_path).lines == found.lines
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_seen_as_its_orientation_says(tmp_path: Path, ending: str, orientation: int) -> None:
+    upright = np.zeros((16, 48), np.uint8)
+    upright[:8, :24] = 90
+    upright[8:, 24:] = 220
+    turns = {  # what a viewer undoes
+        2: np.fliplr(upright),
+        3: np.rot90(upright, 2),
+        4: np.flipud(upright),
+        5: upright.T,
+        6: np.rot90(upright),
+        7: np.rot90(upright, 2).T,
+        8: np.rot90(upright, -1),
+    }
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(turns.get(orientation, upright)))
+    stored.save(tmp_path / f"a.{ending}", exif=exif, quality=95)
+    (line,) = read_lines(tmp_path).lines
+    assert line.size == line.segment.shape[1:] == (16, 48)
+    seen = line.segment.read(line.segment.window)[0]
+    assert np.abs(seen.astype(int) - upright).mean() < 2
+
+
+def test_what_a_folder_holds_besides_is_counted(tmp_path: Path) -> None:
+    write_image(tmp_path / "lines/a.png")
+    write_image(tmp_path / "elsewhere/b.png", 1)
+    (tmp_path / "lines/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/back").symlink_to(tmp_path / "lines")
+    Image.new("L", (50, 20)).save(tmp_path / "lines/c.bmp")
+    (tmp_path / "lines" / os.fsdecode(b"stra\xdfe.png")).write_bytes(b"")
+    found = read_lines(tmp_path / "lines")
+    assert [line.location.name for line in found.lines] == ["a.png", "b.png"]
+    assert first(found) == {
+        "image that is no PNG, JPEG or TIFF": ("c.bmp",),
+        "file name not in UTF-8": ("stra?e.png",),
+    }
+    for name in ("a", "c"):
+        (tmp_path / f"lines/{name}.gt.txt").write_text(name)
+    assert "missing image" not in read_lines(tmp_path / "lines").dropped
+
+
+def test_a_file_is_found_under_other_spellings_of_its_name(tmp_path: Path) -> None:
+    write_image(tmp_path / unicodedata.normalize("NFD", "café.png"))
+    table = tmp_path / "lines.tsv"
+    table.write_text("file\ttext\n./café.png\tx\n", encoding="utf-8")
+    assert [line.size for line in read_lines(table).lines] == [(20, 50)]
+    table.write_text("file\ttext\na.png\tx\n./a.png\ty\n")
+    with pytest.raises(SourceError, match="more than once"):
+        read_lines(table)
+
+
+def test_quotes_doubled_by_a_table_writer_are_refused(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png")
+    table = tmp_path / "lines.tsv"
+    table.write_text('file\ttext\na.png\t"he said ""hi"""\n')
+    with pytest.raises(SourceError, match="QUOTE_NONE"):
+        read_lines(table)
+    table.write_text('file\ttext\na.png\t"hi"\n')
+    assert read_lines(table).lines[0].text == '"hi"'
 
 
 def test_pairs_of_image_and_transcript(tmp_path: Path) -> None:

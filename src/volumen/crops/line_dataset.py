@@ -83,7 +83,7 @@ class LineDataset(Dataset[LineSample]):
     ) -> None:
         self.form = form or LineForm()
         self._view, self._seed = view, seed
-        self._reasons: dict[tuple[str, str], str] = {}  # (file, name) -> why it is skipped
+        self._reasons: dict[tuple[str, str], tuple[str, str]] = {}  # (file, name) -> why, short and long
         kept = [(line, size) for line in lines if (size := self._size(line)) is not None]
         if not kept:
             raise SourceError(f"Expected lines whose images can be used; left out {told(self.skipped) or 'nothing'}.")
@@ -96,8 +96,8 @@ class LineDataset(Dataset[LineSample]):
     def skipped(self) -> Mapping[str, Dropped]:
         """Reason in words -> lines that were left out for it, so far: what is broken inside shows when it is read."""
         drops = Drops()
-        for (_, name), reason in self._reasons.copy().items():  # threads may add to it meanwhile
-            drops.add(reason, name)
+        for (_, name), (reason, said) in self._reasons.copy().items():  # threads may add to it meanwhile
+            drops.add(reason, name, said)
         return drops.counted()
 
     def __len__(self) -> int:
@@ -214,11 +214,12 @@ class LineDataset(Dataset[LineSample]):
             return None
         reason = self.form.fault((height, width))
         if reason:
-            self._reasons[line.location.path, line.name] = reason
+            self._reasons[line.location.path, line.name] = (reason, "")
         return None if reason else (height, width)
 
     def _skip(self, line: Line, error: Exception) -> None:
-        reason = MISSING_IMAGE if isinstance(error, SourceNotFoundError) else UNREADABLE_IMAGE
+        gone = isinstance(error, SourceNotFoundError)
+        reason = (MISSING_IMAGE, "") if gone else (UNREADABLE_IMAGE, str(error))
         self._reasons[line.location.path, line.name] = reason  # the same one is met again in every epoch
 
 

@@ -36,6 +36,11 @@ class LineSplit:
         return tuple(sorted(name for name, count in counts.items() if count > 1))
 
 
+def group_of(line: Line) -> str:
+    """Return what a line hangs together with: its writer, else its page, else itself."""
+    return line.writer or line.page or line.name
+
+
 def given_split(lines: Sequence[Line]) -> LineSplit:
     """Part lines as their list says; those of which it says nothing are learned from.
 

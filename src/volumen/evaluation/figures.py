@@ -38,9 +38,15 @@ class Theme:
 
 
 LIGHT = Theme(
-    text="#3b4148", lines="#d9dce0", series=("#1f6fb4", "#c8551b", "#14855f", "#8a4fb0", "#a37a00", "#b03060")
+    text="#3b4148",
+    lines="#d9dce0",
+    series=("#1f6fb4", "#c8551b", "#14855f", "#8a4fb0", "#a37a00", "#b03060", "#5d6670", "#0f8fa8"),
 )
-DARK = Theme(text="#c5cbd3", lines="#3a4048", series=("#6cb2f0", "#f0955c", "#4cc79c", "#c193e4", "#e0bb4a", "#ee7fa6"))
+DARK = Theme(
+    text="#c5cbd3",
+    lines="#3a4048",
+    series=("#6cb2f0", "#f0955c", "#4cc79c", "#c193e4", "#e0bb4a", "#ee7fa6", "#a9b2bd", "#58cfe4"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +285,7 @@ def legend(axes: Axes, theme: Theme) -> None:
         frameon=False,
         fontsize=7.5,
         labelcolor=theme.text,
-        handlelength=1.6,
+        handlelength=2.6,
         columnspacing=1.2,
     )
 

@@ -50,10 +50,16 @@ class Estimate:
         >>> Estimate(mean=0.2, low=-0.1, high=0.5, count=2).verdict()
         'undecided'
         """
-        low, high = (-self.high, -self.low) if lower_is_better else (self.low, self.high)
-        if low > 0:
-            return "holds"
-        return "does not hold" if high < 0 else "undecided"
+        return verdict_of(self.low, self.high, lower_is_better=lower_is_better)
+
+
+def verdict_of(low: float, high: float, *, lower_is_better: bool = False) -> Verdict:
+    """Say whether a difference, better minus worse as claimed, is shown by an interval; of NaN, nothing is."""
+    if lower_is_better:
+        low, high = -high, -low
+    if low > 0:
+        return "holds"
+    return "does not hold" if high < 0 else "undecided"
 
 
 def mean_interval(values: Sequence[float], share: float = 0.95) -> Estimate:

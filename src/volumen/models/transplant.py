@@ -131,6 +131,13 @@ def load_encoder(model: nn.Module, path: str | os.PathLike[str], *, adapt_channe
     other = {key: theirs[name] for key, name in partner.items() if _other_channels(theirs[name].shape, ours[key].shape)}
     small = {key: kernel for key, kernel in other.items() if adapt_channels and kernel.numel() <= _MOST}
     adapted = {key: _adapt(kernel, ours[key].shape[1]) for key, kernel in small.items()}
+    if partner and not any(tensor.ndim for tensor in fitting.values()):
+        key, name = max(partner.items(), key=lambda item: ours[item[0]].ndim)
+        raise CheckpointError(
+            f"None of the {len(theirs)} keys of {os.fspath(path)} fits this encoder, though {len(partner)} are called "
+            f"alike: {name} is {tuple(theirs[name].shape)} there, and {tuple(ours[key].shape)} was expected. Is it of "
+            "another width (of a reader: --model-width), or made for other input?"
+        )
     if not any(tensor.ndim for tensor in fitting.values()):
         raise CheckpointError(
             f"None of the {len(theirs)} keys of {os.fspath(path)} fits this encoder: "

@@ -77,7 +77,9 @@ class Comparison(Settings):
 
     out: Path = Field(description="Folder of the comparison")
     resume: bool = Field(
-        True, description="Go on with the comparison at the output path, which must have these settings, or fewer seeds"
+        True,
+        description="Go on with the comparison at the output path, which must have these settings, or fewer seeds or "
+        "cells",
     )
     seeds: Count = Field(3, description="Runs of every cell, each of another seed")
     seed: int = Field(0, ge=0, description="The first seed; the others follow it")

@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from volumen.sources.location import Location
 
 
+FOREIGN_IMAGE = "image that is no PNG, JPEG or TIFF"
+NAME_NOT_UTF8 = "file name not in UTF-8"
+
+_FOREIGN = (".bmp", ".gif", ".heic", ".jp2", ".pbm", ".pgm", ".pnm", ".ppm", ".webp")
+
+
 def files_below(folder: Location, expected: str) -> list[str]:
     """Return the paths of all files in a folder and those inside it, from it on, sorted; hidden ones left out.
 
-    A remote folder gives only what lies in itself.
+    Links are followed, each folder once. A remote folder gives only what lies in itself.
 
     Parameters
     ----------
@@ -44,6 +50,11 @@ def is_image(file: str) -> bool:
     return PurePosixPath(file).suffix.lower() in (*PICTURES, *TIFFS)
 
 
+def is_foreign(file: str) -> bool:
+    """Whether a file is an image of a kind that cannot be read, by its ending."""
+    return PurePosixPath(file).suffix.lower() in _FOREIGN
+
+
 def distinct(files: Sequence[str]) -> list[str]:
     """Return the stems of paths, or the paths themselves where stems are alike: names of lines or photographs.
 
@@ -56,5 +67,23 @@ def distinct(files: Sequence[str]) -> list[str]:
     return stems if len(set(stems)) == len(stems) else list(files)
 
 
+def in_utf8(file: str) -> bool:
+    """Whether a path can be written down: one that is not in UTF-8 comes from the disk with halves of characters."""
+    try:
+        file.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _walked(root: Path) -> list[str]:
-    return [(Path(parent) / name).relative_to(root).as_posix() for parent, _, names in os.walk(root) for name in names]
+    found: list[str] = []
+    entered: set[str] = set()
+    for parent, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in entered:  # a link that leads to where one has been
+            folders.clear()
+            continue
+        entered.add(real)
+        found += [(Path(parent) / name).relative_to(root).as_posix() for name in names]
+    return found

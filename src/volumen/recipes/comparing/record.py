@@ -14,10 +14,12 @@ from volumen.events import Finished, to_json
 from volumen.whole_files import draft_name, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 FILE = "comparison.json"
 _FREE = ("out", "overwrite", "resume", "save_seconds", "places", "examples")  # what may differ when it is gone on with
+_LISTS = ("pretext", "share", "decoder", "training")  # what may become longer then: its cells are runs of their own
+_FOUND = ("encoders", "characters")  # what depends on how many runs there are
 
 
 class ComparisonSettings(Protocol):
@@ -101,8 +103,9 @@ class Record:
         now = look()
         if before is not None and not chosen.overwrite:
             _check_data(path, before, now)
-            settings = {**before["settings"], "seeds": chosen.recorded()["seeds"]}
-            return cls(path, {**before, "settings": settings, "encoders": now["encoders"]})
+            grown = {name: value for name, value in chosen.recorded().items() if name in ("seeds", *_LISTS)}
+            found = {name: now[name] for name in _FOUND if name in now}
+            return cls(path, {**before, **found, "settings": {**before["settings"], **grown}})
         if before is not None:
             aside = draft_of(path)
             path.rename(aside)
@@ -135,7 +138,7 @@ def _check_settings(path: Path, before: Mapping[str, Any], chosen: ComparisonSet
     changed = [
         f"{name} was {recorded.get(name)!r}, now {value!r}"
         for name, value in chosen.recorded().items()
-        if name not in _FREE and recorded.get(name) != value and not _more_seeds(name, recorded.get(name), value)
+        if name not in _FREE and recorded.get(name) != value and not _only_more(name, recorded.get(name), value)
     ]
     if changed:
         raise SettingsError(
@@ -143,9 +146,16 @@ def _check_settings(path: Path, before: Mapping[str, Any], chosen: ComparisonSet
         )
 
 
-def _more_seeds(name: str, before: Any, now: Any) -> bool:
-    """Say whether all that changes is that more runs of every cell follow."""
+def _only_more(name: str, before: Any, now: Any) -> bool:
+    """Say whether all that changes is that more runs of every cell, or more cells, follow."""
+    if name in _LISTS:
+        return set(_each(before)) <= set(_each(now))
     return name == "seeds" and isinstance(before, int) and before < now
+
+
+def _each(recorded: Any) -> Sequence[str]:
+    """Return the values of a setting of several, which job files write in one word or one by one."""
+    return recorded.split(",") if isinstance(recorded, str) else recorded or ()
 
 
 def _check_data(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -158,7 +168,7 @@ def _check_data(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
     changed += [
         f"the encoder file {encoder['file']}"
         for name, encoder in before["encoders"].items()
-        if encoder["sha256"] != now["encoders"][name]["sha256"]
+        if encoder["sha256"] != now["encoders"].get(name, encoder)["sha256"]
     ]
     if changed:
         raise SourceError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from volumen.evaluation import text
-from volumen.evaluation.paired import drawn_interval, mean_interval, paired_difference
+from volumen.evaluation.paired import drawn_interval, mean_interval, paired_difference, verdict_of
 from volumen.recipes.reporting.tables import Cell as Number
 
 if TYPE_CHECKING:
@@ -84,8 +84,11 @@ class Row(Generic[C]):
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the claim holds."""
-        return self.estimate.verdict(lower_is_better=self.score in LOWER_IS_BETTER)
+        """Whether the claim holds: both intervals must say so, that over draws only where there is one."""
+        lower = self.score in LOWER_IS_BETTER
+        by_seeds = self.estimate.verdict(lower_is_better=lower)
+        known = all(map(math.isfinite, self.drawn))
+        return by_seeds if not known or by_seeds == verdict_of(*self.drawn, lower_is_better=lower) else "undecided"
 
     @property
     def line(self) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from volumen.settings.lines import LineTraining
     from volumen.sources.lines.line import Line
     from volumen.sources.lines.line_list import LineList
+    from volumen.sources.outlines import Outline
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,11 +86,14 @@ class LineCorpus:
         if transcribed:
             lists = [_with_text(found) for found in lists]
         lines = joined_lines(lists)
-        split, by = parted(lines, settings)
+        _refuse_twice(lists)
+        parting = parted(lines, settings)
+        split, by = parting.split, parting.by
         if not split.train or not split.val:
             raise SettingsError(
                 f"Expected lines to learn from and lines to hold out, {by}; got {len(split.train)} and "
                 f"{len(split.val)} of {len(lines)}. Give more lines, or part them otherwise (--split)."
+                + "".join(f" {text}" for text in _left_out(lists))
             )
         return cls(
             split=split,
@@ -100,7 +106,7 @@ class LineCorpus:
             ),
             shown=tuple(spread(split.val, settings.held_out_lines)),
             identities=tuple(_identity(found) for found in lists),
-            warnings=tuple(f"{found.source}: left out {told(found.dropped)}." for found in lists if found.dropped),
+            warnings=(*_left_out(lists), *parting.remarks),
         )
 
     @property
@@ -127,6 +133,10 @@ class LineCorpus:
         }
 
 
+def _left_out(lists: Sequence[LineList]) -> list[str]:
+    return [f"{found.source}: left out {told(found.dropped)}." for found in lists if found.dropped]
+
+
 def _with_text(found: LineList) -> LineList:
     """Leave out a list of which no line has text: beside others, it would teach to read nothing."""
     if found.transcribed:
@@ -135,11 +145,6 @@ def _with_text(found: LineList) -> LineList:
     for line in found.lines:
         drops.add(EMPTY_TRANSCRIPT, line.name)
     return replace(found, lines=(), dropped={**found.dropped, **drops.counted()})
-
-
-def group_of(line: Line) -> str:
-    """Return what a line hangs together with: its writer, else its page, else itself."""
-    return line.writer or line.page or line.name
 
 
 def joined_lines(lists: Sequence[LineList]) -> list[Line]:
@@ -167,6 +172,28 @@ def joined_lines(lists: Sequence[LineList]) -> list[Line]:
     return joined
 
 
+def _refuse_twice(lists: Sequence[LineList]) -> None:
+    """Refuse one place of one image in two lists: under two names it could stand on both sides of a split."""
+
+    @cache
+    def real(folder: str) -> str:
+        return os.path.realpath(folder)
+
+    def place(line: Line) -> tuple[str, str, Outline]:
+        folder, name = os.path.split(line.location.path)
+        return real(folder) if line.location.local else folder, name, line.outline
+
+    first: dict[tuple[str, str, Outline], LineList] = {}
+    for found in lists if len(lists) > 1 else ():
+        for line in found.lines:
+            other = first.setdefault(place(line), found)
+            if other is not found:
+                raise SettingsError(
+                    f"Expected every line once; {line.name} of {found.source} is the same part of the same image, "
+                    f"{line.location}, as one of {other.source}. Leave out what is given twice."
+                )
+
+
 def _name(line: Line, found: LineList, stem: str) -> str:
     """Name a line after its list and itself; after its list alone where that is its image."""
     source = Location.of(found.source)
@@ -176,5 +203,6 @@ def _name(line: Line, found: LineList, stem: str) -> str:
 def _identity(found: LineList) -> dict[str, Any]:
     digest = hashlib.sha256()
     for line in found.lines:
-        digest.update(repr((line.name, line.text, line.split, line.size)).encode())
+        said = (line.name, line.text, line.split, line.size, line.writer, line.page, line.outline)
+        digest.update(repr(said).encode())
     return {"name": found.source, "source": found.source, "lines": len(found.lines), "list_hash": digest.hexdigest()}

@@ -101,14 +101,14 @@ def line_steps(
     return round_from
 
 
-def left_out(dataset: LineDataset) -> list[str]:
-    """Say which lines cannot be learned from, as far as is known: damage inside an image shows when it is read."""
-    return [f"Left out of what is learned from: {reason}: {lines}." for reason, lines in dataset.skipped.items()]
+def left_out(dataset: LineDataset, part: str) -> list[str]:
+    """Say which lines of a part cannot be used, as far as is known: damage inside an image shows when it is read."""
+    return [f"Left out of the {part}: {reason}: {lines}." for reason, lines in dataset.skipped.items()]
 
 
-def warn_broken(run: Run, dataset: LineDataset, said: Sequence[str]) -> Iterator[Event]:
-    """Record and yield what was found broken of the lines learned from since the training began."""
-    for text in left_out(dataset):
+def warn_broken(run: Run, dataset: LineDataset, said: Sequence[str], part: str) -> Iterator[Event]:
+    """Record and yield what was found broken of a part's lines since the training began."""
+    for text in left_out(dataset, part):
         if text not in said:
             warned = Warned(message=text)
             run.record(warned)

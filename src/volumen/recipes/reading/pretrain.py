@@ -11,7 +11,7 @@ from torch import nn
 
 from volumen.crops.line_dataset import LineDataset
 from volumen.crops.width_buckets import by_width
-from volumen.errors import SourceError
+from volumen.errors import SettingsError, SourceError
 from volumen.models.checkpoint import save_encoder
 from volumen.models.recognizer.recognizer import Recognizer
 from volumen.recipes.bookkeeping import carry_out, conclude, fabric_of
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from volumen.recipes.reading.pretexts import Pretext
     from volumen.settings.pretrain_lines import PretrainLines
     from volumen.training.run import Run
+
+_LEARNED, _HELD_OUT = "lines to learn from", "held-out lines"
 
 
 def pretrain_lines(settings: PretrainLines) -> Iterator[Event]:
@@ -90,12 +92,18 @@ class LinePupil:
         recognizer = Recognizer(settings.model_width)
         warnings += take_encoder(recognizer, settings.encoder, least=settings.least_loaded)
         pretext = build_pretext(settings, recognizer)
+        if pretext.twice and settings.batch < 2:
+            raise SettingsError(
+                f"{pretext.name} tells the lines of a batch from each other; expected --batch 2 or more, got "
+                f"{settings.batch}."
+            )
         view = SequenceView(name=settings.views)
         train, held_out = (
             LineDataset(lines, form=corpus.form, view=view, seed=settings.seed)
             for lines in (corpus.split.train, corpus.shown)
         )
-        warnings += left_out(train)
+        parts = {_LEARNED: train, _HELD_OUT: held_out}
+        warnings += [text for part, dataset in parts.items() for text in left_out(dataset, part)]
         fabric = fabric_of(settings)
         return cls(
             settings=settings,
@@ -195,5 +203,5 @@ def _train(run: Run, pupil: LinePupil) -> Iterator[Event]:
     work = f"pretrain {pupil.pretext.name}"
     outcome = yield from line_course(run, pupil, work=work, detail=detail, score="loss")
     if pupil.fabric.is_global_zero:
-        yield from warn_broken(run, pupil.train, pupil.warnings)
+        yield from warn_broken(run, pupil.train, pupil.warnings, _LEARNED)
         yield from conclude(run, outcome)

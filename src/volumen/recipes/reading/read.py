@@ -72,6 +72,8 @@ def read(settings: Read) -> Iterator[Event]:
     )
     lists = [read_lines(path, keep_untranscribed=True) for path in settings.images]
     dataset = LineDataset(joined_lines(lists), form=model.form, cache_bytes=_KEPT_BYTES)
+    if out is not None:
+        _make_room(out)
     yield Started(
         work="read",
         total=len(dataset),
@@ -125,12 +127,23 @@ def _output(settings: Read) -> Path | None:
     out = Path(settings.out).expanduser()
     if out.is_dir() or _is_input(out, (settings.checkpoint, *settings.images)):
         raise SettingsError(f"Expected a TSV of its own to write the texts to; {out} is a folder or an input.")
+    folders = [Path(path).expanduser() for path in settings.images]
+    inside = next((each for each in folders if each.is_dir() and out.resolve().is_relative_to(each.resolve())), None)
+    if inside is not None:
+        raise SettingsError(
+            f"Expected a TSV to write the texts to outside {inside}, whose images are read: there it would be taken "
+            f"for a list of them next time; got {out}."
+        )
     refuse_existing(out, overwrite=settings.overwrite)
+    return out
+
+
+def _make_room(out: Path) -> None:
+    """Make the folder that the texts go to."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"{out.parent} cannot be made, to write {out.name} there: {error.strerror}.") from error
-    return out
 
 
 def _is_input(out: Path, inputs: Sequence[str]) -> bool:

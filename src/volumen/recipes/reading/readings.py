@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from volumen.crops.alphabet import normalized
+from volumen.crops.line_splits import group_of
 from volumen.evaluation.text import TextCounts
 from volumen.prediction.transcribe import transcribe
-from volumen.recipes.reading.line_corpus import group_of
 from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class ReadLine:
     text
         What is written.
     read
-        What was read; nothing where the image cannot be.
+        What was read.
     confidence
         Probability that the decoder gives to it, in [0, 1].
     """
@@ -52,25 +52,27 @@ class ReadLine:
 def read_texts(
     dataset: LineDataset, recognise: Callable[[LineBatch], Sequence[Any]], alphabet: Alphabet, *, batch: int
 ) -> list[ReadLine]:
-    """Read every line of a dataset, in its order; an image that is broken reads as nothing.
+    """Read every line of a dataset, in its order; those whose images are broken are left out.
 
     Parameters
     ----------
     recognise
         From a batch to a `volumen.models.recognizer.decoder.Reading` of each line.
     """
-    found = {read.index: read for read in transcribe(recognise, dataset, alphabet, batch=batch)}
-    return [read_line(line, found.get(index)) for index, line in enumerate(dataset.lines)]
+    return [
+        read_line(dataset.lines[reading.index], reading)
+        for reading in transcribe(recognise, dataset, alphabet, batch=batch)
+    ]
 
 
-def read_line(line: Line, reading: TextReading | None) -> ReadLine:
-    """Put what was read of a line beside what is written there; without a reading, nothing was."""
+def read_line(line: Line, reading: TextReading) -> ReadLine:
+    """Put what was read of a line beside what is written there."""
     return ReadLine(
         name=line.name,
         group=group_of(line),
         text=line.text,
-        read=reading.text if reading else "",
-        confidence=reading.confidence if reading else 0.0,
+        read=reading.text,
+        confidence=reading.confidence,
     )
 
 
@@ -96,9 +98,20 @@ def score_texts(lines: Sequence[ReadLine], *, intervals: bool = False) -> dict[s
 
 def write_readings(path: Path, lines: Sequence[ReadLine]) -> None:
     """Write a table, columns parted by tabs, without quoting: `ReadLine`'s fields; whole or not at all."""
-    rows = [_COLUMNS, *((line.name, line.group, line.text, line.read, f"{line.confidence:.6g}") for line in lines)]
-    text = "\n".join("\t".join(" ".join(field.split()) for field in row) for row in rows)
-    write_whole(path, text + "\n")
+    rows = [
+        (*map(_in_one_line, (line.name, line.group)), *map(_spaced, (line.text, line.read)), f"{line.confidence:.6g}")
+        for line in lines
+    ]
+    write_whole(path, "".join("\t".join(row) + "\n" for row in (_COLUMNS, *rows)))
+
+
+def _in_one_line(name: str) -> str:
+    """Return a name without what would end its field; its spaces stay, so that its file is found."""
+    return " ".join(name.replace("\t", " ").splitlines())
+
+
+def _spaced(text: str) -> str:
+    return " ".join(text.split())
 
 
 def read_readings(path: Path) -> list[ReadLine]:

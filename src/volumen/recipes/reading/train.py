@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import unicodedata
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ from volumen.crops.alphabet import Alphabet
 from volumen.crops.line_dataset import LineDataset
 from volumen.crops.line_images import unlike_forms
 from volumen.crops.line_splits import share_of_lines
+from volumen.errors import LabelError, SourceError
 from volumen.models.checkpoint import read_origin
 from volumen.models.encoders import freeze
 from volumen.models.reader_checkpoint import load_reader, save_reader
@@ -25,6 +29,7 @@ from volumen.recipes.reading.line_course import left_out, line_course, line_step
 from volumen.recipes.reading.readings import read_texts, score_texts, write_readings
 from volumen.recipes.reading.seen_frames import SeenFrames, measure_lines
 from volumen.run_folder import weights_file
+from volumen.sources.left_out import told
 from volumen.views.sequence import SequenceView
 
 if TYPE_CHECKING:
@@ -42,6 +47,8 @@ if TYPE_CHECKING:
     from volumen.training.run import Run
 
 _NAMED = 3  # lines that a warning names
+_LEARNED, _HELD_OUT, _TEST = "lines to learn from", "held-out lines", "test lines"
+_MONOTONE = ("ctc", "bilstm_ctc")  # their frames go from left to right, and so does what they write
 
 
 def train_reader(settings: TrainReader) -> Iterator[Event]:
@@ -82,6 +89,7 @@ class Apprentice:
     warnings: tuple[str, ...]
     train: LineDataset
     held_out: LineDataset
+    test: LineDataset
     seen: SeenFrames | None
 
     @classmethod
@@ -99,14 +107,11 @@ class Apprentice:
         warnings += _other_form(_origin(settings), corpus) + _untaught(_origin(settings), settings)
         view = None if settings.freeze else SequenceView(name=settings.views)
         train = LineDataset(lines, form=corpus.form, view=view, seed=settings.seed)
-        warnings += left_out(train)
-        long = _too_long(model, alphabet, train)
-        if long:
-            names = ", ".join(line.name for line in long[:_NAMED]) + (" …" if len(long) > _NAMED else "")
-            warnings.append(
-                f"{len(long)} of {len(lines)} lines have more characters than frames and teach nothing: {names}. "
-                "A greater height, or line_width, gives more frames."
-            )
+        held_out, test = (LineDataset(part, form=corpus.form) for part in (corpus.shown, corpus.test))
+        parts = {_LEARNED: train, _HELD_OUT: held_out, _TEST: test}
+        warnings += [text for part, dataset in parts.items() for text in left_out(dataset, part)]
+        warnings += [text for part, dataset in parts.items() for text in _too_long(model, alphabet, dataset, part)]
+        warnings += _leftward(lines, settings)
         fabric = fabric_of(settings)
         seen = None
         if settings.freeze:
@@ -124,7 +129,8 @@ class Apprentice:
             fabric=fabric,
             warnings=tuple(warnings),
             train=train,
-            held_out=LineDataset(corpus.shown, form=corpus.form),
+            held_out=held_out,
+            test=test,
             seen=seen,
         )
 
@@ -167,9 +173,9 @@ class Apprentice:
             return Transcription()(decoder, frames, batch["targets"], batch["target_lengths"])
 
     def judge(self, model: nn.Module) -> dict[str, float]:
-        """Return loss and scores of what the reader makes of the held-out lines."""
+        """Return loss and scores of what the reader makes of the held-out lines; the loss is of those that fit."""
         reader: Any = model
-        losses, weight = 0.0, 0
+        losses, weight = 0.0, 0.0
 
         def recognise(batch: LineBatch) -> Any:
             nonlocal losses, weight
@@ -178,12 +184,14 @@ class Apprentice:
                 frames = self.frames(reader, tensors)
                 terms = Transcription()(reader.decoder, frames, tensors["targets"], tensors["target_lengths"])
                 readings = reader.decoder.read(frames)
-            losses, weight = losses + float(terms.total) * len(batch.names), weight + len(batch.names)
+            fitting = len(batch.names) - float(terms.terms["left_out"])
+            losses, weight = losses + float(terms.total) * fitting, weight + fitting
             return readings
 
         read = read_texts(self.held_out, recognise, self.alphabet, batch=self.settings.batch)
-        scores = score_texts(read)
-        return {"loss": losses / max(weight, 1), **scores}
+        if not read:
+            raise SourceError(f"None of the held-out images can be read any more: {told(self.held_out.skipped)}.")
+        return {"loss": losses / weight if weight else math.nan, **score_texts(read)}
 
     def save(self, path: Path, scores: Mapping[str, float]) -> None:
         """Write the reader with all that reading needs, and where its scores come from."""
@@ -236,13 +244,43 @@ def _unknown(alphabet: Alphabet, lines: Sequence[Line]) -> list[str]:
     ]
 
 
-def _too_long(model: Reader, alphabet: Alphabet, dataset: LineDataset) -> list[Line]:
-    """Return the lines whose text is longer than their frames allow."""
+def _too_long(model: Reader, alphabet: Alphabet, dataset: LineDataset, part: str) -> list[str]:
+    """Say which lines have more text than their frames allow.
+
+    Raises
+    ------
+    LabelError
+        All lines to learn from have.
+    """
     targets, lengths = alphabet.targets([line.text for line in dataset.lines])
     counts = frame_counts(torch.as_tensor(dataset.widths))
     frames = Frames(torch.zeros(len(counts), int(counts.max()), 1), counts)
     fits = model.decoder.fits(frames, targets, lengths)
-    return [line for line, fit in zip(dataset.lines, fits.tolist(), strict=True) if not fit]
+    long = [line.name for line, fit in zip(dataset.lines, fits.tolist(), strict=True) if not fit]
+    if not long:
+        return []
+    names = ", ".join(long[:_NAMED]) + (" …" if len(long) > _NAMED else "")
+    cure = "A greater height (--height)" if dataset.form.width is None else "A greater width (--line-width)"
+    cure += " gives more frames."
+    if part != _LEARNED:
+        return [f"{len(long)} of {len(dataset)} {part} have more characters than frames: {names}. {cure}"]
+    if len(long) == len(dataset):
+        raise LabelError(
+            f"All {len(long)} lines to learn from have more characters than frames, so they teach nothing: {names}. "
+            f"{cure} The decoders attention and transformer need none."
+        )
+    return [f"{len(long)} of {len(dataset)} {part} have more characters than frames and teach nothing: {names}. {cure}"]
+
+
+def _leftward(lines: Sequence[Line], settings: TrainReader) -> list[str]:
+    """Say where a decoder that goes from left to right is to learn what is written from right to left."""
+    directions = Counter(unicodedata.bidirectional(character) for line in lines for character in line.text)
+    if settings.decoder not in _MONOTONE or directions["R"] + directions["AL"] <= directions["L"]:
+        return []
+    return [
+        f"These transcripts run from right to left, and {settings.decoder} reads images from left to right: it will "
+        "hardly learn. Take --decoder attention or transformer, or write the characters as they stand from the left."
+    ]
 
 
 def _train(run: Run, apprentice: Apprentice) -> Iterator[Event]:
@@ -257,17 +295,20 @@ def _train(run: Run, apprentice: Apprentice) -> Iterator[Event]:
         lr_scales={"recognizer": settings.encoder_lr_mult} if settings.encoder else {},  # random weights learn as fast
     )
     if apprentice.fabric.is_global_zero:
-        yield from warn_broken(run, apprentice.train, apprentice.warnings)
+        yield from warn_broken(run, apprentice.train, apprentice.warnings, _LEARNED)
+        yield from warn_broken(run, apprentice.held_out, apprentice.warnings, _HELD_OUT)
         reader, _ = load_reader(run.best_path)
         fabric = apprentice.fabric
         fabric.to_device(reader)
-        test = LineDataset(apprentice.corpus.test, form=apprentice.corpus.form)
 
         def recognise(batch: LineBatch) -> Any:
             with fabric.autocast():
                 return reader.read(fabric.to_device(batch.images), fabric.to_device(batch.widths))
 
-        read = read_texts(test, recognise, apprentice.alphabet, batch=settings.batch)
+        read = read_texts(apprentice.test, recognise, apprentice.alphabet, batch=settings.batch)
+        yield from warn_broken(run, apprentice.test, apprentice.warnings, _TEST)
+        if not read:
+            raise SourceError(f"None of the images to test with can be read: {told(apprentice.test.skipped)}.")
         path = run.path / "readings.tsv"
         write_readings(path, read)
         yield from conclude(run, outcome, test=score_texts(read, intervals=True), readings=str(path))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import posixpath
+import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 import numpy as np
 
 from volumen.errors import SourceError, SourceNotFoundError
-from volumen.sources.arrays.images import eight_bit, open_image
+from volumen.sources.arrays.images import eight_bit
 from volumen.sources.arrays.recent import Recent
+from volumen.sources.arrays.upright import open_upright
 from volumen.sources.image_files import distinct
 from volumen.sources.left_out import MISSING_IMAGE
 from volumen.sources.lines.cut import CutImage
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
 Part = Literal["train", "val", "test", ""]
 
+_QUOTED = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"')
+
 DECODED_BYTES = 64 * 2**20  # of images kept decoded, by all lines of a list together
 
 
@@ -43,7 +49,7 @@ class LineImage:
     Parameters
     ----------
     location
-        The file.
+        The file; its pixels are turned as its EXIF says.
     shape
         (1, H, W).
     recent
@@ -64,7 +70,8 @@ class LineImage:
         return np.array(pixels[None][key])  # a copy: a view would keep the whole image
 
     def _decode(self) -> NDArray[np.uint8]:
-        pixels = eight_bit(open_image(self.location))
+        found = open_upright(self.location)
+        pixels = np.ascontiguousarray(found.turned(eight_bit(found.image)))
         if pixels.shape != self.shape[1:]:
             raise SourceError(
                 f"{self.location} is {pixels.shape[0]} x {pixels.shape[1]} px (H x W), but its list says "
@@ -92,8 +99,8 @@ class Line:
     page
         The page or form that it is from; empty where the list does not say.
     size
-        (H, W) of the image file in pixels, where that is known; else its header is read when the segment is first
-        asked for.
+        (H, W) of the image in pixels, as it is seen, where that is known; else its header is read when the segment is
+        first asked for.
     outline
         Corners (x, y) in pixels of the image, where the line is only a part of it; see `CutImage`.
     recent
@@ -113,7 +120,7 @@ class Line:
     @cached_property
     def segment(self) -> Segment:
         """The image as a segment of one layer; its pixels are read when they are asked for."""
-        height, width = self.size or open_image(self.location).shape
+        height, width = self.size or open_upright(self.location).shape
         image = LineImage(location=self.location, shape=(1, height, width), recent=self.recent)
         cut = CutImage(page=image, outline=self.outline) if self.outline else image
         return Segment(name=self.name, source=str(self.location), levels=(cut,))
@@ -125,7 +132,7 @@ def open_lines(path: str | os.PathLike[str]) -> tuple[Line, ...]:
     Parameters
     ----------
     path
-        TSV in UTF-8, its first row the names of the columns, no quoting: ``file`` (an image, grey or in colour,
+        TSV in UTF-8, its first row the names of the columns, no field in quotes: ``file`` (an image, grey or in colour,
         from the TSV's own folder on), and any of ``text``, ``writer``, ``page``, ``split``, ``width`` and ``height``
         in px; others are passed over.
 
@@ -144,12 +151,11 @@ def open_lines(path: str | os.PathLike[str]) -> tuple[Line, ...]:
     """
     location = Location.of(path)
     rows = _read(location)
-    files = [row["file"] for _, row in rows]
-    missing = _missing(location, files)
+    missing = _missing(location, rows)
     if missing:
         named = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
         raise SourceNotFoundError(
-            f"{location} lists {len(missing)} images, of {len(files)}, that are not there: {named}. "
+            f"{location} lists {len(missing)} images, of {len(rows)}, that are not there: {named}. "
             "Paths start at the folder of the list."
         )
     return _lines(location, rows)
@@ -158,7 +164,7 @@ def open_lines(path: str | os.PathLike[str]) -> tuple[Line, ...]:
 def read_table(location: Location, drops: Drops) -> tuple[Line, ...]:
     """Read a list as `open_lines` does, but leave out and count the images that are missing."""
     rows = _read(location)
-    missing = {*_missing(location, [row["file"] for _, row in rows])}
+    missing = {*_missing(location, rows)}
     for file in sorted(missing):
         drops.add(MISSING_IMAGE, file)
     return _lines(location, [(number, row) for number, row in rows if row["file"] not in missing])
@@ -198,23 +204,52 @@ def _read(location: Location) -> list[tuple[int, dict[str, str]]]:
             raise SourceError(
                 f"Line {number} of {location} should name a file and have {len(columns)} fields ({', '.join(columns)})."
             )
+        row["file"] = posixpath.normpath(row["file"])  # else ./a.png and a.png were two lines
+        if _QUOTED.fullmatch(row.get("text", "")):
+            raise SourceError(
+                f"Line {number} of {location} should give its text as it is; got one in quotes, those in it doubled: "
+                f"{row['text'][:40]}. Write the table without quoting (in pandas: quoting=csv.QUOTE_NONE)."
+            )
     if not rows:
         raise SourceError(f"{location} lists no lines below its first row; expected a file in each.")
     return rows
 
 
-def _missing(location: Location, files: Sequence[str]) -> list[str]:
-    """Return the files that are not there; folders are listed once each, no file is opened."""
-    twice = [file for file, count in Counter(files).items() if count > 1]
+def _missing(location: Location, rows: Sequence[tuple[int, dict[str, str]]]) -> list[str]:
+    """Return the files that are not there; folders are listed once each, no file is opened.
+
+    A file that is there under the same letters, encoded in another way, as disks of macOS do it, is taken in its place.
+    """
+    twice = [file for file, count in Counter(row["file"] for _, row in rows).items() if count > 1]
     if twice:
         raise SourceError(f"{location} lists {twice[0]} more than once; each image is a line of its own.")
-    paths = [PurePosixPath(file) for file in files]
-    here = location.parent
-    folders = {path.parent: here / str(path.parent) if path.parent.name else here for path in paths}
-    listings = {parent: folder.listing() for parent, folder in folders.items()}
-    # plain http lists nothing: there a missing file shows when it is read
-    there = {parent: {*(names or ())} for parent, names in listings.items() if folders[parent].local or names}
-    return [str(path) for path in paths if path.parent in there and path.name not in there[path.parent]]
+    there: dict[PurePosixPath, dict[str, str] | None] = {}  # folder -> what is in it, or None if unknown
+    missing = []
+    for _, row in rows:
+        path = PurePosixPath(row["file"])
+        if path.parent not in there:
+            folder = location.parent / str(path.parent) if path.parent.name else location.parent
+            names = folder.listing()
+            # plain http lists nothing: there a missing file shows when it is read
+            known = folder.local or names
+            there[path.parent] = _by_letters(names or ()) if known else None
+        found = there[path.parent]
+        if found is None:
+            continue
+        if (name := found.get(path.name, found.get(_composed(path.name)))) is None:
+            missing.append(row["file"])
+        elif name != path.name:
+            row["file"] = str(path.with_name(name))
+    return missing
+
+
+def _by_letters(names: Sequence[str]) -> dict[str, str]:
+    """Return name, as it is and composed -> name as it is."""
+    return {_composed(name): name for name in names} | {name: name for name in names}
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _split(location: Location, number: int, row: Mapping[str, str]) -> Part:

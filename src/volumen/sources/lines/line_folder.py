@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from volumen.sources.arrays.images import PICTURES, TIFFS
 from volumen.sources.arrays.recent import Recent
-from volumen.sources.image_files import distinct, is_image
+from volumen.sources.image_files import distinct, is_foreign, is_image
 from volumen.sources.left_out import MISSING_IMAGE
 from volumen.sources.lines.line import DECODED_BYTES, Line, Part
 
@@ -47,6 +47,7 @@ def read_pairs(folder: Location, files: Sequence[str], drops: Drops, *, keep_ima
         Keep images without transcript, with an empty text.
     """
     images = _by_stem(files)
+    foreign = {file[: -len(_suffix(file))] for file in filter(is_foreign, files)}  # who reads the folder counts these
     pairs: list[tuple[str, str]] = []
     for file in files:
         if not file.endswith(TRANSCRIPT):
@@ -55,6 +56,8 @@ def read_pairs(folder: Location, files: Sequence[str], drops: Drops, *, keep_ima
         forms = [images.pop(stem + form, "") for form in ("", *_PREPARED)]
         image = next(filter(None, forms), "")
         text = _text(folder / file)
+        if not image and stem in foreign:
+            continue
         if not image or text is None:
             drops.add(NOT_UTF8 if image else MISSING_IMAGE, file)
         else:

@@ -6,8 +6,9 @@ from pathlib import PurePath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from volumen.errors import SourceError, SourceNotFoundError
-from volumen.sources.arrays.images import PICTURES, TIFFS, open_image
+from volumen.sources.arrays.images import PICTURES, TIFFS
 from volumen.sources.arrays.recent import Recent
+from volumen.sources.arrays.upright import open_upright
 from volumen.sources.left_out import MISSING_IMAGE, UNREADABLE_IMAGE
 from volumen.sources.lines.alto import alto_pages
 from volumen.sources.lines.cut import fault
@@ -27,8 +28,11 @@ NOT_A_PAGE = "neither PAGE nor ALTO"
 UNREADABLE_XML = "XML that is damaged or declares a document type"
 NO_LINES = "page without lines"
 OTHER_SIZE = "page image of another size than its XML says"
+NO_SCALE = "outlines in units of a page whose size its XML does not say"
+TOLD_TWICE = "line of a page that another XML tells of too"
 
 _FORMS = {"PcGts": page_xml_pages, "alto": alto_pages}
+_RANK = [*_FORMS]  # of two that tell of one page, the former is read
 
 
 def read_page(location: Location, drops: Drops) -> tuple[Line, ...]:
@@ -54,23 +58,36 @@ def read_pages(folder: Location, files: Sequence[str], drops: Drops) -> tuple[Li
     """Read the lines of all PAGE and ALTO files among ``files``; the others are counted, as are damaged ones.
 
     A page's image is looked for under the name that its XML says and under the XML's own, beside the XML and in the
-    folder above, where export programs put it. Its header is read, its pixels are not.
+    folder above, where export programs put it. Its header is read, its pixels are not. Where several files tell of one
+    image, as where a program wrote both PAGE and ALTO, one of them is read, PAGE before ALTO: else the same line could
+    be learned from under one name and held out under the other.
     """
-    lines: list[Line] = []
+    lines: dict[tuple[int, str], list[Line]] = {}  # by rank and file
     folders, recent = _Folders(), Recent(DECODED_BYTES)
     stems = [PurePath(file).stem for file in files]
     names = stems if len({*stems}) == len(stems) else [str(PurePath(file).with_suffix("")) for file in files]
     for file, name in zip(files, names, strict=True):
         try:
             root = read_xml(folder / file)
-        except SourceError:
+        except (SourceError, SourceNotFoundError):  # a link may lead nowhere
             drops.add(UNREADABLE_XML, file)
             continue
         if root.tag in _FORMS:
-            lines += _lines(folder / file, name, root, folders, recent, drops)
+            lines[_RANK.index(root.tag), file] = list(_lines(folder / file, name, root, folders, recent, drops))
         else:
             drops.add(NOT_A_PAGE, file)
-    return tuple(lines)
+    teller: dict[str, tuple[int, str]] = {}  # image -> what tells of it
+    for source in sorted(lines):
+        for line in lines[source]:
+            teller.setdefault(line.location.path, source)
+    kept: list[Line] = []
+    for source, found in sorted(lines.items(), key=lambda item: item[0][1]):
+        for line in found:
+            if teller[line.location.path] == source:
+                kept.append(line)
+            else:
+                drops.add(TOLD_TWICE, line.name)
+    return tuple(kept)
 
 
 class _Folders:
@@ -99,7 +116,7 @@ def _lines(
         image, shape, reason = _image(location, page, folders)
         scale = page.scale(shape)
         if not reason and scale is None:
-            reason = OTHER_SIZE
+            reason = OTHER_SIZE if page.size else NO_SCALE
         for full, marked in zip(names, page.lines, strict=True):
             corners = marked.corners(scale or (1.0, 1.0))
             why = reason or fault(corners, shape)
@@ -138,7 +155,7 @@ def _image(location: Location, page: MarkedPage, folders: _Folders) -> tuple[Loc
     if image is None:
         return location, (0, 0), MISSING_IMAGE
     try:
-        return image, open_image(image).shape, ""
+        return image, open_upright(image).shape, ""
     except SourceNotFoundError:
         return image, (0, 0), MISSING_IMAGE
     except SourceError:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from volumen.errors import SourceError, SourceNotFoundError
-from volumen.sources.arrays.images import open_image
-from volumen.sources.image_files import files_below, is_image
+from volumen.sources.arrays.upright import open_upright
+from volumen.sources.image_files import FOREIGN_IMAGE, NAME_NOT_UTF8, files_below, in_utf8, is_foreign, is_image
 from volumen.sources.left_out import MISSING_IMAGE, UNREADABLE_IMAGE, Drops
 from volumen.sources.lines.iam import read_iam
 from volumen.sources.lines.line import read_table
@@ -21,6 +21,7 @@ from volumen.sources.location import Location
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from volumen.sources.lines.line import Line
 
@@ -96,39 +97,53 @@ def _read(location: Location, drops: Drops, *, keep_untranscribed: bool) -> tupl
         raise SourceError(
             f"{location} should be a TSV, an IAM list (.txt), PAGE or ALTO XML, an image, or a folder of these."
         )
-    files = files_below(location, "images of lines, or PAGE or ALTO XML")
+    files = []
+    for file in files_below(location, "images of lines, or PAGE or ALTO XML"):
+        if in_utf8(file):
+            files.append(file)
+        else:
+            drops.add(NAME_NOT_UTF8, file.encode("utf-8", "replace").decode())
     lists = [file for file in files if _LIST.fullmatch(file)]
     if len(lists) > 1:
         raise SourceError(f"{location} holds several lists of lines, {', '.join(lists)}; name the one that you mean.")
     if lists:
         return _read(location / lists[0], drops, keep_untranscribed=keep_untranscribed)
     if any(file.endswith(TRANSCRIPT) for file in files):
+        _count_foreign(files, drops)
         return read_pairs(location, files, drops, keep_images=keep_untranscribed)
     lines = read_pages(location, [file for file in files if file.lower().endswith(".xml")], drops)
-    pages = lines or drops.reasons - {NOT_A_PAGE}  # else its images would be whole pages
-    return lines if pages else read_images(location, files)
+    pages = lines or drops.reasons - {NOT_A_PAGE, NAME_NOT_UTF8}  # else its images would be whole pages
+    if pages:
+        return lines
+    _count_foreign(files, drops)
+    return read_images(location, files)
+
+
+def _count_foreign(files: Sequence[str], drops: Drops) -> None:
+    for file in filter(is_foreign, files):
+        drops.add(FOREIGN_IMAGE, file)
 
 
 def _sized(lines: tuple[Line, ...], drops: Drops) -> tuple[Line, ...]:
     """Read the headers of images whose size is not known; leave out and count those that cannot be read."""
 
-    def sized(line: Line) -> Line | str:
+    def sized(line: Line) -> Line | tuple[str, str]:
         if line.size is not None:
             return line
         try:
-            return replace(line, size=open_image(line.location).shape)
+            return replace(line, size=open_upright(line.location).shape)
         except SourceNotFoundError:
-            return MISSING_IMAGE
-        except SourceError:
-            return UNREADABLE_IMAGE
+            return MISSING_IMAGE, ""
+        except SourceError as error:
+            return UNREADABLE_IMAGE, str(error)
 
     if all(line.size is not None for line in lines):
         return lines
     kept = []
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="headers") as pool:
         for line, found in zip(lines, pool.map(sized, lines), strict=True):
-            if isinstance(found, str):
-                drops.add(found, line.name)
+            if isinstance(found, tuple):
+                drops.add(found[0], line.name, found[1])
             else:
                 kept.append(found)
     return tuple(kept)

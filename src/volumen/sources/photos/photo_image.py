@@ -6,48 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 
 from volumen.errors import SourceError
-from volumen.sources.arrays.images import TIFFS, FlatImage, damaged, open_image, suffix
-from volumen.sources.arrays.tiff_file import open_tiff
-from volumen.sources.damage import DAMAGE
+from volumen.sources.arrays.images import suffix
+from volumen.sources.arrays.upright import UprightImage, open_upright
 
 if TYPE_CHECKING:
-    from typing import IO
-
     from numpy.typing import NDArray
 
+    from volumen.sources.arrays.images import FlatImage
     from volumen.sources.location import Location
-
-UPRIGHT = 1
-"""How EXIF counts an image that is not turned."""
-
-_ORIENTATION = 274  # EXIF and TIFF tag
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotoImage:
-    """A photograph whose header has been read.
-
-    Parameters
-    ----------
-    image
-        The file.
-    orientation
-        1 to 8, as EXIF counts the ways in which a camera was held; 1 is upright.
-    """
-
-    image: FlatImage
-    orientation: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(H, W) in pixels, as it is seen."""
-        height, width = self.image.shape
-        return (width, height) if self.orientation > 4 else (height, width)
+class PhotoImage(UprightImage):
+    """A photograph whose header has been read."""
 
     def read(self) -> NDArray[np.uint8]:
         """Decode it: YXC, RGB; grey is repeated, and what is transparent is white.
@@ -58,7 +31,7 @@ class PhotoImage:
             When the file is damaged, holds neither 8 nor 16 bit, or is larger than memory.
         """
         try:
-            return np.ascontiguousarray(_upright(_rgb(self.image), self.orientation))
+            return np.ascontiguousarray(self.turned(_rgb(self.image)))
         except MemoryError as error:
             height, width = self.shape
             raise SourceError(
@@ -77,13 +50,8 @@ def open_photo(location: Location) -> PhotoImage:
     SourceError
         When it is damaged, or no PNG, JPEG or TIFF.
     """
-    image = open_image(location)
-    with location.open() as file:
-        try:
-            said = _tiff_orientation(file) if suffix(location) in TIFFS else _orientation(location, file)
-        except DAMAGE as error:
-            raise damaged(location, error) from error
-    return PhotoImage(image=image, orientation=said if said in range(1, 9) else UPRIGHT)
+    found = open_upright(location)
+    return PhotoImage(image=found.image, orientation=found.orientation)
 
 
 def read_mask(location: Location, shape: tuple[int, int], *, background: tuple[int, ...] = (0,)) -> NDArray[np.bool_]:
@@ -112,21 +80,9 @@ def read_mask(location: Location, shape: tuple[int, int], *, background: tuple[i
             f"The mask {location} is {photo.shape} px (H, W), but its photograph is {shape}. Give a mask of that size."
         )
     if suffix(location) in (".jpg", ".jpeg"):
-        return _upright(photo.image.grey() > 127, photo.orientation)
+        return photo.turned(photo.image.grey() > 127)
     values = _indices(photo.image)
-    return np.asarray(~np.isin(_upright(values, photo.orientation), background))
-
-
-def _orientation(location: Location, file: IO[bytes]) -> int:
-    with PngImageFile(file) if suffix(location) == ".png" else JpegImageFile(file) as image:
-        # not image.getexif(), which decodes a whole PNG in search of what may stand behind its pixels
-        return int(Image.Image.getexif(image).get(_ORIENTATION, UPRIGHT))
-
-
-def _tiff_orientation(file: IO[bytes]) -> int:
-    with open_tiff(file) as tiff:
-        tag = tiff.pages.first.tags.get(_ORIENTATION)
-        return UPRIGHT if tag is None else int(tag.value)
+    return np.asarray(~np.isin(photo.turned(values), background))
 
 
 def _rgb(image: FlatImage) -> NDArray[np.uint8]:
@@ -161,23 +117,3 @@ def _indices(image: FlatImage) -> NDArray[Any]:
     """Return the values of a mask, YX; a palette's numbers, not its colours."""
     flat = image.palette or image.channels == 1
     return (image.numbers() if flat else image.grey(ground=0.0)).astype(np.int64)
-
-
-def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Turn an image, YX or YXC, as it is seen."""
-    match orientation:
-        case 2:
-            return pixels[:, ::-1]
-        case 3:
-            return pixels[::-1, ::-1]
-        case 4:
-            return pixels[::-1]
-        case 5:
-            return pixels.swapaxes(0, 1)
-        case 6:
-            return np.rot90(pixels, -1)
-        case 7:
-            return pixels[::-1, ::-1].swapaxes(0, 1)
-        case 8:
-            return np.rot90(pixels)
-    return pixels

@@ -11,7 +11,8 @@ from volumen.sources.arrays.images import TIFFS, suffix
 from volumen.sources.arrays.layer_stack import LayerStack
 from volumen.sources.arrays.recent import Recent
 from volumen.sources.arrays.tiff import open_colour_tiff
-from volumen.sources.photos.photo_image import UPRIGHT, PhotoImage, open_photo
+from volumen.sources.arrays.upright import UPRIGHT
+from volumen.sources.photos.photo_image import PhotoImage, open_photo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

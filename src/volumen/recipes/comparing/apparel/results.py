@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from volumen.evaluation.paired import Estimate
+from volumen.evaluation.paired import verdict_of
 from volumen.evaluation.retrieval import resampled_means
 from volumen.recipes.comparing.apparel.cells import ApparelCell
 from volumen.recipes.comparing.apparel.scoring import MASKS, TAGGING
@@ -87,8 +87,7 @@ def deviation(finds: Finds, cell: ApparelCell) -> float:
 
 def drawn_verdict(row: Row[ApparelCell]) -> Verdict:
     """Say whether a difference is shown by its whole interval over the photographs, these runs given."""
-    low, high = row.drawn
-    return Estimate(mean=row.estimate.mean, low=low, high=high, count=row.estimate.count).verdict()
+    return verdict_of(*row.drawn)
 
 
 def _scores(cell: ApparelCell) -> tuple[str, ...]:

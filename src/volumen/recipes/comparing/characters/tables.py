@@ -28,7 +28,7 @@ HEADER = tuple(NAMES[score] for score in SCORES)
 
 _READING = (
     "Means over the seeds with 95 % intervals over seeds, of the best weights of each run; the best is bold. "
-    "Differences are taken seed by seed; “holds” is said where the whole interval is above zero."
+    "Differences are taken seed by seed; “holds” is said where both whole intervals are above zero."
 )
 
 

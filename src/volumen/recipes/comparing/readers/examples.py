@@ -51,32 +51,50 @@ def example_views(outcome: Outcome, corpus: LineCorpus, *, count: int) -> list[E
                 for lines in [outcome[cell][0].lines]
             ]
         )
-        for kind, order in choose(edits, count=count).items():
+        trained = np.array([not cell.frozen for cell in cells])
+        texts = [line.text for line in outcome[cells[0]][0].lines]
+        judged = edits[trained] if trained.any() else edits  # frozen random weights read next to nothing
+        for kind, order in choose(judged, texts, count=count).items():
             made = tuple(_examples(order, cells, edits, outcome, corpus))
             if made:
                 views.append(ExampleView(decoder=decoder, kind=kind, examples=made))
     return views
 
 
-def choose(edits: np.ndarray[tuple[int, int], np.dtype[np.int64]], *, count: int) -> dict[str, list[int]]:
-    """Choose lines of each kind by the edits of their readings, (cells, lines); each line at most once.
+def choose(
+    edits: np.ndarray[tuple[int, int], np.dtype[np.int64]], texts: Sequence[str], *, count: int
+) -> dict[str, list[int]]:
+    """Choose lines of each kind by the edits of their readings, (cells, lines); each line and each text at most once.
 
     Returns
     -------
     dict
         Indices of lines, at most ``count`` a kind: ``right``, which all cells read; ``disputed``, which some read and
-        others do not, those most evenly parted first; ``wrong``, which none reads, those with the most edits first.
+        others do not, those most evenly parted first; ``wrong``, which none reads, those with the most edits a
+        character first.
 
     Examples
     --------
-    >>> choose(np.array([[0, 0, 5, 1], [0, 2, 3, 1]]), count=1)
+    >>> choose(np.array([[0, 0, 5, 1], [0, 2, 3, 1]]), ["the", "fern", "index", "Kew"], count=1)
     {'right': [0], 'disputed': [1], 'wrong': [2]}
     """
     cells, right = len(edits), (edits == 0).sum(axis=0)
+    rates = edits.min(axis=0) / np.maximum([len(text) for text in texts], 1)
     read = [int(line) for line in np.flatnonzero(right == cells)]
     disputed = [int(line) for line in np.argsort(abs(2 * right - cells), kind="stable") if 0 < right[line] < cells]
-    wrong = [int(line) for line in np.argsort(-edits.min(axis=0), kind="stable") if right[line] == 0]
-    return {"right": read[:count], "disputed": disputed[:count], "wrong": wrong[:count]}
+    wrong = [int(line) for line in np.argsort(-rates, kind="stable") if right[line] == 0]
+    return {
+        kind: _of_texts(found, texts)[:count]
+        for kind, found in (("right", read), ("disputed", disputed), ("wrong", wrong))
+    }
+
+
+def _of_texts(lines: Sequence[int], texts: Sequence[str]) -> list[int]:
+    """Return the first line of each text."""
+    first: dict[str, int] = {}
+    for line in lines:
+        first.setdefault(texts[line], line)
+    return list(first.values())
 
 
 def _examples(

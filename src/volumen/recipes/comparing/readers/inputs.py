@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volumen.crops.alphabet import Alphabet
-from volumen.crops.line_splits import share_of_lines
+from volumen.crops.line_splits import group_of, share_of_lines
+from volumen.errors import SourceError, SourceNotFoundError
 from volumen.models.checkpoint import load_encoder, read_origin
 from volumen.models.recognizer.recognizer import Recognizer
 from volumen.recipes.bookkeeping import recipe_of
 from volumen.recipes.comparing.readers.cells import weight_file
 from volumen.recipes.first_weights import digest
-from volumen.recipes.reading.line_corpus import LineCorpus, group_of
+from volumen.recipes.reading.line_corpus import LineCorpus
+from volumen.recipes.reporting.run_record import RunRecord
 from volumen.settings.comparing import SEED
 
 if TYPE_CHECKING:
     from volumen.settings.compare_handwriting import CompareHandwriting
 
-_ORIGIN = ("pretext", "form", "features", "scored_on")  # what is kept of a weight file's header
+_ORIGIN = ("pretext", "form", "features", "scored_on", "reader")  # what is kept of a weight file's header
+_PRETRAINING = ("steps", "batch", "learning_rate", "views", "mapping", "head", "cell", "seed")  # and of its run
 
 
 def look(chosen: CompareHandwriting) -> dict[str, Any]:
@@ -30,11 +34,13 @@ def look(chosen: CompareHandwriting) -> dict[str, Any]:
         The lines cannot be read, there is nothing to learn from, or pretrained weights do not fit.
     """
     corpus = LineCorpus.of(chosen, transcribed=True)
-    characters = {}
-    for share in chosen.share:
-        for seed in chosen.all_seeds:
-            lines = share_of_lines(corpus.split.train, share, seed=seed)
-            characters[f"{share:g}"] = len(Alphabet.of(line.text for line in lines))
+    characters = {
+        f"{share:g}": [
+            len(Alphabet.of(line.text for line in share_of_lines(corpus.split.train, share, seed=seed)))
+            for seed in chosen.all_seeds
+        ]
+        for share in chosen.share
+    }
     encoders = {}
     for name, path in zip(chosen.pretext_names, chosen.pretext, strict=True):
         for seed in chosen.all_seeds if SEED in path else (chosen.seed,):
@@ -61,4 +67,16 @@ def _weights(file: str, chosen: CompareHandwriting) -> dict[str, Any]:
         "sha256": digest(file),
         "loaded": str(report),
         "origin": {key: origin[key] for key in _ORIGIN if key in origin},
+        "pretraining": _pretraining(Path(file)),
     }
+
+
+def _pretraining(file: Path) -> dict[str, Any]:
+    """Say how weights were pretrained, where they lie in the folder of the run that made them."""
+    try:
+        made = RunRecord.read(file.parent)
+    except (SourceNotFoundError, SourceError):
+        return {}
+    said = {name: made.settings[name] for name in _PRETRAINING if made.settings.get(name) is not None}
+    result = made.result or {}
+    return {"verb": made.verb, **said, **{name: result[name] for name in ("seconds",) if name in result}}

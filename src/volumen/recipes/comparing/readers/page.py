@@ -72,6 +72,7 @@ def write_page(
         plots=plots,
         examples=example_views(outcome, corpus, count=chosen.examples),
         share=share_name(max(chosen.share)).lower(),
+        full="full" in chosen.training,
         seed=chosen.seed,
         runs=run_rows(outcome, chosen.all_seeds, columns=_RUNS, rounds="rounds"),
         settings=option_rows(CompareHandwriting, record.content["settings"]),

@@ -138,5 +138,6 @@ def _lines(rows: Sequence[Row[ReaderCell]], kind: tuple[str, str]) -> list[tuple
 
 
 def _text(mark: Mark) -> str:
-    shown = number_text(mark.cell)
+    drawn = f", groups {mark.drawn}" if mark.drawn else ""
+    shown = number_text(mark.cell) + drawn
     return f"{shown}, {mark.verdict}" if mark.verdict else shown
