@@ -252,6 +252,7 @@ def test_cells_may_be_added_and_those_that_are_there_stay(data, tmp_path):
     grown = settings.CompareHandwriting(**{**asked.model_dump(), **more})
     list(compare_handwriting(grown))
     assert len(table(grown)) > len(folders(grown)) == 16
+    assert set(json.loads((tmp_path / "grown/costs.json").read_text())) == {"ctc", "transformer"}
     assert before in folders(grown).values()
     assert (before / "best.safetensors").stat().st_mtime_ns == written
     assert not any(isinstance(event, Stepped) for event in compare_handwriting(grown))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+import torch
 
 from volumen.crops.line_dataset import LineDataset
 from volumen.crops.select import spread
 from volumen.errors import SourceError
 from volumen.evaluation.cost import Cost, measure_cost
-from volumen.models.reader_checkpoint import load_reader
+from volumen.recipes.reading.line_model import load_line_model
 from volumen.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from volumen.recipes.comparing.readers.scoring import Outcome
     from volumen.recipes.reading.line_corpus import LineCorpus
+    from volumen.training.devices import Device
 
 _FILE = "costs.json"
 _IMAGES = 16
@@ -34,8 +37,8 @@ class ReadingCost:
         Of one image: a batch's, divided by its images.
     images, height, width
         The batch: test lines spread over all, padded to the widest, in px.
-    device
-        Where it was measured.
+    device, precision
+        Where it was measured, and in which number format: the runs'.
     """
 
     cost: Cost
@@ -43,10 +46,13 @@ class ReadingCost:
     height: int
     width: int
     device: str
+    precision: str = "32"
 
 
 def reading_costs(out: str, outcome: Outcome, corpus: LineCorpus) -> Mapping[str, ReadingCost]:
     """Measure the first seed's reader of each decoder at the largest share; what was measured before is kept.
+
+    Parameters are those that take part: of visual frames, without the BiLSTM.
 
     Raises
     ------
@@ -56,10 +62,11 @@ def reading_costs(out: str, outcome: Outcome, corpus: LineCorpus) -> Mapping[str
         The disk is full.
     """
     file = Path(out) / _FILE
-    if not file.exists():
-        measured = {decoder: asdict(_measure(decoder, outcome, corpus)) for decoder in decoders_of(outcome)}
-        write_whole(file, json.dumps(measured, indent=1) + "\n")
-    found = json.loads(file.read_text(encoding="utf-8"))
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    missing = [decoder for decoder in decoders_of(outcome) if decoder not in found]
+    if missing:
+        found |= {decoder: asdict(_measure(decoder, outcome, corpus)) for decoder in missing}
+        write_whole(file, json.dumps(found, indent=1) + "\n")
     return {decoder: ReadingCost(**{**one, "cost": Cost(**one["cost"])}) for decoder, one in found.items()}
 
 
@@ -71,13 +78,21 @@ def decoders_of(outcome: Outcome) -> tuple[str, ...]:
 def _measure(decoder: str, outcome: Outcome, corpus: LineCorpus) -> ReadingCost:
     cell = max((cell for cell in outcome if cell.decoder == decoder), key=lambda cell: (cell.share, not cell.frozen))
     record = outcome[cell][0].record
-    device = record.device or "cpu"
+    device = cast("Device", torch.device(record.device or "cpu").type)
     dataset = LineDataset(spread(corpus.test, _IMAGES), form=corpus.form)
     batch = dataset.batch(range(len(dataset)), epoch=0)
     if batch is None:
         raise SourceError("None of the test images can be read any more, so no costs can be measured.")
-    reader, _ = load_reader(record.path / "best.safetensors")
-    reader.to(device)
-    images, widths = batch.images.to(device), batch.widths.to(device)
-    cost = measure_cost(reader, lambda: reader.read(images, widths), images=len(batch.names))
-    return ReadingCost(cost=cost, images=len(batch.names), height=images.shape[2], width=images.shape[3], device=device)
+    model = load_line_model(record.path, device=device, precision=record.settings.get("precision", "auto"))
+    cost = measure_cost(model.reader, lambda: model(batch), images=len(batch.names))
+    if model.reader.architecture["features"] == "visual":
+        idle = sum(parameter.numel() for parameter in model.reader.recognizer.bilstm.parameters())
+        cost = replace(cost, parameters=cost.parameters - idle)
+    return ReadingCost(
+        cost=cost,
+        images=len(batch.names),
+        height=batch.images.shape[2],
+        width=batch.images.shape[3],
+        device=model.device,
+        precision=model.precision,
+    )

@@ -118,7 +118,7 @@ def cost_rows(costs: Mapping[str, ReadingCost]) -> list[tuple[str, ...]]:
                 f"{found.cost.gflop:.3g}",
                 f"{1e3 * found.cost.seconds:.3g}",
                 f"{found.cost.peak_bytes / 2**20:.3g}",
-                f"{found.images} of {found.height} × {found.width} px, {found.device}",
+                f"{found.images} of {found.height} × {found.width} px, {found.device}, {found.precision}",
             )
             for decoder, found in costs.items()
         ),
