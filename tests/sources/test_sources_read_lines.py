@@ -130,13 +130,13 @@ def test_pairs_of_image_and_transcript(tmp_path: Path) -> None:
     write_image(tmp_path / "b.jpg")
     write_image(tmp_path / "c.bin.png", 1)
     write_image(tmp_path / "c.nrm.png", 2)
-    write_image(tmp_path / "val/page 7/0.tif")
+    write_image(tmp_path / "valid/page 7/0.tif")
     write_image(tmp_path / "train/0.png")
     write_image(tmp_path / "alone.png")
     write_image(tmp_path / "latin.png")
     write_image(tmp_path / "blank.png")
     (tmp_path / "notes.md").write_text("not a line")
-    texts = {"a": "Fish & chips\n", "b": "\ufeff two  \nlines\t", "c": "c", "val/page 7/0": "v", "train/0": "t"}
+    texts = {"a": "Fish & chips\n", "b": "\ufeff two  \nlines\t", "c": "c", "valid/page 7/0": "v", "train/0": "t"}
     for stem, text in (texts | {"gone": "x", "blank": "\n"}).items():
         (tmp_path / f"{stem}.gt.txt").write_text(text, encoding="utf-8")
     (tmp_path / "latin.gt.txt").write_bytes("café".encode("latin-1"))
@@ -147,7 +147,7 @@ def test_pairs_of_image_and_transcript(tmp_path: Path) -> None:
         ("b.jpg", "two lines", "", ""),
         ("c.bin.png", "c", "", ""),
         ("train/0.png", "t", "train", "train"),
-        ("val/page 7/0.tif", "v", "val/page 7", "val"),
+        ("valid/page 7/0.tif", "v", "valid/page 7", "val"),
     ]
     assert first(found) == {
         "missing image": ("gone.gt.txt",),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -26,6 +27,7 @@ _DPI = 160
 _PEAKED = 5  # times the lowest value, from which on peaks flatten the rest
 _LARGEST = 1e100  # that is drawn: near the largest floats the arithmetic of axes overflows
 _LEGEND_LETTERS = 40  # in one line under a plot
+_LEGEND_ROWS, _LEGEND_ROW = 2, 0.17  # that a plot has room for, and what one more takes, in inches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,10 +275,12 @@ def _mark(axes: Axes, threshold: float, theme: Theme) -> None:
 
 
 def legend(axes: Axes, theme: Theme) -> None:
-    """Name what was drawn, below the plot."""
-    figure = axes.figure
+    """Name what was drawn, below the plot; the figure grows by more rows than two, so that the plot stays as high."""
+    figure = cast("Figure", axes.figure)
     handles, labels = axes.get_legend_handles_labels()
     columns = min(len(labels), 4 if sum(map(len, labels)) < _LEGEND_LETTERS else 2)
+    rows = math.ceil(len(labels) / max(columns, 1))
+    figure.set_figheight(figure.get_figheight() + _LEGEND_ROW * max(rows - _LEGEND_ROWS, 0))
     figure.legend(
         handles,
         labels,

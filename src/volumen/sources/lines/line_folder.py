@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING
 
 from volumen.sources.arrays.images import PICTURES, TIFFS
 from volumen.sources.arrays.recent import Recent
@@ -21,6 +21,14 @@ TRANSCRIPT = ".gt.txt"
 NO_TRANSCRIPT = "no transcript"
 NOT_UTF8 = "transcript not in UTF-8"
 
+_SPLITS: dict[str, Part] = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+}
 _PREPARED = (".bin", ".nrm", ".dew")  # stems of images that OCRopus made black and white, grey or straight
 
 
@@ -33,9 +41,10 @@ def read_images(folder: Location, files: Sequence[str]) -> tuple[Line, ...]:
 def read_pairs(folder: Location, files: Sequence[str], drops: Drops, *, keep_images: bool) -> tuple[Line, ...]:
     """Pair images with transcripts of the same name.
 
-    Lines in a folder inside have its path as their page, so that a split can keep them together; where the outermost
-    is named ``train``, ``val`` or ``test``, they are in that split. Of ``a.png``, ``a.bin.png``, ``a.nrm.png`` and
-    ``a.dew.png``, the first that is there goes with ``a.gt.txt``.
+    Lines in a folder inside have its path as their page, so that a split can keep them together; where the
+    outermost is named ``train``, ``val`` (or ``valid``, ``validation``, ``dev``) or ``test``, they are in that
+    split. Of ``a.png``, ``a.bin.png``, ``a.nrm.png`` and ``a.dew.png``, the first that is there goes with
+    ``a.gt.txt``.
 
     Parameters
     ----------
@@ -104,4 +113,4 @@ def _page(image: str) -> str:
 
 def _split(image: str) -> Part:
     first = PurePosixPath(image).parts[0]
-    return cast("Part", first) if first in get_args(Part) else ""
+    return _SPLITS.get(first, "")
