@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from volumen.training.loop import Outcome
     from volumen.training.run import Run
 
+LEARNED, HELD_OUT, TEST = "lines to learn from", "held-out lines", "test lines"  # parts, as warnings call them
+
 
 class LineLearner(Learner, Protocol):
     """A model of lines, ready to be taught."""

@@ -17,7 +17,7 @@ from volumen.models.recognizer.recognizer import Recognizer
 from volumen.recipes.bookkeeping import carry_out, conclude, fabric_of
 from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.reading.line_corpus import LineCorpus
-from volumen.recipes.reading.line_course import left_out, line_course, line_steps, warn_broken
+from volumen.recipes.reading.line_course import HELD_OUT, LEARNED, left_out, line_course, line_steps, warn_broken
 from volumen.recipes.reading.pretexts import build_pretext
 from volumen.views.sequence import SequenceView
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from volumen.recipes.reading.pretexts import Pretext
     from volumen.settings.pretrain_lines import PretrainLines
     from volumen.training.run import Run
-
-_LEARNED, _HELD_OUT = "lines to learn from", "held-out lines"
 
 
 def pretrain_lines(settings: PretrainLines) -> Iterator[Event]:
@@ -102,7 +100,7 @@ class LinePupil:
             LineDataset(lines, form=corpus.form, view=view, seed=settings.seed)
             for lines in (corpus.split.train, corpus.shown)
         )
-        parts = {_LEARNED: train, _HELD_OUT: held_out}
+        parts = {LEARNED: train, HELD_OUT: held_out}
         warnings += [text for part, dataset in parts.items() for text in left_out(dataset, part)]
         fabric = fabric_of(settings)
         return cls(
@@ -203,5 +201,5 @@ def _train(run: Run, pupil: LinePupil) -> Iterator[Event]:
     work = f"pretrain {pupil.pretext.name}"
     outcome = yield from line_course(run, pupil, work=work, detail=detail, score="loss")
     if pupil.fabric.is_global_zero:
-        yield from warn_broken(run, pupil.train, pupil.warnings, _LEARNED)
+        yield from warn_broken(run, pupil.train, pupil.warnings, LEARNED)
         yield from conclude(run, outcome)

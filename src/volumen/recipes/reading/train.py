@@ -25,7 +25,7 @@ from volumen.objectives.transcription import Transcription
 from volumen.recipes.bookkeeping import carry_out, conclude, fabric_of
 from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.reading.line_corpus import LineCorpus
-from volumen.recipes.reading.line_course import left_out, line_course, line_steps, warn_broken
+from volumen.recipes.reading.line_course import HELD_OUT, LEARNED, TEST, left_out, line_course, line_steps, warn_broken
 from volumen.recipes.reading.readings import read_texts, score_texts, write_readings
 from volumen.recipes.reading.seen_frames import SeenFrames, measure_lines
 from volumen.run_folder import weights_file
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from volumen.training.run import Run
 
 _NAMED = 3  # lines that a warning names
-_LEARNED, _HELD_OUT, _TEST = "lines to learn from", "held-out lines", "test lines"
 _MONOTONE = ("ctc", "bilstm_ctc")  # their frames go from left to right, and so does what they write
 
 
@@ -108,7 +107,7 @@ class Apprentice:
         view = None if settings.freeze else SequenceView(name=settings.views)
         train = LineDataset(lines, form=corpus.form, view=view, seed=settings.seed)
         held_out, test = (LineDataset(part, form=corpus.form) for part in (corpus.shown, corpus.test))
-        parts = {_LEARNED: train, _HELD_OUT: held_out, _TEST: test}
+        parts = {LEARNED: train, HELD_OUT: held_out, TEST: test}
         warnings += [text for part, dataset in parts.items() for text in left_out(dataset, part)]
         warnings += [text for part, dataset in parts.items() for text in _too_long(model, alphabet, dataset, part)]
         warnings += _leftward(lines, settings)
@@ -262,7 +261,7 @@ def _too_long(model: Reader, alphabet: Alphabet, dataset: LineDataset, part: str
     names = ", ".join(long[:_NAMED]) + (" …" if len(long) > _NAMED else "")
     cure = "A greater height (--height)" if dataset.form.width is None else "A greater width (--line-width)"
     cure += " gives more frames."
-    if part != _LEARNED:
+    if part != LEARNED:
         return [f"{len(long)} of {len(dataset)} {part} have more characters than frames: {names}. {cure}"]
     if len(long) == len(dataset):
         raise LabelError(
@@ -295,8 +294,8 @@ def _train(run: Run, apprentice: Apprentice) -> Iterator[Event]:
         lr_scales={"recognizer": settings.encoder_lr_mult} if settings.encoder else {},  # random weights learn as fast
     )
     if apprentice.fabric.is_global_zero:
-        yield from warn_broken(run, apprentice.train, apprentice.warnings, _LEARNED)
-        yield from warn_broken(run, apprentice.held_out, apprentice.warnings, _HELD_OUT)
+        yield from warn_broken(run, apprentice.train, apprentice.warnings, LEARNED)
+        yield from warn_broken(run, apprentice.held_out, apprentice.warnings, HELD_OUT)
         reader, _ = load_reader(run.best_path)
         fabric = apprentice.fabric
         fabric.to_device(reader)
@@ -306,7 +305,7 @@ def _train(run: Run, apprentice: Apprentice) -> Iterator[Event]:
                 return reader.read(fabric.to_device(batch.images), fabric.to_device(batch.widths))
 
         read = read_texts(apprentice.test, recognise, apprentice.alphabet, batch=settings.batch)
-        yield from warn_broken(run, apprentice.test, apprentice.warnings, _TEST)
+        yield from warn_broken(run, apprentice.test, apprentice.warnings, TEST)
         if not read:
             raise SourceError(f"None of the images to test with can be read: {told(apprentice.test.skipped)}.")
         path = run.path / "readings.tsv"
