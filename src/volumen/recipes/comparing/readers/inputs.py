@@ -78,5 +78,4 @@ def _pretraining(file: Path) -> dict[str, Any]:
     except (SourceNotFoundError, SourceError):
         return {}
     said = {name: made.settings[name] for name in _PRETRAINING if made.settings.get(name) is not None}
-    result = made.result or {}
-    return {"verb": made.verb, **said, **{name: result[name] for name in ("seconds",) if name in result}}
+    return {"verb": made.verb, **said, "seconds": (made.result or {}).get("seconds")}
