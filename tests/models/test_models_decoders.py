@@ -127,13 +127,9 @@ def tree_of(writer, seen: Frames, depth: int) -> dict[tuple[int, ...], float]:
 
 def next_of(writer, seen: Frames, prefix: tuple[int, ...]) -> list[float]:
     """p(next | prefix), by writing the prefix a step at a time."""
-    fed = [writer.classes, *prefix]
-    if hasattr(writer, "cell"):
-        keys, state = writer.keys(seen.values), writer._begin(seen)
-        for index in fed:
-            logits, state = writer._step(seen, keys, torch.tensor([index]), state)
-    else:
-        logits = writer._write(torch.tensor([fed]), writer._memory(seen), seen)[:, -1]
+    state = writer._begin(seen)
+    for index in (writer.classes, *prefix):
+        logits, state = writer._step(torch.tensor([index]), *state)
     return logits[0].softmax(dim=0).tolist()
 
 

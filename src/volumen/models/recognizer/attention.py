@@ -68,30 +68,29 @@ class AttentionDecoder(nn.Module):
     def loss(self, frames: Frames, targets: Tensor, target_lengths: Tensor) -> Tensor:
         """Return -log p(target and its end | frames) in nats, (N,); 0 where it cannot fit."""
         targets, lengths = check_targets(frames, targets, target_lengths, self.classes)
-        keys, state = self.keys(frames.values), self._begin(frames)
+        state = self._begin(frames)
         steps = []
         for last in after_start(targets, self.classes).unbind(dim=1):
-            logits, state = self._step(frames, keys, last, state)
+            logits, state = self._step(last, *state)
             steps.append(logits)
         return torch.where(lengths <= frames.lengths, text_nats(torch.stack(steps, dim=1), targets, lengths), 0)
 
     @torch.no_grad()
     def read(self, frames: Frames) -> list[Reading]:
         """Return the text of each line, the likeliest character at each step."""
-        keys = self.keys(frames.values)
+        return spell(self._step, self._begin(frames), frames.lengths, self.classes)
 
-        def step(last: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-            return self._step(frames, keys, last, state)
+    def _begin(self, frames: Frames) -> tuple[Tensor, ...]:
+        """Return what `_step` takes at first."""
+        state = frames.values.new_zeros(len(frames.values), self.cell.hidden_size)
+        return state, self.keys(frames.values), frames.values, frames.seen
 
-        return spell(step, self._begin(frames), frames.lengths, self.classes)
-
-    def _begin(self, frames: Frames) -> Tensor:
-        return frames.values.new_zeros(len(frames.values), self.cell.hidden_size)
-
-    def _step(self, frames: Frames, keys: Tensor, last: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (N, classes) and the next state (N, hidden)."""
+    def _step(
+        self, last: Tensor, state: Tensor, keys: Tensor, values: Tensor, seen: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return logits (N, classes), and the next state (N, hidden) beside what stays as it is."""
         asked = self.weigh(torch.tanh(keys + self.question(state)[:, None]))[..., 0]  # N T hidden -> N T
-        weights = asked.masked_fill(~frames.seen, -torch.inf).softmax(dim=1)
-        context = torch.bmm(weights[:, None].to(frames.values.dtype), frames.values)[:, 0]  # N 1 T, N T F -> N F
+        weights = asked.masked_fill(~seen, -torch.inf).softmax(dim=1)
+        context = torch.bmm(weights[:, None].to(values.dtype), values)[:, 0]  # N 1 T, N T F -> N F
         state = self.cell(torch.cat([self.characters(last), context], dim=1), state)
-        return self.output(torch.cat([state, context], dim=1)), state
+        return self.output(torch.cat([state, context], dim=1)), (state, keys, values, seen)

@@ -42,35 +42,37 @@ def text_nats(logits: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
 
 
 def spell(
-    step: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], state: Tensor, most: Tensor, start: int
+    step: Callable[..., tuple[Tensor, tuple[Tensor, ...]]], state: tuple[Tensor, ...], most: Tensor, start: int
 ) -> list[Reading]:
-    """Write the likeliest character at each step, until every text has ended.
+    """Write the likeliest character at each step, until every text has ended; an ended one costs nothing more.
 
     Parameters
     ----------
     step
-        From what was written last, int64 (N,), and a state to logits (N, classes) and the next state.
+        From what was written last, int64 (M,), and the state of those M texts that go on, to logits (M, classes) and
+        the next state.
     state
-        The first one.
+        The first one: tensors, each (N, …).
     most
         int64 (N,): characters of a text at most; there it is ended.
     start
         Index that stands for what was written last when nothing was.
     """
+    rows = torch.arange(len(most), device=most.device)
     last = torch.full_like(most, start)
-    ended = torch.zeros_like(most, dtype=torch.bool)
     nats = torch.zeros(most.shape, device=most.device)
-    written: list[Tensor] = []
-    while not ended.all():
-        logits, state = step(last, state)
+    written: list[list[int]] = [[] for _ in most]
+    count = 0
+    while len(rows):
+        logits, state = step(last, *state)
         logs = F.log_softmax(logits, dim=-1, dtype=torch.float32)
-        last = logs.argmax(dim=1).masked_fill(ended | (len(written) >= most), NOTHING)
-        nats = nats - logs.gather(1, last[:, None])[:, 0].masked_fill(ended, 0)
-        ended = ended | (last == NOTHING)
-        written.append(last)
-    texts = torch.stack(written, dim=1).tolist() if written else [[] for _ in most]
+        last = logs.argmax(dim=1).masked_fill(count >= most[rows], NOTHING)
+        nats[rows] -= logs.gather(1, last[:, None])[:, 0]
+        going = last != NOTHING
+        if not going.all():
+            rows, last, state = rows[going], last[going], tuple(part[going] for part in state)
+        count += 1
+        for row, index in zip(rows.tolist(), last.tolist(), strict=True):
+            written[row].append(index)
     confidences = nats.cpu().double().neg().exp().tolist()
-    return [
-        Reading(tuple(index for index in text if index != NOTHING), confidence)
-        for text, confidence in zip(texts, confidences, strict=True)
-    ]
+    return [Reading(tuple(text), confidence) for text, confidence in zip(written, confidences, strict=True)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from volumen.errors import SettingsError
@@ -90,13 +91,42 @@ class TransformerDecoder(nn.Module):
     @torch.no_grad()
     def read(self, frames: Frames) -> list[Reading]:
         """Return the text of each line, the likeliest character at each step."""
+        return spell(self._step, self._begin(frames), frames.lengths, self.classes)
+
+    def _begin(self, frames: Frames) -> tuple[Tensor, ...]:
+        """Return what `_step` takes at first."""
         memory = self._memory(frames)
+        across = torch.stack([_heads(layer.multihead_attn, memory, 1, 3) for layer in self._each()], dim=1)
+        return across[..., :0, :], across, frames.seen  # nothing is written yet
 
-        def step(last: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-            text = torch.cat([before, last[:, None]], dim=1)
-            return self._write(text, memory, frames)[:, -1], text
+    def _step(self, last: Tensor, past: Tensor, across: Tensor, seen: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Write one more character: what `_write` gives for the last one, looking at keys and values that are kept.
 
-        return spell(step, frames.lengths.new_zeros(len(frames.lengths), 0), frames.lengths, self.classes)
+        Parameters
+        ----------
+        last
+            int64 (N,).
+        past, across
+            Keys and values of what was written and of the frames, (N, layers, 2, heads, L or T, hidden / heads).
+        seen
+            bool (N, T).
+        """
+        characters = self.characters(last)[:, None] * math.sqrt(self.hidden)
+        x = characters + _positions(characters, start=past.shape[-2])
+        made = []
+        for layer, before, memory in zip(self._each(), past.unbind(dim=1), across.unbind(dim=1), strict=True):
+            query, key, value = _heads(layer.self_attn, layer.norm1(x), 0, 3).unbind(dim=1)
+            kept = torch.cat([before, torch.stack([key, value], dim=1)], dim=-2)
+            made.append(kept)
+            x = x + _look(layer.self_attn, query, kept)
+            (query,) = _heads(layer.multihead_attn, layer.norm2(x), 0, 1).unbind(dim=1)
+            x = x + _look(layer.multihead_attn, query, memory, seen[:, None, None])
+            x = x + layer.linear2(layer.activation(layer.linear1(layer.norm3(x))))
+        logits: Tensor = self.output(self.layers.norm(x)[:, 0])
+        return logits, (torch.stack(made, dim=1), across, seen)
+
+    def _each(self) -> list[Any]:
+        return list(self.layers.layers)
 
     def _memory(self, frames: Frames) -> Tensor:
         """Return what is looked at, (N, T, hidden)."""
@@ -120,9 +150,24 @@ class TransformerDecoder(nn.Module):
         return logits
 
 
-def _positions(values: Tensor) -> Tensor:
+def _heads(attention: Any, values: Tensor, first: int, end: int) -> Tensor:
+    """Return queries (0), keys (1) and values (2) from the first to before the end, (N, how many, heads, L, each)."""
+    width, heads = attention.embed_dim, attention.num_heads
+    rows = slice(first * width, end * width)
+    flat = F.linear(values, attention.in_proj_weight[rows], attention.in_proj_bias[rows])
+    return flat.view(*flat.shape[:2], end - first, heads, width // heads).permute(0, 2, 3, 1, 4)
+
+
+def _look(attention: Any, query: Tensor, kept: Tensor, seen: Tensor | None = None) -> Tensor:
+    """Return what a query (N, heads, 1, each) finds in keys and values (N, 2, heads, L, each), (N, 1, hidden)."""
+    key, value = kept.unbind(dim=1)
+    found: Tensor = attention.out_proj(F.scaled_dot_product_attention(query, key, value, seen).flatten(1)[:, None])
+    return found
+
+
+def _positions(values: Tensor, *, start: int = 0) -> Tensor:
     """Return sines and cosines of each position, (T, hidden), for values (N, T, hidden); §3.5 of the paper."""
     count, hidden = values.shape[1:]
-    place = torch.arange(count, device=values.device, dtype=torch.float32)[:, None]
+    place = torch.arange(start, start + count, device=values.device, dtype=torch.float32)[:, None]
     rate = torch.exp(torch.arange(0, hidden, 2, device=values.device) * (-math.log(10_000.0) / hidden))
     return torch.cat([torch.sin(place * rate), torch.cos(place * rate)], dim=1).to(values.dtype)
