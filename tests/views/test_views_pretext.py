@@ -155,7 +155,7 @@ def test_a_flip_keeps_height_and_pixels_and_draws_its_margins_alike_on_both_side
         assert set(shown.unique().tolist()) == set(image.unique().tolist())
     left, right, top = np.array(margins).T
     assert set(left) == set(right) == {0, 1, 2, 3, 4}
-    assert set(top) == set(range(4, 13))
+    assert set(top) == set(range(21))  # 16 rows that are written, of which 4 may be cut off
     assert np.bincount(left).tolist() == pytest.approx(np.bincount(right).tolist(), abs=40)
 
 
@@ -228,7 +228,7 @@ def test_tiles_are_moved_by_chance_and_orders_are_drawn_alike():
 
 def test_a_jigsaw_with_mostly_blank_tiles_does_not_count():
     image = paper(64, 64)
-    image[:, 48:60] = 0.1  # the lowest row of tiles at most
+    image[:, :, 29:35] = 0.1  # the middle column of tiles
     assert not any(bool(solve(Jigsaw(written=0.5), image, seed).counted) for seed in range(20))
     assert all(bool(solve(Jigsaw(written=0.1), image, seed).counted) for seed in range(20))
     image[:, 26:60] = 0.1

@@ -50,6 +50,14 @@ def margins(generator, width):
     return page
 
 
+def bands(generator, width):
+    """Noise with a few blank rows above and many below, as lines cut along their base often have them."""
+    page = np.full((HEIGHT, width), 0.9)
+    above, below = generator.integers(1, 5), generator.integers(8, 13)
+    page[above : HEIGHT - below] = np.where(generator.random((HEIGHT - above - below, width)) < 0.3, 0.1, 0.9)
+    return page
+
+
 def compressed(generator, width):
     """Noise from a file of blocks of eight pixels, which begin at its left and top border."""
     file = io.BytesIO()
@@ -57,7 +65,14 @@ def compressed(generator, width):
     return np.asarray(Image.open(file), dtype=float) / 255
 
 
-KINDS = {"blank": blank, "noise": noise, "smooth": smooth, "margins": margins, "compressed": compressed}
+KINDS = {
+    "blank": blank,
+    "noise": noise,
+    "smooth": smooth,
+    "margins": margins,
+    "bands": bands,
+    "compressed": compressed,
+}
 
 
 @cache
@@ -123,7 +138,7 @@ def test_the_probe_finds_padding_that_came_before_the_flip():
 
 
 def test_the_probe_finds_margins_that_were_not_cut_off():
-    assert probe_images(puzzles(Flip(trim=False), "margins")) > 0.45
+    assert probe_images(puzzles(Flip(trim=False), "margins")) > BOUND
 
 
 def test_the_probe_finds_compression_blocks_that_begin_where_the_file_did():
@@ -184,6 +199,26 @@ def test_strips_and_tiles_of_shaded_paper_cannot_be_told_by_their_grey(monkeypat
     means = [probe([feature[:1] for feature in strips[0]], *strips[1:]) for _, strips in greys]
     assert means[0] > 0.45
     assert abs(means[1] - CHANCE) < 0.05
+
+
+def sloping(generator, width):
+    """Return noise between two lines that go down from left to right."""
+    page, rows = np.full((HEIGHT, width), 0.9), np.arange(HEIGHT)[:, None]
+    top = 4 + 12 * np.arange(width) / width
+    page[(rows >= top) & (rows < top + 12) & (generator.random((HEIGHT, width)) < 0.4)] = 0.1
+    return page
+
+
+def test_strips_of_a_sloping_line_cannot_be_told_by_their_height(monkeypatch):
+    monkeypatch.setitem(KINDS, "sloping", sloping)
+    middles, targets, groups = [], [], []
+    for index, line in enumerate(lines("sloping", step=16)):
+        for place, part in enumerate(torch.chunk(line, 4, dim=2)):
+            middles.append([float((part[0] < 0.5).nonzero()[:, 0].float().mean())])
+            targets.append(place)
+            groups.append(index)
+    assert probe(middles, targets, groups) > 0.45
+    assert abs(probe(*strips_of(puzzles(Sorting(strips=4), "sloping"), 4)) - CHANCE) < 0.06
 
 
 def tiles_of(made, tiles):

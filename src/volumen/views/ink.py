@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _CONTRAST = 0.15  # of the full range, between ink and paper
-_COLUMN = 0.02  # share of a column's pixels that must be ink: more than a speck
+_SPECK = 0.02  # of the height, in px: a row or a column with no more ink than that is blank
 _PART = 0.005  # share of a part's pixels that must be ink: less than a dot of an i, more than dust
 
 
@@ -27,5 +27,14 @@ def is_written(inked: Tensor) -> bool:
 
 def written_columns(inked: Tensor) -> tuple[int, int]:
     """Return the first column with ink and the one behind the last; all of them where there is none."""
-    columns = (inked.float().mean(dim=0) > _COLUMN).nonzero()
-    return (int(columns[0]), int(columns[-1]) + 1) if len(columns) else (0, inked.shape[1])
+    return _ends(inked, dim=0)
+
+
+def written_rows(inked: Tensor) -> tuple[int, int]:
+    """Return the first row with ink and the one behind the last; all of them where there is none."""
+    return _ends(inked, dim=1)
+
+
+def _ends(inked: Tensor, *, dim: int) -> tuple[int, int]:
+    written = (inked.sum(dim=dim) > _SPECK * inked.shape[0]).nonzero()
+    return (int(written[0]), int(written[-1]) + 1) if len(written) else (0, inked.shape[1 - dim])

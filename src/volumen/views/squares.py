@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from volumen.views.distort import box_positions, resample
-from volumen.views.ink import ink, written_columns
+from volumen.views.ink import ink, written_columns, written_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,10 +26,10 @@ class Square:
     Parameters
     ----------
     zoom
-        Side of the square over the line's shorter side, in (0, 1].
+        Side of the square over the shorter side of what is written, in (0, 1].
     along, down
-        Where it is cut, from 0 (first) to 1 (last) of the places it can have; along the line, among those in the
-        written part.
+        Where it is cut, from 0 (first) to 1 (last) of the places it can have in what is written: blank rows above and
+        below would tell how it is turned.
     aside
         Where it begins in a block, as ``down`` says it along the other axis.
     """
@@ -51,16 +51,17 @@ class Square:
 
     def side(self, image: Tensor) -> float:
         """Return the side of the square in px of the image, 1HW."""
-        return self.zoom * min(image.shape[1:])
+        first, last = written_rows(ink(image))
+        return self.zoom * min(last - first, image.shape[2])
 
     def cut(self, image: Tensor, pixels: int) -> Tensor:
         """Return the square of an image 1HW, bilinear at ``pixels`` × ``pixels``."""
-        side = self.side(image)
-        first, last = written_columns(ink(image))
+        side, inked = self.side(image), ink(image)
+        (first, last), (top, bottom) = written_columns(inked), written_rows(inked)
         middle, _, width = (first + last) / 2, *image.shape[1:]
         left = min(max(min(first, middle - side / 2), 0), width - side)  # a word narrower than that is centred
         x = left + self.along * max(last - side - left, 0)
-        y, aside = (place * (image.shape[1] - side) for place in (self.down, self.aside))
+        y, aside = (top + place * max(bottom - top - side, 0) for place in (self.down, self.aside))
         x = min(max(_BLOCK * round((x - aside) / _BLOCK) + aside, 0), width - side)
         columns, rows = box_positions(x, x + side, pixels), box_positions(y, y + side, pixels)
         return resample(image, columns.expand(pixels, -1), rows[:, None].expand(-1, pixels))

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from volumen.errors import SettingsError
-from volumen.views.ink import ink, is_written
+from volumen.views.ink import ink, is_written, written_columns, written_rows
+from volumen.views.paper import like_paper_of, margined, set_down, standing
 from volumen.views.permutations import distant_permutations
 from volumen.views.pretext import Puzzle
 from volumen.views.squares import Square
-from volumen.views.turns import take, trimmed_columns
 
 FRAME = 4
 """Columns of pixels of one frame of the recogniser; strips are a whole number of frames wide."""
@@ -62,7 +62,7 @@ class Jigsaw:
     height
         Least height of what is shown, in px: tiles that together are lower have paper above and below. Ours 0.
     least
-        A square of a line with a shorter side below ``least`` of the square's px is shown but not counted.
+        A square whose side in the line is below ``least`` of what is shown of it is shown but not counted.
     seed
         Of the choice of orders.
 
@@ -121,10 +121,10 @@ class Jigsaw:
         ]
         boxes = [(slice(y, y + self.tile), slice(x, x + self.tile)) for y, x in corners]
         written = sum(is_written(inked[box]) for box in boxes)
-        pieces = [_on_paper(patch[:, rows, columns], patch) for rows, columns in boxes]
+        pieces = [like_paper_of(patch, patch[:, rows, columns]) for rows, columns in boxes]
         ordered = [pieces[tile] for tile in self.permutations[drawn.order]]
         rows = [torch.cat(ordered[start : start + self.tiles], dim=2) for start in range(0, len(ordered), self.tiles)]
-        counted = written >= self.written * len(boxes) and min(image.shape[1:]) >= self.least * pixels
+        counted = written >= self.written * len(boxes) and drawn.square.side(image) >= self.least * pixels
         together = torch.cat(rows, dim=1)
         missing = max(0, self.height - together.shape[1])
         around = (0, 0, missing // 2, missing - missing // 2)
@@ -144,12 +144,15 @@ class SortingDrawn:
         The strip that is shown at each place.
     places
         Where each strip is cut, from 0 (first) to 1 (last) of the places that leave the gap.
+    downs
+        Where what is written in each stands, from 0 (highest) to 1 (lowest).
     """
 
     left: int
     right: int
     order: tuple[int, ...]
     places: tuple[float, ...]
+    downs: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +163,8 @@ class Sorting:
     (*method adaptation*; its numbers are not public: those here are ours). Margins are cut off first, and a little
     of what is written, so that the first and the last strip have no blank border either; a gap is left out between
     strips, so that strokes do not meet at the seams; all strips are given the same paper, so that shading does not
-    tell; all are equally wide, a whole number of frames. Strips with nothing on them are shown, but do not count.
+    tell; what is written in each stands at a drawn height, so that a sloping line does not tell; all are equally wide,
+    a whole number of frames. Strips with nothing on them are shown, but do not count.
 
     Parameters
     ----------
@@ -204,31 +208,28 @@ class Sorting:
         """Make all random choices for a line; the generator alone decides them."""
         left, right = (int(move) for move in generator.integers(0, self.margin + 1, size=2))
         order = tuple(int(strip) for strip in generator.permutation(self.strips))
-        places = tuple(float(place) for place in generator.random(self.strips))
-        return SortingDrawn(left=left, right=right, order=order, places=places)
+        places, downs = (tuple(float(place) for place in generator.random(self.strips)) for _ in range(2))
+        return SortingDrawn(left=left, right=right, order=order, places=places, downs=downs)
 
     def apply(self, drawn: SortingDrawn, image: Tensor) -> Puzzle:
         """Make the puzzle of a line, 1HW float32 in [0, 1], without padding; its height stays."""
-        inked, rows = ink(image), torch.arange(image.shape[1])
-        line = take(image, rows, trimmed_columns(inked, -drawn.left, -drawn.right))
+        columns = margined(written_columns(ink(image)), -drawn.left, -drawn.right)
+        line = image[:, :, columns.clamp(0, image.shape[2] - 1)]
         cell = line.shape[2] / self.strips
         width = int((cell - self.gap) // FRAME) * FRAME
         enough = width >= self.least
         width = max(width, FRAME)
         seen = ink(line)
         pieces, written = [], []
-        for strip, place in enumerate(drawn.places):
+        for strip, (place, down) in enumerate(zip(drawn.places, drawn.downs, strict=True)):
             first = round(strip * cell + place * max(cell - width - self.gap, 0.0))
             columns = torch.arange(first, first + width).clamp_max(line.shape[2] - 1)
-            pieces.append(_on_paper(line[:, :, columns], line))
+            piece, rows = like_paper_of(line, line[:, :, columns]), written_rows(seen[:, columns])
+            where = standing(rows, line.shape[1], down)
+            pieces.append(set_down(piece, (rows, (0, width)), where, torch.arange(width)))
             written.append(enough and is_written(seen[:, columns]))
         return Puzzle(
             images=(torch.cat([pieces[strip] for strip in drawn.order], dim=2),),
             targets=torch.tensor([drawn.order]),
             counted=torch.tensor([[written[strip] for strip in drawn.order]]),
         )
-
-
-def _on_paper(part: Tensor, whole: Tensor) -> Tensor:
-    """Give a part the paper of the whole: its median made equal, cut to [0, 1]."""
-    return (part + (whole.median() - part.median())).clamp_(0, 1)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from volumen.errors import SettingsError
-from volumen.views.ink import ink, is_written, written_columns
+from volumen.views.ink import ink, is_written, written_columns, written_rows
+from volumen.views.paper import margined, set_down, standing
 from volumen.views.pretext import Puzzle
 from volumen.views.squares import Square
 
@@ -42,8 +43,8 @@ class Rotation:
     every
         Show all four turns of a square in one batch, as published there; otherwise one of them.
     least
-        A square of a line with a shorter side below ``least · side`` px is shown but not counted: it would be little
-        but its own enlargement.
+        A square of fewer than ``least · side`` px a side is shown but not counted: it would be little but its own
+        enlargement.
 
     Raises
     ------
@@ -74,7 +75,7 @@ class Rotation:
     def apply(self, drawn: RotationDrawn, image: Tensor) -> Puzzle:
         """Make the puzzle of a line, 1HW float32 in [0, 1], without padding."""
         patch = drawn.square.cut(image, self.side)
-        counted = is_written(ink(patch)) and min(image.shape[1:]) >= self.least * self.side
+        counted = is_written(ink(patch)) and drawn.square.side(image) >= self.least * self.side
         return _puzzle([torch.rot90(patch, turns, (1, 2)) for turns in drawn.turns], drawn.turns, counted)
 
 
@@ -87,14 +88,14 @@ class FlipDrawn:
     left, right
         Px that are left before the first and after the last written column; below 0, columns are cut off.
     down
-        Px that the line is moved down.
+        Where what is written stands, from 0 (highest) to 1 (lowest).
     kinds
         Flips it is shown with: 0 none, 1 left-right, 2 top-bottom, 3 both.
     """
 
     left: int
     right: int
-    down: int
+    down: float
     kinds: tuple[int, ...]
 
 
@@ -106,18 +107,18 @@ class Flip:
     together are a half turn.
 
     The margins of a line, wider on one side in many collections, would answer for the text. They are therefore
-    cut off where ink begins, and drawn afresh, alike on both sides; so is a small move up or down. Whole pixels
-    are taken, so that nothing is interpolated; outside the image its border is repeated.
+    cut off where ink begins, and drawn afresh, alike on both sides; what is written stands anywhere in the height
+    that it leaves. Around it is paper of one grey. Whole pixels are taken, so that nothing is interpolated.
 
     Parameters
     ----------
     every
         Show all four flips of a line in one batch; otherwise one of them, so that a batch holds more lines.
     margin
-        The most that margins and the move up or down may be, in px, either way. 4 makes the blocks of eight pixels
-        that a compressed file is made of begin anywhere.
+        The most that is left before and after what is written, in px; as much of it may be cut off, on all sides. 4
+        makes the blocks of eight pixels that a compressed file is made of begin anywhere.
     trim
-        Cut margins off where ink begins. Without, the drawn margins are those of the whole image.
+        Cut margins off where ink begins. Without, they are drawn around the whole image.
 
     Raises
     ------
@@ -132,7 +133,7 @@ class Flip:
     >>> line[:, :2, 3:8] = 0
     >>> puzzle = task.apply(task.draw(np.random.default_rng(0)), line)
     >>> puzzle.targets.tolist(), puzzle.images[2][0, :, 0].tolist()
-    ([0, 1, 2, 3], [1.0, 1.0, 0.0, 0.0])
+    ([0, 1, 2, 3], [1.0, 0.0, 0.0, 1.0])
     """
 
     every: bool = False
@@ -145,15 +146,20 @@ class Flip:
 
     def draw(self, generator: np.random.Generator) -> FlipDrawn:
         """Make all random choices for a line; the generator alone decides them."""
-        left, right, down = (int(move) for move in generator.integers(-self.margin, self.margin + 1, size=3))
-        return FlipDrawn(left=left, right=right, down=down, kinds=_kinds(generator, self.every))
+        left, right = (int(move) for move in generator.integers(-self.margin, self.margin + 1, size=2))
+        return FlipDrawn(left=left, right=right, down=float(generator.random()), kinds=_kinds(generator, self.every))
 
     def apply(self, drawn: FlipDrawn, image: Tensor) -> Puzzle:
         """Make the puzzle of a line, 1HW float32 in [0, 1], without padding; its height stays."""
         inked = ink(image)
-        columns = trimmed_columns(inked, drawn.left, drawn.right, trim=self.trim)
-        rows = torch.arange(image.shape[1]) - drawn.down
-        shown = take(image, rows, columns)
+        seen = inked if self.trim else torch.ones_like(inked)
+        written = rows, columns = written_rows(seen), written_columns(seen)
+        shown = set_down(
+            image,
+            written,
+            standing(rows, image.shape[1], drawn.down, cut=self.margin),
+            margined(columns, drawn.left, drawn.right),
+        )
         flips = [torch.flip(shown, [axis for axis, bit in ((2, 1), (1, 2)) if kind & bit]) for kind in drawn.kinds]
         return _puzzle(flips, drawn.kinds, is_written(inked))
 
@@ -180,19 +186,6 @@ def turn(images: Tensor, turns: Tensor) -> Tensor:
         chosen = turns.to(images.device) % CLASSES == quarter
         turned[chosen] = torch.rot90(images[chosen], quarter, (2, 3))
     return turned
-
-
-def take(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return these rows and columns of an image CHW; outside of it its border is repeated."""
-    _, height, width = image.shape
-    return image[:, rows.clamp(0, height - 1)][:, :, columns.clamp(0, width - 1)]
-
-
-def trimmed_columns(inked: Tensor, left: int, right: int, *, trim: bool = True) -> Tensor:
-    """Return the written columns with so many before and after them, int64; at least one column."""
-    first, last = written_columns(inked) if trim else (0, inked.shape[1])
-    first, last = first - left, last + right
-    return torch.arange(first, max(last, first + 1))
 
 
 def _kinds(generator: np.random.Generator, every: bool) -> tuple[int, ...]:
