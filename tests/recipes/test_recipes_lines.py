@@ -416,6 +416,10 @@ def test_what_can_teach_nothing_is_refused(words, tmp_path):
         next(train_reader(reader(long, tmp_path / "run", line_width=100)))
     with pytest.raises(SettingsError, match="--batch 2 or more"):
         next(pretrain_lines(pretext("seqclr", words, tmp_path / "run", batch=1)))
+    with pytest.raises(SettingsError, match="on each device; expected --batch 4"):
+        next(pretrain_lines(pretext("seqclr", words, tmp_path / "run", batch=2, device="cpu", devices=2)))
+    with pytest.raises(SourceError, match="enough written on them for sorting"):
+        next(pretrain_lines(pretext("sorting", words, tmp_path / "run", gap=1000)))
     assert not (tmp_path / "run").exists()
 
 

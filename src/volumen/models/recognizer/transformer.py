@@ -122,7 +122,8 @@ class TransformerDecoder(nn.Module):
             (query,) = _heads(layer.multihead_attn, layer.norm2(x), 0, 1).unbind(dim=1)
             x = x + _look(layer.multihead_attn, query, memory, seen[:, None, None])
             x = x + layer.linear2(layer.activation(layer.linear1(layer.norm3(x))))
-        logits: Tensor = self.output(self.layers.norm(x)[:, 0])
+        norm: Any = self.layers.norm
+        logits: Tensor = self.output(norm(x)[:, 0])
         return logits, (torch.stack(made, dim=1), across, seen)
 
     def _each(self) -> list[Any]:

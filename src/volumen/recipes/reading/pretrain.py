@@ -90,10 +90,11 @@ class LinePupil:
         recognizer = Recognizer(settings.model_width)
         warnings += take_encoder(recognizer, settings.encoder, least=settings.least_loaded)
         pretext = build_pretext(settings, recognizer)
-        if pretext.twice and settings.batch < 2:
+        least = 2 * settings.devices * settings.num_nodes
+        if pretext.twice and settings.batch < least:
             raise SettingsError(
-                f"{pretext.name} tells the lines of a batch from each other; expected --batch 2 or more, got "
-                f"{settings.batch}."
+                f"{pretext.name} tells the lines of a batch from each other on each device; expected --batch {least} "
+                f"or more, got {settings.batch}."
             )
         view = SequenceView(name=settings.views)
         train, held_out = (
@@ -184,6 +185,11 @@ def _unseen(held_out: LineDataset, pretext: Pretext, settings: PretrainLines) ->
         raise SourceError(
             f"Expected lines to hold out whose images can be read, {1 + pretext.twice} or more; there are fewer. "
             "Hold out more (--held-out-share)."
+        )
+    if not any(bool(batch.get("counted", torch.ones(1)).any()) for batch in found):
+        raise SourceError(
+            f"Expected held-out lines with enough written on them for {pretext.name}; none has: they are too narrow, "
+            "too low or blank. Take wider or higher lines (--height), or fewer and smaller parts of them."
         )
     return found
 

@@ -266,7 +266,7 @@ def _too_long(model: Reader, alphabet: Alphabet, dataset: LineDataset, part: str
     if len(long) == len(dataset):
         raise LabelError(
             f"All {len(long)} lines to learn from have more characters than frames, so they teach nothing: {names}. "
-            f"{cure} The decoders attention and transformer need none."
+            f"{cure}"
         )
     return [f"{len(long)} of {len(dataset)} {part} have more characters than frames and teach nothing: {names}. {cure}"]
 
