@@ -61,7 +61,7 @@ def spell(
     rows = torch.arange(len(most), device=most.device)
     last = torch.full_like(most, start)
     nats = torch.zeros(most.shape, device=most.device)
-    written: list[list[int]] = [[] for _ in most]
+    written: list[list[int]] = [[] for _ in range(len(most))]
     count = 0
     while len(rows):
         logits, state = step(last, *state)
