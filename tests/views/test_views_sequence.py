@@ -150,6 +150,29 @@ def test_strong_views_are_not_told_by_their_pixels():
     assert matched_by_pixels("handwriting_strong") < 0.1 < matched_by_pixels("handwriting")
 
 
+def in_other_windows(name: str, size: tuple[int, int]) -> float:
+    """Return the share of a view's five windows whose strokes stood nearer to those of another window of a second."""
+    view, others, number = SequenceView(name=name), 0, 150
+    for seed in range(number):
+        places = []
+        for half in (0, 1):
+            seen = ramp(*size)
+            for change in view.draw(np.random.default_rng(2 * seed + half), (1, *size)).changes:
+                if isinstance(change, GEOMETRIC):
+                    seen = change(seen)
+            places.append(torch.nn.functional.adaptive_avg_pool2d(seen, (1, 5)).flatten())
+        away = (places[0][:, None] - places[1]).abs()
+        others += int((away.argmin(dim=1) != torch.arange(5)).sum())
+    return others / (5 * number)
+
+
+@pytest.mark.parametrize("size", [(64, 65), (32, 100), (32, 300)])
+def test_windows_of_two_views_show_the_same_strokes(size):
+    assert in_other_windows("seqclr", size) == 0
+    assert in_other_windows("handwriting", size) < 0.03
+    assert in_other_windows("handwriting_strong", size) < 0.12
+
+
 def test_a_lattice_moves_its_points_as_it_says():
     drawn = Lattice.draw(np.random.default_rng(0), (31, 91), scale=(0.02, 0.02))
     place = torch.arange(31.0)[:, None].expand(1, 31, 91).contiguous()

@@ -15,6 +15,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from volumen.views.pretext import Puzzle, gather
+from volumen.views.sequence import SequenceView
 from volumen.views.tiles import Jigsaw, Sorting
 from volumen.views.turns import Flip, Rotation
 
@@ -127,18 +128,38 @@ def test_classes_cannot_be_told_without_writing(task, kind):
     assert abs(probe_images(puzzles(TASKS[task], kind)) - CHANCE) < BOUND - CHANCE
 
 
-def test_the_probe_finds_padding_that_came_before_the_flip():
+@pytest.mark.parametrize("kind", KINDS)
+def test_flips_cannot_be_told_without_writing_by_their_usual_views(kind):
+    """Rotation, Jigsaw and Sorting have none."""
+    generator, view, task, made = np.random.default_rng(4), SequenceView(name="handwriting"), Flip(), []
+    for line in lines(kind):
+        seen = view.apply(view.draw(generator, tuple(line.shape)), line)
+        made.append(task.apply(task.draw(generator), seen))
+    assert abs(probe_images(made) - CHANCE) < BOUND - CHANCE
+
+
+def naively_flipped(images):
+    """Return puzzles of images that were flipped as they are."""
     generator, made = np.random.default_rng(2), []
-    for line in lines("noise"):
-        wide = torch.nn.functional.pad(line, (0, 136 - line.shape[2]))
+    for image in images:
         kind = int(generator.integers(4))
-        flipped = torch.flip(wide, [axis for axis, bit in ((2, 1), (1, 2)) if kind & bit])
+        flipped = torch.flip(image, [axis for axis, bit in ((2, 1), (1, 2)) if kind & bit])
         made.append(Puzzle(images=(flipped,), targets=torch.tensor([kind]), counted=torch.tensor([True])))
-    assert probe_images(made) > 0.42
+    return made
+
+
+def test_the_probe_finds_padding_that_came_before_the_flip():
+    wide = [torch.nn.functional.pad(line, (0, 136 - line.shape[2])) for line in lines("noise")]
+    assert probe_images(naively_flipped(wide)) > 0.42
 
 
 def test_the_probe_finds_margins_that_were_not_cut_off():
+    assert probe_images(naively_flipped(lines("margins"))) > 0.45
     assert probe_images(puzzles(Flip(trim=False), "margins")) > BOUND
+
+
+def test_the_probe_finds_rows_that_were_not_cut_off():
+    assert probe_images(naively_flipped(lines("bands"))) > 0.45
 
 
 def test_the_probe_finds_compression_blocks_that_begin_where_the_file_did():

@@ -32,7 +32,17 @@ class PretrainSeqclr(PretrainLines):
     temperature: float = Field(0.1, gt=0, description="Temperature of the contrastive loss")
 
 
-class PretrainRotation(PretrainLines):
+class PretrainPuzzle(PretrainLines):
+    """How lines are shown to tasks that turn or reorder parts of them.
+
+    As they are: changes that act along one axis, such as slant and blur, tell how a part was turned, and those that
+    vary along a line where it stood.
+    """
+
+    views: LineViews = "none"
+
+
+class PretrainRotation(PretrainPuzzle):
     """Pretrain a recogniser by telling how far squares cut out of lines were turned, without transcripts."""
 
     example: ClassVar[str] = "volumen pretrain rotation lines.tsv --out runs/rotation"
@@ -53,7 +63,7 @@ class PretrainFlip(PretrainLines):
     )
 
 
-class PretrainJigsaw(PretrainLines):
+class PretrainJigsaw(PretrainPuzzle):
     """Pretrain a recogniser by telling the order of tiles of squares cut out of lines, without transcripts."""
 
     example: ClassVar[str] = "volumen pretrain jigsaw lines.tsv --out runs/jigsaw"
@@ -62,7 +72,7 @@ class PretrainJigsaw(PretrainLines):
     orders: int = Field(100, ge=2, description="How many orders of the tiles to tell apart, far from each other")
 
 
-class PretrainSorting(PretrainLines):
+class PretrainSorting(PretrainPuzzle):
     """Pretrain a recogniser by putting strips of lines back in order, without transcripts."""
 
     example: ClassVar[str] = "volumen pretrain sorting lines.tsv --out runs/sorting"

@@ -68,9 +68,15 @@ class Trim:
 
     @classmethod
     def draw_margins(cls, generator: np.random.Generator, size: tuple[int, int], *, most: float = 0.1) -> Trim:
-        """Draw what is put on each side, uniform up to a share ``most`` of the height: writing becomes smaller."""
-        top, right, bottom, left = map(float, generator.uniform(0, most * size[0], size=4))
-        return cls(top=-top, right=-right, bottom=-bottom, left=-left)
+        """Draw what is put on each side, uniform up to a share ``most`` of the height: writing becomes smaller.
+
+        Left and right no more than a twentieth of the width: in two views of a short word, a margin left in the one and
+        right in the other, more would set its letters into other ones of five windows.
+        """
+        height, width = size
+        beside = min(most * height, width / 20)
+        top, right, bottom, left = generator.uniform(0, (most * height, beside, most * height, beside))
+        return cls(top=-float(top), right=-float(right), bottom=-float(bottom), left=-float(left))
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return the trimmed image, CHW, of the size of the given one."""
