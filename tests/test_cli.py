@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -29,6 +30,14 @@ def test_text_becomes_settings():
     assert chosen.layers == (22, 42)
     assert chosen.epochs == 3
     assert chosen.freeze
+
+
+def test_paths_are_text_or_path_objects_one_or_several():
+    one = settings.Read(checkpoint=Path("run"), images=Path("page.xml"))
+    several = settings.Read(checkpoint="run", images=[Path("a.png"), "b.png"])
+    assert (one.checkpoint, one.images, several.images) == ("run", ("page.xml",), ("a.png", "b.png"))
+    with pytest.raises(ValueError, match="images"):
+        settings.Read(checkpoint="run", images=3)
 
 
 def test_lists_are_repeated_options_and_swallow_nothing():
@@ -211,6 +220,7 @@ def test_what_follows_a_verb_is_a_command(verb, monkeypatch, capsys):
 
 TEXTS = """
 import sys
+from pathlib import Path
 from volumen import cli
 from volumen.events import Finished, Started, Transcribed
 

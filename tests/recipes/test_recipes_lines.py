@@ -207,6 +207,30 @@ def test_a_bilstm_that_no_pretraining_has_touched_is_said(words, tmp_path):
         assert any("--features visual" in message for message in told) == said
 
 
+def begin(events):
+    """Return what is said before the first step."""
+    return [event.message for event in islice(events, 4) if isinstance(event, Warned)]
+
+
+def test_where_weights_come_from_and_do_not_fit_is_said(words, flipped, tmp_path):
+    told = result(train_reader(reader(words, tmp_path / "reader", steps=3)))
+    said = begin(train_reader(reader(words, tmp_path / "anew", encoder=told["checkpoint"])))
+    assert any("the decoder begins anew" in message for message in said)
+    said = begin(pretrain_lines(pretext("flip", words, tmp_path / "other", encoder=str(flipped), height=40)))
+    assert any("height 32, now 40" in message for message in said)
+
+
+@pytest.mark.parametrize(("task", "told"), [("rotation", True), ("flip", False)])
+def test_stretched_lines_are_told_to_rotation(words, tmp_path, task, told):
+    said = begin(pretrain_lines(pretext(task, words, tmp_path / "run", line_width=100)))
+    assert any("turned on its side" in message for message in said) == told
+
+
+def test_a_height_that_cells_do_not_fill_is_refused_at_once():
+    with pytest.raises(ValueError, match="height must be a multiple of 8"):
+        settings.PretrainReconstruction(lines="words.tsv", out="run", height=36)
+
+
 @pytest.mark.parametrize("limit", [2**20, 5000, 0])
 def test_kept_frames_are_those_that_the_recogniser_sees(words, limit):
     torch.manual_seed(0)

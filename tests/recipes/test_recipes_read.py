@@ -206,7 +206,8 @@ def test_characters_that_the_reader_does_not_know_are_counted(tmp_path: Path, wo
     (said,) = (event.message for event in events if isinstance(event, Warned))
     table = [line.split("\t")[1] for line in words.read_text().splitlines()[1:]]
     counts = {letter: sum(" ".join(text.split()).count(letter) for text in table) for letter in "c de"}
-    assert all(f"{letter} {count}" in said for letter, count in counts.items())
+    assert all(f"{letter} {count}" in said for letter, count in counts.items() if letter != " ")
+    assert f"space {counts[' ']}" in said
     assert "none of the 5 that the reader knows" in said
     assert done(events)["unknown_characters"] == sum(counts.values())
 
@@ -235,15 +236,64 @@ def test_what_is_there_is_replaced_only_when_asked_and_never_by_half(
     next(event for event in stopped if isinstance(event, Transcribed))
     stopped.close()  # type: ignore[attr-defined]
     assert out.read_text() == "mine"
+    part = tmp_path / "read.part.tsv"
+    assert [row.name for row in read_readings(part)] == ["0"]
     list(read(again))
     assert len(out.read_text().splitlines()) == 13
+    assert not part.exists()
     monkeypatch.chdir(words.parent)
-    for place in (str(words), "words.tsv", reader, str(tmp_path)):
+    (tmp_path / "folder.tsv").mkdir()
+    for place in (str(words), "words.tsv", str(tmp_path / "folder.tsv")):
         with pytest.raises(SettingsError, match="a folder or an input"):
+            list(read(again.model_copy(update={"out": place})))
+    for place in (reader, str(words.parent / "0.png"), str(tmp_path)):
+        with pytest.raises(SettingsError, match=r"Expected a TSV .* got"):
             list(read(again.model_copy(update={"out": place})))
     with pytest.raises(SettingsError, match="cannot be made"):
         list(read(again.model_copy(update={"out": str(out / "below" / "it.tsv")})))
     assert words.read_text().startswith("file\ttext")
+
+
+def test_a_run_keeps_its_own_tables(tmp_path: Path, words: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "recipe.json").write_text("{}")
+    (run / "readings.tsv").write_text("of the training")
+    file = write_reader(run / "best.safetensors")
+    for checkpoint in (str(run), file):
+        chosen = settings.Read(
+            checkpoint=checkpoint, images=(str(words),), out=str(run / "readings.tsv"), overwrite=True, device="cpu"
+        )
+        with pytest.raises(SettingsError, match="outside"):
+            list(read(chosen))
+    assert (run / "readings.tsv").read_text() == "of the training"
+
+
+def test_a_broken_image_among_several_is_named_and_the_rest_are_read(tmp_path: Path, reader: str) -> None:
+    files = [write_image(tmp_path / "scans" / f"{index}.png", (32, 50), index) for index in range(3)]
+    (tmp_path / "scans" / "1.png").write_bytes(b"no image")
+    files.append(str(tmp_path / "none.png"))
+    events = list(read(settings.Read(checkpoint=reader, images=tuple(files), device="cpu")))
+    assert [name for name, _ in texts(events)] == ["0", "2"]
+    (said,) = (event.message for event in events if isinstance(event, Warned))
+    assert f"2 ({files[1]}, {files[3]})" in said
+    assert "unreadable image" in said
+    assert (done(events)["lines"], done(events)["left_out"]) == (2, 2)
+    with pytest.raises(SourceError, match="missing image"):
+        list(read(settings.Read(checkpoint=reader, images=(files[3],), device="cpu")))
+
+
+@pytest.mark.parametrize("decoder", ["ctc", "attention", "transformer"])
+def test_a_reader_of_no_numbers_says_so(tmp_path: Path, words: Path, decoder: str) -> None:
+    file = write_reader(tmp_path / "reader.safetensors", decoder)
+    broken, _ = load_reader(file)
+    with torch.no_grad():
+        next(broken.decoder.parameters()).fill_(float("nan"))
+    save_reader(file, broken, {"alphabet": LETTERS.to_json(), "form": FORM})
+    out = tmp_path / "read.tsv"
+    with pytest.raises(CheckpointError, match=r"no number.*--precision 32"):
+        list(read(settings.Read(checkpoint=file, images=(str(words),), out=str(out), device="cpu")))
+    assert not out.exists()
 
 
 def test_a_job_file_reads_again(reader: str, words: Path, tmp_path: Path) -> None:
@@ -280,3 +330,11 @@ def test_the_command_puts_out_a_line_an_image(reader: str, words: Path) -> None:
     assert rows[-1][0] == "3"
     assert "read: 13 lines on cpu" in told.stderr.decode()
     assert "scores.cer: " in told.stderr.decode()
+
+
+def test_names_that_would_break_a_line_are_put_out_in_one(reader: str, tmp_path: Path) -> None:
+    write_image(tmp_path / "scans" / "a\tb\n\x1b[2Jc.png", (32, 50))
+    arguments = ["read", reader, str(tmp_path / "scans"), "--device", "cpu"]
+    told = subprocess.run([sys.executable, "-m", "volumen", *arguments], capture_output=True, check=True)
+    (row,) = told.stdout.decode().splitlines()
+    assert row.split("\t")[0] == "a b  [2Jc"

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from volumen.events import Finished, Saved, Scored, Started, Stepped, Transcribed, Warned
+from volumen.one_line import in_one_line
 from volumen.pace import Pace, in_words
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class _Board:
                 self._say(f"  {when}{_numbers(event.scores)}{star}")
             case Transcribed():
                 self.texts += 1
-                _put_out(f"{event.name}\t{event.text}\t{event.confidence:.4g}")
+                _put_out(f"{in_one_line(event.name)}\t{in_one_line(event.text)}\t{event.confidence:.4g}")
                 self._advance(event.done, event.total, {})
             case Saved():
                 self._say(f"  {event.what}: {event.path}")

@@ -15,7 +15,7 @@ from volumen.settings.comparing import (
     weight_names,
     words,
 )
-from volumen.settings.source import Path
+from volumen.settings.source import Paths
 from volumen.settings.train_reader import DecoderName, ReaderTraining
 
 Decoders = Annotated[tuple[DecoderName, ...], *words("NAME,NAME")]
@@ -36,7 +36,7 @@ class CompareHandwriting(Comparison, ReaderTraining):
     )
     positional: ClassVar[tuple[str, ...]] = ("lines",)
 
-    pretext: tuple[Path, ...] = Field(
+    pretext: Paths = Field(
         (),
         description="Pretrained weights to compare with random ones: runs of pretraining, or files; {seed} in a path "
         "is the run's seed. Named in the table by the file or its run",

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from volumen.settings.base import Count
 from volumen.settings.comparing import Comparison, LabelShares, check_one_device, check_told_apart, weight_names
 from volumen.settings.finetune import InkTraining, Score
-from volumen.settings.source import Path
+from volumen.settings.source import Paths
 
 _PAPER: dict[str, Any] = {
     "layers": 20,
@@ -47,7 +47,7 @@ class CompareInk(Comparison, InkTraining):
     positional: ClassVar[tuple[str, ...]] = ("segments",)
     modes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": _PAPER}
 
-    encoder: tuple[Path, ...] = Field(
+    encoder: Paths = Field(
         (), description="Encoder weights to compare with random ones, named in the table by their file or their run"
     )
     mode: Literal["honest", "paper"] = Field(

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from volumen.settings.base import Count, Layers, Region, Share
 from volumen.settings.computing import Computing
-from volumen.settings.source import LabelPaths, Path
+from volumen.settings.source import LabelPaths, Path, Paths
 from volumen.settings.voxels import Voxels
 
 Score = Literal["average_precision", "auc", "dice", "f05", "loss"]
@@ -22,7 +22,7 @@ class InkTraining(LabelPaths, Voxels, Computing):
 
     positional: ClassVar[tuple[str, ...]] = ("segments",)
 
-    segments: tuple[Path, ...] = Field(
+    segments: Paths = Field(
         min_length=1, description="Segments to learn from: layer folders, TIFF, .npy or zarr, local or URLs"
     )
     out: Path = Field(description="Folder to make")

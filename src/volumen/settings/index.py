@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from volumen.settings.base import Count, Device, Layers, MemoryFraction, Precision, Region, Share
 from volumen.settings.sharing import Sharing
-from volumen.settings.source import LabelPaths, Path
+from volumen.settings.source import LabelPaths, Path, Paths
 from volumen.settings.voxels import Outside, Range, Voxels
 
 
@@ -18,7 +18,7 @@ class Index(LabelPaths, Voxels, Sharing):
     example: ClassVar[str] = "volumen index 20230827161847.zarr --encoder runs/spark --out index"
     positional: ClassVar[tuple[str, ...]] = ("segments",)
 
-    segments: tuple[Path, ...] = Field(
+    segments: Paths = Field(
         min_length=1,
         description="Segments to index: layer folders, TIFF, .npy or zarr, local or URLs; what is there is left",
     )

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from volumen.settings.base import Count, Settings, Share
 from volumen.settings.computing import Computing
-from volumen.settings.source import Path
+from volumen.settings.source import Path, Paths
 
 LineViews = Annotated[
     Literal["none", "light", "handwriting", "handwriting_strong", "seqclr"],
@@ -26,7 +26,7 @@ PAPER: dict[str, Any] = {"height": 32, "line_width": 100, "model_width": 1.0}
 class LineSource(Settings):
     """Lists of text lines, and the size that their images are brought to."""
 
-    lines: tuple[Path, ...] = Field(
+    lines: Paths = Field(
         min_length=1,
         description="Text lines: a .tsv list, a folder of images with .gt.txt files or without, IAM's words.txt or "
         "lines.txt, PAGE or ALTO XML",

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from volumen.settings.base import Count, Settings, Share, Side
 from volumen.settings.computing import Computing
-from volumen.settings.source import Path
+from volumen.settings.source import Path, Paths
 
 
 class PhotoSource(Settings):
@@ -16,7 +16,7 @@ class PhotoSource(Settings):
 
     positional: ClassVar[tuple[str, ...]] = ("photos",)
 
-    photos: tuple[Path, ...] = Field(
+    photos: Paths = Field(
         min_length=1,
         description="Photographs: a .csv of images, masks and tags, CTW's .jsonl, polygons as .json, or a folder",
     )

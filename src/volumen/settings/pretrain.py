@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from volumen.settings.base import Count, Layers, Region, Share, Side
 from volumen.settings.computing import Computing
-from volumen.settings.source import LabelPaths, Path
+from volumen.settings.source import LabelPaths, Path, Paths
 from volumen.settings.voxels import Voxels
 
 _PAPER: dict[str, Any] = {
@@ -36,7 +36,7 @@ class PretrainSpark(LabelPaths, Voxels, Computing):
     positional: ClassVar[tuple[str, ...]] = ("segments",)
     modes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": _PAPER}
 
-    segments: tuple[Path, ...] = Field(
+    segments: Paths = Field(
         min_length=1,
         description="Segments, images, or .tsv lists of text lines to learn from; labels are not looked at",
     )

@@ -102,4 +102,6 @@ class PretrainReconstruction(PretrainLines):
             raise ValueError(
                 f"cell must be less than height, for something to be seen; got {self.cell} and {self.height}"
             )
+        if self.height % 8:
+            raise ValueError(f"height must be a multiple of 8, as cells are; got {self.height}")
         return self

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from volumen.settings.base import Count, Device, MemoryFraction, Precision, Settings
-from volumen.settings.source import Path
+from volumen.settings.source import Path, Paths
 
 
 class Read(Settings):
@@ -17,11 +17,15 @@ class Read(Settings):
     positional: ClassVar[tuple[str, ...]] = ("checkpoint", "images")
 
     checkpoint: Path = Field(description="Checkpoint (.safetensors) or run folder of `volumen train reader`")
-    images: tuple[Path, ...] = Field(
+    images: Paths = Field(
         min_length=1,
         description="Text lines: images, folders of them, a .tsv list, IAM's words.txt or lines.txt, PAGE or ALTO XML",
     )
-    out: Path | None = Field(None, description="TSV to write the texts to, beside transcripts where there are any")
+    out: Path | None = Field(
+        None,
+        description="TSV to write the texts to, beside transcripts where there are any; what a stop leaves unfinished "
+        "goes into NAME.part.tsv",
+    )
     overwrite: bool = Field(False, description="Replace what is at the output path")
 
     beams: Count = Field(

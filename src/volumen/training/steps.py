@@ -206,5 +206,5 @@ class Stepper:
             if not math.isfinite(values[name]):
                 raise DivergedError(
                     f"Training diverged: the {name.replace('_', ' ')} of step {step + 1} is {values[name]}. "
-                    "Use a lower learning rate or precision 32, and check the volume for damaged voxels."
+                    "Use a lower learning rate or precision 32, and check for damaged values in what is learned from."
                 )

@@ -18,7 +18,9 @@ from volumen.recipes.bookkeeping import carry_out, conclude, fabric_of
 from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.reading.line_corpus import LineCorpus
 from volumen.recipes.reading.line_course import HELD_OUT, LEARNED, left_out, line_course, line_steps, warn_broken
+from volumen.recipes.reading.origin import origin_of, other_form
 from volumen.recipes.reading.pretexts import build_pretext
+from volumen.settings.pretrain_lines import PretrainRotation
 from volumen.views.sequence import SequenceView
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ class LinePupil:
         torch.manual_seed(settings.seed)
         recognizer = Recognizer(settings.model_width)
         warnings += take_encoder(recognizer, settings.encoder, least=settings.least_loaded)
+        warnings += other_form(origin_of(settings.encoder), corpus) + _stretched(settings)
         pretext = build_pretext(settings, recognizer)
         least = 2 * settings.devices * settings.num_nodes
         if pretext.twice and settings.batch < least:
@@ -172,6 +175,15 @@ class LinePupil:
             "scores": {name: value for name, value in scores.items() if value == value},
         }
         save_encoder(path, self.model.recognizer, self.model.recognizer.architecture, header)
+
+
+def _stretched(settings: PretrainLines) -> list[str]:
+    if not isinstance(settings, PretrainRotation) or settings.line_width is None:
+        return []
+    return [
+        "Lines of one width are stretched along the line, and a stretched square shows by its grain alone whether it "
+        "was turned on its side: rotation may be learned without the writing. Leave out --line-width and --mode paper."
+    ]
 
 
 def _unseen(held_out: LineDataset, pretext: Pretext, settings: PretrainLines) -> list[dict[str, Tensor]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from volumen.crops.alphabet import normalized
 from volumen.crops.line_splits import group_of
 from volumen.evaluation.text import TextCounts
+from volumen.one_line import in_one_line
 from volumen.prediction.transcribe import transcribe
 from volumen.whole_files import write_whole
 
@@ -99,15 +100,10 @@ def score_texts(lines: Sequence[ReadLine], *, intervals: bool = False) -> dict[s
 def write_readings(path: Path, lines: Sequence[ReadLine]) -> None:
     """Write a table, columns parted by tabs, without quoting: `ReadLine`'s fields; whole or not at all."""
     rows = [
-        (*map(_in_one_line, (line.name, line.group)), *map(_spaced, (line.text, line.read)), f"{line.confidence:.6g}")
+        (*map(in_one_line, (line.name, line.group)), *map(_spaced, (line.text, line.read)), f"{line.confidence:.6g}")
         for line in lines
     ]
     write_whole(path, "".join("\t".join(row) + "\n" for row in (_COLUMNS, *rows)))
-
-
-def _in_one_line(name: str) -> str:
-    """Return a name without what would end its field; its spaces stay, so that its file is found."""
-    return " ".join(name.replace("\t", " ").splitlines())
 
 
 def _spaced(text: str) -> str:

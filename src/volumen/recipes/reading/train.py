@@ -12,10 +12,8 @@ import torch
 
 from volumen.crops.alphabet import Alphabet
 from volumen.crops.line_dataset import LineDataset
-from volumen.crops.line_images import unlike_forms
 from volumen.crops.line_splits import share_of_lines
 from volumen.errors import LabelError, SourceError
-from volumen.models.checkpoint import read_origin
 from volumen.models.encoders import freeze
 from volumen.models.reader_checkpoint import load_reader, save_reader
 from volumen.models.recognizer.frames import Frames
@@ -26,9 +24,9 @@ from volumen.recipes.bookkeeping import carry_out, conclude, fabric_of
 from volumen.recipes.first_weights import take_encoder
 from volumen.recipes.reading.line_corpus import LineCorpus
 from volumen.recipes.reading.line_course import HELD_OUT, LEARNED, TEST, left_out, line_course, line_steps, warn_broken
+from volumen.recipes.reading.origin import begun_anew, origin_of, other_form, untaught
 from volumen.recipes.reading.readings import read_texts, score_texts, write_readings
 from volumen.recipes.reading.seen_frames import SeenFrames, measure_lines
-from volumen.run_folder import weights_file
 from volumen.sources.left_out import told
 from volumen.views.sequence import SequenceView
 
@@ -103,7 +101,8 @@ class Apprentice:
             alphabet.classes, decoder=settings.decoder, features=settings.features, width=settings.model_width
         )
         warnings += take_encoder(model.recognizer, settings.encoder, least=settings.least_loaded)
-        warnings += _other_form(_origin(settings), corpus) + _untaught(_origin(settings), settings)
+        origin = origin_of(settings.encoder)
+        warnings += other_form(origin, corpus) + untaught(origin, settings.features) + begun_anew(origin)
         view = None if settings.freeze else SequenceView(name=settings.views)
         train = LineDataset(lines, form=corpus.form, view=view, seed=settings.seed)
         held_out, test = (LineDataset(part, form=corpus.form) for part in (corpus.shown, corpus.test))
@@ -197,34 +196,10 @@ class Apprentice:
         header = {
             "alphabet": self.alphabet.to_json(),
             "form": asdict(self.corpus.form),
-            "pretext": _origin(self.settings).get("pretext", ""),
+            "pretext": origin_of(self.settings.encoder).get("pretext", ""),
             "scores": {name: value for name, value in scores.items() if value == value},
         }
         save_reader(path, self.model, header)
-
-
-def _origin(settings: TrainReader) -> dict[str, Any]:
-    """Return what the weights that the recogniser starts from say about themselves."""
-    return {} if settings.encoder is None else read_origin(weights_file(settings.encoder))
-
-
-def _other_form(origin: Mapping[str, Any], corpus: LineCorpus) -> list[str]:
-    """Say where weights were pretrained on images of another form than those that are to be read."""
-    differing = unlike_forms(origin.get("form") or {}, asdict(corpus.form))
-    if not differing:
-        return []
-    return [f"These weights were pretrained on lines of another form: {'; '.join(differing)}. They may be worth less."]
-
-
-def _untaught(origin: Mapping[str, Any], settings: TrainReader) -> list[str]:
-    """Say where the upper part of a recogniser comes with weights that no pretraining has touched."""
-    taught = origin.get("features") or origin.get("reader", {}).get("features")  # a pretraining's, or a reader's
-    if taught != "visual" or settings.features == "visual":
-        return []
-    return [
-        "These weights were taught by visual frames, so the BiLSTM above them is as it was drawn. Read with "
-        "--features visual, or pretrain with --features contextual."
-    ]
 
 
 def _targets(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -253,7 +228,7 @@ def _too_long(model: Reader, alphabet: Alphabet, dataset: LineDataset, part: str
     """
     targets, lengths = alphabet.targets([line.text for line in dataset.lines])
     counts = frame_counts(torch.as_tensor(dataset.widths))
-    frames = Frames(torch.zeros(len(counts), int(counts.max()), 1), counts)
+    frames = Frames(torch.zeros(1).expand(len(counts), int(counts.max()), 1), counts)  # of no lines' size in memory
     fits = model.decoder.fits(frames, targets, lengths)
     long = [line.name for line, fit in zip(dataset.lines, fits.tolist(), strict=True) if not fit]
     if not long:
