@@ -148,7 +148,7 @@ def _lists(paths: Sequence[str]) -> tuple[list[LineList], Mapping[str, Dropped]]
         except SourceError as error:
             if not is_image(path) and not path.lower().endswith(".xml"):
                 raise
-            drops.add("nothing to read", path, str(error))
+            drops.add("unreadable file", path, str(error))
     if not lists:
         raise SourceError(f"None of what is given can be read: {told(drops.counted())}.")
     return lists, drops.counted()
