@@ -366,6 +366,13 @@ def test_examples_are_right_disputed_or_wrong_and_none_twice():
     assert choose(edits, ["the", *"abc", "the", "d"], count=9)["right"] == [0], "a text is shown once"
 
 
+@pytest.mark.parametrize(("rate", "frozen"), [(None, 1e-3), (5e-3, 5e-3)])
+def test_what_is_frozen_may_learn_at_a_rate_of_its_own(data, tmp_path, rate, frozen):
+    asked = chosen(data, tmp_path, frozen_learning_rate=rate, learning_rate=1e-3)
+    rates = {(cell.frozen, cell.settings(asked, 0).learning_rate) for cell in cells_of(asked)}
+    assert rates == {(True, frozen), (False, 1e-3)}
+
+
 def test_settings_say_what_is_compared_and_survive_the_way_through_json():
     asked = settings.CompareHandwriting(lines=("w",), out="o", decoder="ctc", share="1,0.1", mode="paper")
     assert (asked.decoder, asked.training, asked.share) == (("ctc",), ("frozen", "full"), (0.1, 1.0))

@@ -45,6 +45,9 @@ class CompareHandwriting(Comparison, ReaderTraining):
     training: Trainings = Field(
         ("frozen", "full"), description="Teach the decoder alone above a frozen recogniser, or all of the reader"
     )
+    frozen_learning_rate: float | None = Field(
+        None, gt=0, description="Peak learning rate above a frozen recogniser; that of whole readers if not given"
+    )
     share: LabelShares = Field((0.05, 0.1, 1.0), min_length=1, description="Shares of the lines to learn from")
     examples: Count = Field(4, description="How many lines of each kind to show in pictures: right, disputed, wrong")
     patience: int = Field(0, ge=0, description="Stop after so many scorings without a better one; 0 never stops")

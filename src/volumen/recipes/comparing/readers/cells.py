@@ -80,6 +80,8 @@ class ReaderCell:
             "decoder": self.decoder,
             "label_share": self.share,
         }
+        if self.frozen and chosen.frozen_learning_rate is not None:
+            own["learning_rate"] = chosen.frozen_learning_rate
         return TrainReader(**{**shared, **own})
 
 
