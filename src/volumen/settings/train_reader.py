@@ -39,5 +39,5 @@ class TrainReader(OneEncoder, ReaderTraining):
         description="From frames to text: connectionist temporal classification (ctc), the same above a BiLSTM of its "
         "own (bilstm_ctc), or a decoder that writes character by character (attention, transformer)",
     )
-    freeze: bool = Field(False, description="Keep the recogniser as it is, and teach the decoder alone")
+    freeze: bool = Field(False, description="Keep the recogniser as it is, and teach the decoder alone, without views")
     label_share: float = Field(1.0, gt=0, le=1, description="Share of the lines to learn from, drawn by the seed")
